@@ -111,6 +111,7 @@ struct net_ops {
     enum err (*reply_write)(struct net_exchange *x, struct slice bytes);
     void (*exchange_abort)(struct net_exchange *x);
     void (*serve)(struct net *net, const struct net_service *service, void *user);
+    enum err (*introduce)(struct net *net, const char *path, struct slice bytes);
 };
 
 /* An implementation embeds these structs first in its own. */
@@ -175,4 +176,13 @@ static inline void net_exchange_abort(struct net_exchange *x)
 static inline void net_serve(struct net *net, const struct net_service *service, void *user)
 {
     net->ops->serve(net, service, user);
+}
+
+/* What this process shows of itself, once, first thing on every connection that it dials: `bytes` (copied)
+   are POSTed to `path`, and other requests follow only after a 2xx; any other status fails them with
+   ERR_DENIED. Called again (a new manifest), it is posted on the open connections too. */
+MUST_CHECK static inline enum err net_introduce(struct net *net, const char *path,
+                                                struct slice bytes)
+{
+    return net->ops->introduce(net, path, bytes);
 }
