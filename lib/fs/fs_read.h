@@ -1,0 +1,78 @@
+/*
+ * Reading what the walk found: contents, and the details that one statx() does not tell.
+ *
+ * A file is opened without following links and without waiting; then it is asked again what it is.
+ * If it is no regular file any more, ERR_STALE; if it is another file of that name by now, `entry`
+ * says so and the new one is read. After reading, fs_reader_finish() tells whether it stood still
+ * meanwhile.
+ *
+ * Thread-safe per reader. Errors: NOT_FOUND (it has vanished), DENIED, STALE, IO, NOMEM.
+ */
+#pragma once
+
+#include "fs/fs_dir.h"
+
+/* A run of data between holes. Runs are in order and do not touch. */
+struct fs_run {
+    uint64_t offset, size;
+};
+
+enum { FS_RUNS_MAX = 65536 }; /* of more, those closest together are joined */
+
+/* Owned: fs_details_free(). */
+struct fs_details {
+    struct fs_xattr *xattrs; /* sorted by name */
+    size_t xattr_count;
+    struct slice target;  /* of a symbolic link */
+    uint32_t inode_flags; /* FS_IOC_GETFLAGS, those that can be set again */
+    void *memory;         /* private */
+};
+
+#define FS_DETAILS_INIT ((struct fs_details){0})
+
+/* For any type; opens regular files and directories only. A file system without attributes or flags
+   has none: no error. */
+MUST_CHECK enum err fs_details_read(struct fs_dir *dir, const struct fs_entry *entry,
+                                    struct fs_details *out, struct errmsg *msg);
+void fs_details_free(struct fs_details *details);
+
+struct fs_reader {
+    struct fs_entry
+        entry; /* as it was when opened; name, user and group borrowed from the given one */
+    int fd;    /* private from here on */
+    struct fs_dir *dir; /* borrowed */
+    bool shrunk, ended;
+    uint64_t at;         /* offset of the next sequential read */
+    struct fs_run *runs; /* owned; NULL: one run, the whole file */
+    size_t run_count, run_at;
+};
+
+MUST_CHECK enum err fs_reader_open(struct fs_reader *reader, struct fs_dir *dir,
+                                   const struct fs_entry *entry, struct errmsg *msg);
+
+/* Details through the open descriptor: cheaper than fs_details_read(). */
+MUST_CHECK enum err fs_reader_details(struct fs_reader *reader, struct fs_details *out,
+                                      struct errmsg *msg);
+
+/* The data runs of the file: *count is 1 with the whole size when it has no holes, 0 when it is
+   empty or all hole. Borrowed from the reader. */
+MUST_CHECK enum err fs_reader_runs(struct fs_reader *reader, const struct fs_run **out,
+                                   size_t *count, struct errmsg *msg);
+
+/* The next bytes of the data runs in order, holes passed over; *got is 0 only when all has been
+   read. Never reads beyond the size at opening. A file that became shorter meanwhile reads as zeros
+   there, so that what is read has the size that `entry` says; fs_reader_finish() tells. */
+MUST_CHECK enum err fs_reader_next(struct fs_reader *reader, void *out, size_t size, size_t *got,
+                                   struct errmsg *msg);
+
+/* Starts over at the first byte. */
+void fs_reader_rewind(struct fs_reader *reader);
+
+/* *changed: size, mtime or ctime are not what they were at opening, or it shrank; then `msg` says
+ * what. */
+MUST_CHECK enum err fs_reader_finish(struct fs_reader *reader, bool *changed, struct errmsg *msg);
+void fs_reader_close(struct fs_reader *reader);
+
+/* Tells the kernel to fetch the beginning of a file that will be read soon. Errors do not matter.
+ */
+void fs_read_ahead(struct fs_dir *dir, const struct fs_entry *entry, uint64_t size_max);
