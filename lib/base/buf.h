@@ -5,8 +5,8 @@
  *     if ((e = buf_append(&b, data, size)) != ERR_OK) ...
  *     buf_free(&b);
  *
- * Growth doubles, so n appends cost O(n). Errors: ERR_NOMEM; ERR_TOO_LARGE when `size_max` would be passed
- * (the buffer is then unchanged).
+ * Growth doubles, so n appends cost O(n). Errors: ERR_NOMEM; ERR_TOO_LARGE when `size_max` would be
+ * passed (the buffer is then unchanged).
  */
 #pragma once
 

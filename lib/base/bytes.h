@@ -65,7 +65,7 @@ static inline uint64_t get_le64(const uint8_t *in)
 }
 
 /* The struct that holds `member` at `pointer`. */
-#define container_of(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -1,8 +1,8 @@
 /*
  * The bounds-checked reader: the only way in which bytes from a disk or a peer are taken apart.
  *
- * A read past the end fails with ERR_FORMAT and leaves the cursor where it was. Slices point into the
- * bytes given to cursor_over() and live as long as they do.
+ * A read past the end fails with ERR_FORMAT and leaves the cursor where it was. Slices point into
+ * the bytes given to cursor_over() and live as long as they do.
  */
 #pragma once
 

@@ -7,8 +7,8 @@
 const char *err_words(enum err e)
 {
     switch (e) {
-#define X(name, number, class, words)                                                              \
-    case ERR_##name:                                                                               \
+#define X(name, number, class, words) \
+    case ERR_##name:                  \
         return words;
         ERR_TABLE(X)
 #undef X
@@ -19,8 +19,8 @@ const char *err_words(enum err e)
 const char *err_name(enum err e)
 {
     switch (e) {
-#define X(name, number, class, words)                                                              \
-    case ERR_##name:                                                                               \
+#define X(name, number, class, words) \
+    case ERR_##name:                  \
         return #name;
         ERR_TABLE(X)
 #undef X
@@ -31,8 +31,8 @@ const char *err_name(enum err e)
 enum err_class err_class(enum err e)
 {
     switch (e) {
-#define X(name, number, class, words)                                                              \
-    case ERR_##name:                                                                               \
+#define X(name, number, class, words) \
+    case ERR_##name:                  \
         return ERR_CLASS_##class;
         ERR_TABLE(X)
 #undef X

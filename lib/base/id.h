@@ -1,9 +1,9 @@
 /*
  * 32-byte names: cells, accounts, devices, segments, chunks, snapshots.
  *
- * Printed as 56 lower-case base32 characters (RFC 4648 alphabet): the 32 bytes, then a CRC-24 (OpenPGP's
- * polynomial, RFC 4880 section 6.1) of them, so that a mistyped ID is refused rather than dialled. People
- * may type upper case.
+ * Printed as 56 lower-case base32 characters (RFC 4648 alphabet): the 32 bytes, then a CRC-24
+ * (OpenPGP's polynomial, RFC 4880 section 6.1) of them, so that a mistyped ID is refused rather
+ * than dialled. People may type upper case.
  */
 #pragma once
 
@@ -31,5 +31,6 @@ bool id_is_zero(const struct id *id);
 /* Writes 56 characters and a NUL; returns `out`. */
 const char *id_format(const struct id *id, char out[ID_TEXT_SIZE]);
 
-/* ERR_FORMAT when `text` (`size` characters) is not 56 base32 characters or its check does not match. */
+/* ERR_FORMAT when `text` (`size` characters) is not 56 base32 characters or its check does not
+ * match. */
 MUST_CHECK enum err id_parse(const char *text, size_t size, struct id *out);

@@ -1,8 +1,9 @@
 /*
  * A hash map from 32-byte IDs to pointers: open addressing, linear probing, at most 3/4 full.
  *
- * IDs are hashes or public keys, so their first eight bytes serve as the hash; an attacker who grinds IDs
- * can slow a lookup down to O(count), which is why every user bounds the count. Values are borrowed.
+ * IDs are hashes or public keys, so their first eight bytes serve as the hash; an attacker who
+ * grinds IDs can slow a lookup down to O(count), which is why every user bounds the count. Values
+ * are borrowed.
  */
 #pragma once
 
@@ -32,5 +33,6 @@ MUST_CHECK enum err idmap_set(struct idmap *map, const struct id *key, void *val
 /* Takes the key out; returns its value, or NULL when it was not there. */
 void *idmap_remove(struct idmap *map, const struct id *key);
 
-/* Walks in slot order: start with *at = 0; returns NULL at the end. No change to the map in between. */
+/* Walks in slot order: start with *at = 0; returns NULL at the end. No change to the map in
+ * between. */
 void *idmap_next(const struct idmap *map, size_t *at, const struct id **key);

@@ -53,5 +53,5 @@ static inline struct list *list_pop(struct list *head)
 }
 
 /* `node` must not be removed in the body. */
-#define list_for_each(node, head)                                                                  \
+#define list_for_each(node, head) \
     for (struct list *node = (head)->next; node != (head); node = node->next)

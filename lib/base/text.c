@@ -156,8 +156,8 @@ enum err text_parse_duration_ms(const char *text, uint64_t *out_ms)
     static const struct {
         const char *unit;
         double ms;
-    } units[] = {{"ms", 1},      {"s", 1e3},       {"", 1e3},       {"m", 60e3},
-                 {"h", 3600e3},  {"d", 86400e3},   {"w", 604800e3}, {"y", 365 * 86400e3}};
+    } units[] = {{"ms", 1},     {"s", 1e3},     {"", 1e3},       {"m", 60e3},
+                 {"h", 3600e3}, {"d", 86400e3}, {"w", 604800e3}, {"y", 365 * 86400e3}};
     double value;
     const char *rest;
     enum err e = parse_number(text, &value, &rest);

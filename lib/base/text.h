@@ -6,14 +6,16 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-/* Lower-case RFC 4648 base32 without padding. `out` holds text_base32_length(size) characters + NUL. */
+/* Lower-case RFC 4648 base32 without padding. `out` holds text_base32_length(size) characters +
+ * NUL. */
 static inline size_t text_base32_length(size_t size)
 {
     return (size * 8 + 4) / 5;
 }
 void text_base32(struct slice bytes, char *out);
 
-/* Either case. Spare bits must be zero. ERR_FORMAT, or ERR_TOO_LARGE when `out_max` is too small. */
+/* Either case. Spare bits must be zero. ERR_FORMAT, or ERR_TOO_LARGE when `out_max` is too small.
+ */
 MUST_CHECK enum err text_from_base32(const char *text, size_t length, uint8_t *out, size_t out_max,
                                      size_t *out_size);
 
@@ -26,10 +28,12 @@ MUST_CHECK enum err text_from_hex(const char *text, size_t length, uint8_t *out,
 enum { TEXT_SIZE_SIZE = 16 };
 const char *text_size(uint64_t bytes, char out[TEXT_SIZE_SIZE]);
 
-/* "500G", "1.5T", "4096", "10MiB": K, M, G, T, P are powers of 1024. ERR_FORMAT on anything else. */
+/* "500G", "1.5T", "4096", "10MiB": K, M, G, T, P are powers of 1024. ERR_FORMAT on anything else.
+ */
 MUST_CHECK enum err text_parse_size(const char *text, uint64_t *out_bytes);
 
-/* "90s", "15m", "4h", "30d", "2w", "1y" (365 d), "500ms", or seconds alone. ERR_FORMAT otherwise. */
+/* "90s", "15m", "4h", "30d", "2w", "1y" (365 d), "500ms", or seconds alone. ERR_FORMAT otherwise.
+ */
 MUST_CHECK enum err text_parse_duration_ms(const char *text, uint64_t *out_ms);
 
 /* "0:07", "12:34", "3:02:01". `out` holds 24 bytes; returns `out`. */

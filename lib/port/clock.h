@@ -1,8 +1,8 @@
 /*
  * Time, as the loop sees it: a wall clock that may be wrong, a monotonic one, and timers.
  *
- * Timers belong to the loop thread; clock_* may be called from any thread. In the simulator time moves only
- * when nothing is runnable.
+ * Timers belong to the loop thread; clock_* may be called from any thread. In the simulator time
+ * moves only when nothing is runnable.
  */
 #pragma once
 
@@ -44,14 +44,16 @@ static inline uint64_t clock_mono_ms(const struct clock *c)
     return clock_mono_ns(c) / 1000000;
 }
 
-/* Fires once after `delay_ms`; a running timer is set anew. The timer may be started again in fire(). */
+/* Fires once after `delay_ms`; a running timer is set anew. The timer may be started again in
+ * fire(). */
 MUST_CHECK static inline enum err timer_start(const struct clock *c, struct timer *timer,
                                               uint64_t delay_ms)
 {
     return c->ops->timer_start(c->context, timer, delay_ms);
 }
 
-/* After this returns fire() is not called and the struct may be freed. Stopping a stopped timer is fine. */
+/* After this returns fire() is not called and the struct may be freed. Stopping a stopped timer is
+ * fine. */
 static inline void timer_stop(const struct clock *c, struct timer *timer)
 {
     c->ops->timer_stop(c->context, timer);

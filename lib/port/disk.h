@@ -1,9 +1,10 @@
 /*
  * The disk under a store: synchronous calls, made inside work jobs only (never on the loop thread).
  *
- * Paths are NUL-terminated bytes below the port's root directory ("shards/ab/…"), relative, without "..".
- * Durability is what fsync makes of it: the simulator may lose whatever was written and not synced, file
- * contents and directory entries apart. A failed sync is never retried by callers (see store/).
+ * Paths are NUL-terminated bytes below the port's root directory ("shards/ab/…"), relative, without
+ * "..". Durability is what fsync makes of it: the simulator may lose whatever was written and not
+ * synced, file contents and directory entries apart. A failed sync is never retried by callers (see
+ * store/).
  *
  * Errors: NOT_FOUND, EXISTS, FULL, DENIED, READ_ONLY, NOMEM, IO; `msg` says which path and why.
  */

@@ -1,30 +1,33 @@
 /*
  * The network: requests and responses between two identities. Whoever implements this port owns the
- * connections, TLS, HTTP/2, flow control and the process's byte budget; whoever uses it sees none of them.
+ * connections, TLS, HTTP/2, flow control and the process's byte budget; whoever uses it sees none
+ * of them.
  *
- * All of it runs on the loop thread. A peer is named by its ID (SHA-256 of its public key); a peer with
- * another key than the dialled one is refused before a byte of a request moves (ERR_WRONG_PEER).
+ * All of it runs on the loop thread. A peer is named by its ID (SHA-256 of its public key); a peer
+ * with another key than the dialled one is refused before a byte of a request moves
+ * (ERR_WRONG_PEER).
  *
  * Client
  *     struct net_call *call;
  *     e = net_call_start(net, &request, &my_events, user, &call, msg);
- *   An error return means that no event follows. After ERR_OK: on_response at most once, then on_body zero
- *   or more times, then on_done exactly once, never before net_call_start has returned; `call` is gone when
- *   on_done returns. net_call_cancel() makes on_done(ERR_CANCELLED) follow (not from inside the cancel).
+ *   An error return means that no event follows. After ERR_OK: on_response at most once, then
+ * on_body zero or more times, then on_done exactly once, never before net_call_start has returned;
+ * `call` is gone when on_done returns. net_call_cancel() makes on_done(ERR_CANCELLED) follow (not
+ * from inside the cancel).
  *
  * Server
  *     on_request -> (on_body ...) -> on_body_end -> on_writable ... -> on_closed
- *   on_closed comes exactly once for every on_request, and is the last event of the exchange; after it the
- *   exchange is gone. A reply may be started at any time after on_request, also before the body has ended
- *   (an early refusal: the rest of the body is then thrown away by the port).
+ *   on_closed comes exactly once for every on_request, and is the last event of the exchange; after
+ * it the exchange is gone. A reply may be started at any time after on_request, also before the
+ * body has ended (an early refusal: the rest of the body is then thrown away by the port).
  *
- * Credit: a body event hands over at most 64 KiB, which count against the budget until *_credit() gives
- * them back (the bytes themselves are valid during the event only). A receiver that never credits stops
- * its own stream, and nobody else's, after NET_WINDOW_BYTES.
+ * Credit: a body event hands over at most 64 KiB, which count against the budget until *_credit()
+ * gives them back (the bytes themselves are valid during the event only). A receiver that never
+ * credits stops its own stream, and nobody else's, after NET_WINDOW_BYTES.
  *
- * Timeouts: there is no absolute deadline. A request fails with ERR_TIMEOUT when nothing moved for its idle
- * time, or when it moved less than `rate_min_bytes_s` over the last idle time; ERR_UNREACHABLE when no
- * address could be connected to.
+ * Timeouts: there is no absolute deadline. A request fails with ERR_TIMEOUT when nothing moved for
+ * its idle time, or when it moved less than `rate_min_bytes_s` over the last idle time;
+ * ERR_UNREACHABLE when no address could be connected to.
  */
 #pragma once
 
@@ -82,19 +85,19 @@ struct net_incoming {
 
 /* One authenticated connection. Services hang what the peer showed once (certificate) on `user`. */
 struct net_session {
-    struct id peer;                              /* ID of the peer's key */
-    uint8_t peer_key[32];                        /* its Ed25519 public key */
-    void *user;                                  /* the service's; NULL at first */
-    void (*user_free)(void *user);               /* called when the connection ends; may be NULL */
-    char address[64];                            /* where it comes from, for logs */
+    struct id peer;                /* ID of the peer's key */
+    uint8_t peer_key[32];          /* its Ed25519 public key */
+    void *user;                    /* the service's; NULL at first */
+    void (*user_free)(void *user); /* called when the connection ends; may be NULL */
+    char address[64];              /* where it comes from, for logs */
 };
 
 struct net_service {
     void (*on_request)(void *user, struct net_exchange *x, const struct net_incoming *request);
     void (*on_body)(void *user, struct net_exchange *x, struct slice bytes);
     void (*on_body_end)(void *user, struct net_exchange *x);
-    /* The bytes of the last net_reply_write are with the port, which takes more. Never called before
-       net_reply_start. */
+    /* The bytes of the last net_reply_write are with the port, which takes more. Never called
+       before net_reply_start. */
     void (*on_writable)(void *user, struct net_exchange *x);
     /* ERR_OK: the whole reply was handed to the kernel. Else the exchange broke. */
     void (*on_closed)(void *user, struct net_exchange *x, enum err e);
@@ -159,8 +162,9 @@ MUST_CHECK static inline enum err net_reply_start(struct net_exchange *x, unsign
     return x->ops->reply_start(x, status, body_size);
 }
 
-/* The next bytes of the body, copied by the port or kept until on_writable: `bytes` must stay valid until
-   then (or on_closed). One write at a time; the reply ends by itself after body_size bytes. */
+/* The next bytes of the body, copied by the port or kept until on_writable: `bytes` must stay valid
+   until then (or on_closed). One write at a time; the reply ends by itself after body_size bytes.
+ */
 MUST_CHECK static inline enum err net_reply_write(struct net_exchange *x, struct slice bytes)
 {
     return x->ops->reply_write(x, bytes);
@@ -178,9 +182,9 @@ static inline void net_serve(struct net *net, const struct net_service *service,
     net->ops->serve(net, service, user);
 }
 
-/* What this process shows of itself, once, first thing on every connection that it dials: `bytes` (copied)
-   are POSTed to `path`, and other requests follow only after a 2xx; any other status fails them with
-   ERR_DENIED. Called again (a new manifest), it is posted on the open connections too. */
+/* What this process shows of itself, once, first thing on every connection that it dials: `bytes`
+   (copied) are POSTed to `path`, and other requests follow only after a 2xx; any other status fails
+   them with ERR_DENIED. Called again (a new manifest), it is posted on the open connections too. */
 MUST_CHECK static inline enum err net_introduce(struct net *net, const char *path,
                                                 struct slice bytes)
 {

@@ -1,6 +1,6 @@
 /*
- * A call whose request and response are small: collects the whole body (up to a limit) and gives it in one
- * piece. Every CBOR message goes this way; shards do not.
+ * A call whose request and response are small: collects the whole body (up to a limit) and gives it
+ * in one piece. Every CBOR message goes this way; shards do not.
  */
 #pragma once
 
@@ -9,8 +9,8 @@
 
 struct net_message;
 
-/* Exactly once after net_message_start returned ERR_OK. `body` is borrowed during the call. With an error
-   status is 0 and `msg` says why. A response over `body_max` ends with ERR_TOO_LARGE. */
+/* Exactly once after net_message_start returned ERR_OK. `body` is borrowed during the call. With an
+   error status is 0 and `msg` says why. A response over `body_max` ends with ERR_TOO_LARGE. */
 typedef void net_message_fn(void *user, enum err e, unsigned status, struct slice body,
                             const struct errmsg *msg);
 

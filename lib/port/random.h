@@ -1,4 +1,5 @@
-/* Random bytes. The real port is the kernel's (through libsodium); the simulator's comes from its seed. */
+/* Random bytes. The real port is the kernel's (through libsodium); the simulator's comes from its
+ * seed. */
 #pragma once
 
 #include <stddef.h>

@@ -3,15 +3,17 @@
  *
  *     struct my_job { struct work_job job; ... };
  *     my->job.run = compute;     // on a worker thread; may block, may use disk and databases
- *     my->job.done = finished;   // on the loop thread, exactly once, never before work_submit returns
- *     work_submit(work, lane, &my->job);
+ *     my->job.done = finished;   // on the loop thread, exactly once, never before work_submit
+ * returns work_submit(work, lane, &my->job);
  *
- * Jobs of one lane run one after the other, in the order in which they were submitted; jobs of the pool
- * (lane NULL) run in any order and at once. Submitting never fails and never blocks: whoever submits bounds
- * how much. run() and done() give the caller a happens-before between threads, so a job's fields need no
- * lock. In the simulator a job runs inline when the loop takes it up, in a seeded order between lanes.
+ * Jobs of one lane run one after the other, in the order in which they were submitted; jobs of the
+ * pool (lane NULL) run in any order and at once. Submitting never fails and never blocks: whoever
+ * submits bounds how much. run() and done() give the caller a happens-before between threads, so a
+ * job's fields need no lock. In the simulator a job runs inline when the loop takes it up, in a
+ * seeded order between lanes.
  *
- * Loop thread only, but for work_post, which any thread may call to have `job->done` run on the loop.
+ * Loop thread only, but for work_post, which any thread may call to have `job->done` run on the
+ * loop.
  */
 #pragma once
 

@@ -182,7 +182,8 @@ static void test_text_sizes_and_durations(void **state)
     assert_int_equal(v, 500ULL << 30);
     assert_int_equal(text_parse_size("1.5KiB", &v), ERR_OK);
     assert_int_equal(v, 1536);
-    for (const char *const *bad = (const char *const[]){"", "G", "-1", "1.", "1X", "5GG", "1e9", NULL};
+    for (const char *const *bad =
+             (const char *const[]){"", "G", "-1", "1.", "1X", "5GG", "1e9", NULL};
          *bad; bad++)
         assert_int_equal(text_parse_size(*bad, &v), ERR_FORMAT);
     assert_int_equal(text_parse_duration_ms("30d", &v), ERR_OK);

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 static const char *const schema[] = {
-    "CREATE TABLE thing (id BLOB PRIMARY KEY, size INTEGER NOT NULL CHECK (size < 1000), name "
-    "TEXT)",
+    ("CREATE TABLE thing (id BLOB PRIMARY KEY, size INTEGER NOT NULL CHECK (size < 1000), name "
+     "TEXT)"),
     "ALTER TABLE thing ADD COLUMN colour TEXT; CREATE INDEX thing_size ON thing (size)",
     "CREATE TABLE more (n INTEGER PRIMARY KEY)",
 };
