@@ -28,8 +28,9 @@
 #define LIMIT_CBOR_DEPTH        16u
 
 /* a process */
-#define LIMIT_NET_BUDGET_BYTES (64u << 20) /* body bytes held by the net port, all peers together \
-                                            */
+#define LIMIT_NET_BUDGET_BYTES                                         \
+    (64u << 20) /* body bytes held by the net port, all peers together \
+                 */
 #define LIMIT_CONNECTIONS            4096u
 #define LIMIT_STREAMS_PER_CONNECTION 256u
 
