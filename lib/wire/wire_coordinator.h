@@ -1,0 +1,108 @@
+/*
+ * What only a coordinator answers: join, heartbeat, cells, place (segments and find
+ * are in wire_directory.h). POST /v1/claims
+ * takes a claim document as it is (at most WIRE_CLAIM_BYTES) and answers 200 with an empty body.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "wire/wire_list.h"
+
+enum {
+    WIRE_PLACE_CELLS = LIMIT_GROUP_CELLS, /* grants in one answer */
+    WIRE_REDUNDANCY_BYTES = 16,           /* "4+2" */
+};
+
+#define WIRE_JOIN_BYTES       (LIMIT_MANIFEST_BYTES + 8192u)
+#define WIRE_JOIN_REPLY_BYTES (LIMIT_MEMBER_LIST_BYTES + 65536u)
+#define WIRE_HEARTBEAT_BYTES  16384u
+#define WIRE_CELLS_BYTES      LIMIT_MEMBER_LIST_BYTES
+#define WIRE_PLACE_BYTES      (WIRE_PLACE_CELLS * 48u + 64u)
+#define WIRE_GRANTS_BYTES     LIMIT_MESSAGE_BYTES
+
+/* --- POST /v1/join --- */
+
+enum wire_join_kind { WIRE_JOIN_CELL = 1, WIRE_JOIN_ACCOUNT = 2 };
+
+struct wire_join {
+    enum wire_join_kind kind;
+    struct slice invite;   /* document */
+    struct slice document; /* cell: its member statement; account: its manifest number 1 */
+};
+
+struct wire_join_reply {
+    struct slice coordinator; /* its certificate */
+    struct slice members;     /* the member list, with the new cell in it */
+    struct slice redundancy;  /* what this swarm uses, "4+2"; size 0: by the table of levels */
+};
+
+MUST_CHECK enum err wire_join_encode(const struct wire_join *join, struct buf *out);
+MUST_CHECK enum err wire_join_decode(struct slice in, struct wire_join *out);
+MUST_CHECK enum err wire_join_reply_encode(const struct wire_join_reply *reply, struct buf *out);
+MUST_CHECK enum err wire_join_reply_decode(struct slice in, struct wire_join_reply *out);
+
+/* --- POST /v1/heartbeat, from cells --- */
+
+struct wire_heartbeat {
+    struct slice statement; /* the member statement when it changed; size 0: the last one holds */
+    uint64_t free_bytes;
+    uint64_t used_bytes;
+    uint64_t shard_count;
+    uint64_t list_number; /* that the cell holds */
+    uint64_t damaged_count;
+};
+
+struct wire_heartbeat_reply {
+    uint64_t list_number; /* the newest; a cell that holds an older one GETs /v1/members */
+    int64_t time_s;
+    uint32_t interval_ms; /* until the next heartbeat */
+};
+
+MUST_CHECK enum err wire_heartbeat_encode(const struct wire_heartbeat *beat, struct buf *out);
+MUST_CHECK enum err wire_heartbeat_decode(struct slice in, struct wire_heartbeat *out);
+MUST_CHECK enum err wire_heartbeat_reply_encode(const struct wire_heartbeat_reply *reply,
+                                                struct buf *out);
+MUST_CHECK enum err wire_heartbeat_reply_decode(struct slice in, struct wire_heartbeat_reply *out);
+
+/* --- GET /v1/cells: how they are just now --- */
+
+enum wire_cell_state {
+    WIRE_CELL_UP = 1,
+    WIRE_CELL_ASLEEP = 2, /* missed heartbeats */
+    WIRE_CELL_GONE = 3,   /* missed them beyond the grace time */
+    WIRE_CELL_LEAVING = 4,
+};
+
+struct wire_cell {
+    struct id id;
+    enum wire_cell_state state;
+    int64_t last_seen_s;
+    uint64_t free_bytes;
+    uint64_t used_bytes;
+};
+
+MUST_CHECK enum err wire_cells_encode(int64_t time_s, uint64_t list_number,
+                                      const struct wire_cell *cells, size_t count, struct buf *out);
+MUST_CHECK enum err wire_cells_decode(struct slice in, int64_t *time_s, uint64_t *list_number,
+                                      struct wire_list *out);
+bool wire_cells_next(struct wire_list *list, struct wire_cell *out);
+
+/* --- POST /v1/place: grants, ahead of need --- */
+
+struct wire_want {
+    struct id cell;
+    uint64_t bytes; /* payload that the device means to store there */
+};
+
+MUST_CHECK enum err wire_place_encode(uint64_t list_number, const struct wire_want *wants,
+                                      size_t count, struct buf *out);
+MUST_CHECK enum err wire_place_decode(struct slice in, uint64_t *list_number,
+                                      struct wire_list *out);
+bool wire_place_next(struct wire_list *list, struct wire_want *out);
+
+/* Grant documents in any order; cells that are refused have none. */
+MUST_CHECK enum err wire_grants_encode(const struct slice *grants, size_t count, struct buf *out);
+MUST_CHECK enum err wire_grants_decode(struct slice in, struct wire_list *out);
+bool wire_grants_next(struct wire_list *list, struct slice *out);

@@ -1,0 +1,71 @@
+/*
+ * Of this room only: fields that many messages have. Documents and other opaque bytes are byte
+ * strings; one that may be missing is left out, and is an empty slice in the struct.
+ */
+#pragma once
+
+#include "cbor/cbor_read.h"
+#include "cbor/cbor_write.h"
+
+static inline void wire_put_number(struct cbor_writer *w, uint64_t key, uint64_t value)
+{
+    cbor_write_key(w, key);
+    cbor_write_u64(w, value);
+}
+
+static inline void wire_put_time(struct cbor_writer *w, uint64_t key, int64_t value)
+{
+    cbor_write_key(w, key);
+    cbor_write_i64(w, value);
+}
+
+static inline void wire_put_bytes(struct cbor_writer *w, uint64_t key, struct slice bytes)
+{
+    cbor_write_key(w, key);
+    cbor_write_bytes(w, bytes);
+}
+
+static inline void wire_put_optional(struct cbor_writer *w, uint64_t key, struct slice bytes)
+{
+    if (bytes.size > 0)
+        wire_put_bytes(w, key, bytes);
+}
+
+static inline uint64_t wire_take_number(struct cbor_reader *r, uint64_t key)
+{
+    cbor_read_key(r, key);
+    return cbor_read_u64(r, UINT64_MAX);
+}
+
+static inline uint32_t wire_take_u32(struct cbor_reader *r, uint64_t key, uint32_t value_max)
+{
+    cbor_read_key(r, key);
+    return cbor_read_u32(r, value_max);
+}
+
+static inline int64_t wire_take_time(struct cbor_reader *r, uint64_t key)
+{
+    cbor_read_key(r, key);
+    return cbor_read_i64(r);
+}
+
+/* Must be there and not be empty. */
+static inline struct slice wire_take_bytes(struct cbor_reader *r, uint64_t key, size_t size_max)
+{
+    cbor_read_key(r, key);
+    struct slice bytes = cbor_read_bytes(r, size_max);
+    if (r->e == ERR_OK && bytes.size == 0)
+        cbor_read_refuse(r, ERR_FORMAT);
+    return bytes;
+}
+
+/* When it is there it must not be empty: one encoding for "none". */
+static inline struct slice wire_take_optional(struct cbor_reader *r, uint64_t key, size_t size_max)
+{
+    if (!cbor_read_key_optional(r, key))
+        return slice_of(NULL, 0);
+    struct slice bytes = cbor_read_bytes(r, size_max);
+    if (r->e == ERR_OK && bytes.size == 0)
+        cbor_read_refuse(r, ERR_FORMAT);
+    return bytes;
+}
