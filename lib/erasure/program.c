@@ -1,0 +1,119 @@
+#include "erasure/program_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BLOCK_MAX = 2048,    /* columns, in bytes: what is walked at a time */
+    SCRATCH_MAX = 3,     /* slots: two for the upper level, one for the lower */
+    POINTERS_MAX = 1024, /* of 255 sources, each in at most 4 sums */
+};
+
+void program_free(struct program *program)
+{
+    if (!program)
+        return;
+    for (unsigned i = 0; i < program->tile_count; i++) {
+        free((void *)program->tiles[i].tile.tables);
+        free(program->tiles[i].sources);
+    }
+    free(program->tiles);
+    free(program);
+}
+
+unsigned program_products(const struct program *program)
+{
+    return program->products;
+}
+
+/* Buffers of one block that are nobody's shard. */
+struct scratch {
+    uint8_t slots[SCRATCH_MAX][TILE_ROWS][BLOCK_MAX];
+    uint8_t waste[BLOCK_MAX];
+} __attribute__((aligned(64)));
+
+static bool tile_wanted(const struct program_tile *t, uint8_t *const outs[])
+{
+    for (unsigned i = 0; i < TILE_ROWS; i++)
+        if (t->outs[i] != ROW_NONE && (t->outs[i] >= ROW_SCRATCH || outs[t->outs[i]]))
+            return true;
+    return false;
+}
+
+static void run_tile(const struct program *p, const struct program_tile *t,
+                     const uint8_t *const sources[], uint8_t *const outs[], size_t offset,
+                     struct scratch *scratch, struct tile_call *call)
+{
+    const uint8_t *at[POINTERS_MAX];
+    for (unsigned i = 0; i < t->source_count; i++)
+        at[i] = sources[t->sources[i]] + offset;
+    call->tile = &t->tile;
+    call->sources = at;
+    call->init_count = t->init_count;
+    for (unsigned i = 0; i < t->init_count; i++)
+        for (unsigned r = 0; r < TILE_ROWS; r++)
+            call->inits[i][r] = scratch->slots[t->inits[i]][r];
+    bool stream = call->stream;
+    for (unsigned r = 0; r < t->tile.rows; r++) {
+        unsigned row = t->outs[r];
+        if (row >= ROW_SCRATCH)
+            call->stream = false;
+        if (row == ROW_NONE || (row < ROW_SCRATCH && !outs[row]))
+            call->out[r] = scratch->waste;
+        else if (row >= ROW_SCRATCH)
+            call->out[r] = scratch->slots[(row - ROW_SCRATCH) / TILE_ROWS][row % TILE_ROWS];
+        else
+            call->out[r] = outs[row] + offset;
+    }
+    p->kernel->run(call);
+    call->stream = stream;
+}
+
+static void run_columns(const struct program *p, const uint8_t *const sources[],
+                        uint8_t *const outs[], size_t offset, size_t size, bool stream,
+                        struct scratch *scratch)
+{
+    (void)stream;
+    for (size_t done = 0; done < size; done += BLOCK_MAX) {
+        struct tile_call call = {.size = size - done < BLOCK_MAX ? size - done : BLOCK_MAX};
+        for (unsigned i = 0; i < p->tile_count; i++)
+            if (tile_wanted(&p->tiles[i], outs))
+                run_tile(p, &p->tiles[i], sources, outs, offset + done, scratch, &call);
+    }
+}
+
+/* Fewer columns than a kernel takes: through buffers. */
+static void run_narrow(const struct program *p, const uint8_t *const sources[],
+                       uint8_t *const outs[], size_t offset, size_t size, struct scratch *scratch)
+{
+    uint8_t in[255][KERNEL_COLUMN] = {{0}}, out[255][KERNEL_COLUMN];
+    const uint8_t *from[255];
+    uint8_t *to[255];
+    for (unsigned i = 0; i < p->source_count; i++) {
+        memcpy(in[i], sources[i] + offset, size);
+        from[i] = in[i];
+    }
+    for (unsigned i = 0; i < p->row_count; i++)
+        to[i] = outs[i] ? out[i] : NULL;
+    run_columns(p, from, to, 0, KERNEL_COLUMN, false, scratch);
+    for (unsigned i = 0; i < p->row_count; i++)
+        if (outs[i])
+            memcpy(outs[i] + offset, out[i], size);
+}
+
+void program_run(const struct program *program, const uint8_t *const sources[],
+                 uint8_t *const outs[], size_t offset, size_t size, bool stay)
+{
+    struct scratch scratch;
+    size_t whole = size & ~(size_t)(KERNEL_COLUMN - 1);
+    if (size == 0)
+        return;
+    if (whole == 0) {
+        run_narrow(program, sources, outs, offset, size, &scratch);
+        return;
+    }
+    run_columns(program, sources, outs, offset, whole, !stay, &scratch);
+    if (whole < size) /* the last column again, shifted to the end */
+        run_columns(program, sources, outs, offset + size - KERNEL_COLUMN, KERNEL_COLUMN, false,
+                    &scratch);
+}

@@ -1,0 +1,35 @@
+/*
+ * Compiling a matrix product into tiles for a kernel (kernel.h), and running it over shards block
+ * by block. Internal to the room.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "erasure/kernel.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct program; /* immutable */
+
+/* Row i is the sum over j of source j / (rows[i] XOR sources[j]); all points are different. The
+   structure of the Cauchy matrix is put to use. ERR_NOMEM. */
+MUST_CHECK enum err program_new_cauchy(const struct kernel *kernel, const uint8_t *rows,
+                                       unsigned row_count, const uint8_t *sources,
+                                       unsigned source_count, struct program **out);
+
+/* Row i is the sum over j of matrix[i * source_count + j] times source j. ERR_NOMEM. */
+MUST_CHECK enum err program_new_dense(const struct kernel *kernel, const uint8_t *matrix,
+                                      unsigned row_count, unsigned source_count,
+                                      struct program **out);
+
+void program_free(struct program *program);
+
+/* How many products of a constant with a source it takes (one column), for tests and the curious.
+ */
+unsigned program_products(const struct program *program);
+
+/* Bytes offset..offset+size-1 of each; outs[i] NULL is not wanted. `stay`: the result is read again
+   soon, so it is never stored around the cache. */
+void program_run(const struct program *program, const uint8_t *const sources[],
+                 uint8_t *const outs[], size_t offset, size_t size, bool stay);

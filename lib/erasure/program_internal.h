@@ -1,0 +1,34 @@
+/* What the compiler of programs (program_build.c) hands to the runner (program.c). */
+#pragma once
+
+#include "erasure/program.h"
+
+enum {
+    ROW_NONE = 65535,  /* computed, not wanted */
+    ROW_SCRATCH = 256, /* out numbers from here on are rows of scratch memory, four a slot */
+    STEP_SOURCES = 16,
+    STEP_PRODUCTS = 9,
+};
+
+struct step {
+    enum run_kind kind;
+    uint8_t sources[STEP_SOURCES];
+    uint8_t constants[STEP_PRODUCTS];
+    uint8_t source_count, product_count;
+};
+
+struct program_tile {
+    struct tile tile; /* its tables are owned */
+    uint8_t *sources; /* owned; source numbers in the order of steps */
+    unsigned source_count;
+    unsigned outs[TILE_ROWS];
+    unsigned inits[TILE_INITS]; /* scratch slots */
+    unsigned init_count;
+};
+
+struct program {
+    const struct kernel *kernel;
+    unsigned row_count, source_count, scratch_count, products;
+    struct program_tile *tiles; /* owned */
+    unsigned tile_count;
+};
