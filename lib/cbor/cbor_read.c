@@ -334,7 +334,7 @@ void cbor_read_string(struct cbor_reader *r, char *out, size_t out_size)
 /* Depth is bounded by open_level(). */
 static void skip_item(struct cbor_reader *r)
 {
-    struct head head;
+    struct head head, key;
     struct slice text;
     if (!begin_item(r) || !take_head(r, &head))
         return;
@@ -356,7 +356,7 @@ static void skip_item(struct cbor_reader *r)
     case MAP:
         open_level(r, head.value, true);
         for (uint64_t i = 0; i < head.value && r->e == ERR_OK; i++)
-            if (take_key(r, &head, &text))
+            if (take_key(r, &key, &text))
                 skip_item(r);
         cbor_read_end(r);
         break;
