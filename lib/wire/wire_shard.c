@@ -47,8 +47,10 @@ enum err wire_prelude_decode(struct slice in, struct wire_prelude *out)
 
 enum err wire_leaf_path_encode(struct slice path, struct buf *out)
 {
-    if (path.size > WIRE_LEAF_PATH_BYTES || path.size % HASH_BYTES != 0)
+    if (path.size > WIRE_LEAF_PATH_BYTES)
         return ERR_TOO_LARGE;
+    if (path.size % HASH_BYTES != 0)
+        return ERR_FORMAT;
     enum err e = buf_append_le32(out, (uint32_t)path.size);
     return e != ERR_OK ? e : buf_append(out, path.data, path.size);
 }
