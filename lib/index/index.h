@@ -5,9 +5,12 @@
  *
  * One thread at a time (a serial lane of port/work.h). Calls that change something belong between
  * index_begin() and index_commit(): one transaction a segment or a batch of directories, never one
- * a file. Memory is bounded by the page cache (16 MiB by default), whatever the number of chunks.
+ * a file (a call outside is a transaction by itself, and costs an fsync). After an error inside,
+ * roll back: part of what the call does may be done. Memory is bounded by the page cache (16 MiB by
+ * default) and what one call is given, whatever the number of chunks.
  *
- * Errors: those of db/db.h; NOT_FOUND; CORRUPT when a row is not what this room wrote.
+ * Errors: those of db/db.h; NOT_FOUND; CORRUPT when a row is not what this room wrote; USAGE for
+ * values that cannot be (a shard that is not there, a state that does not exist).
  */
 #pragma once
 
@@ -35,7 +38,8 @@ MUST_CHECK enum err index_begin(struct index *index, struct errmsg *msg);
 MUST_CHECK enum err index_commit(struct index *index, struct errmsg *msg);
 void index_rollback(struct index *index);
 
-/* SQLite's own check of the file, then that every chunk's segment exists. */
+/* SQLite's own check of the file, then that every chunk's segment exists and every segment is
+ * whole. Reads everything. */
 MUST_CHECK enum err index_check(struct index *index, struct errmsg *msg);
 
 /* --- segments, and the shards of each on the cells --- */
@@ -106,12 +110,13 @@ MUST_CHECK enum err index_segment_set_shards(struct index *index, uint64_t numbe
                                              struct errmsg *msg);
 MUST_CHECK enum err index_segment_set_shard(struct index *index, uint64_t number, unsigned shard,
                                             const struct index_shard *value, struct errmsg *msg);
-/* Leaving COMMITTED makes every cached directory doubtful (see index_dir_get). */
+/* Leaving COMMITTED makes every cached directory doubtful (see index_dir_get) and forgets what was
+   known of files on their way. DELETED is for good: ERR_STATE. */
 MUST_CHECK enum err index_segment_set_state(struct index *index, uint64_t number,
                                             enum index_segment_state state, struct errmsg *msg);
 MUST_CHECK enum err index_segment_set_published(struct index *index, uint64_t number,
                                                 struct errmsg *msg);
-/* The row, its shards and its chunks. */
+/* The row, its shards and its chunks; its number is not given again. */
 MUST_CHECK enum err index_segment_remove(struct index *index, uint64_t number, struct errmsg *msg);
 
 struct index_segment_filter {
@@ -127,14 +132,16 @@ MUST_CHECK enum err index_segments(struct index *index, const struct index_segme
                                    struct index_segment *out, size_t max, size_t *count,
                                    struct errmsg *msg);
 
-/* Committed segments that have a shard on `cell` (zero: every cell that has one gets a row). */
+/* What lies on each cell that has, or had, a shard of a committed segment; in the order of their
+   IDs, up to `max`. */
 struct index_cell_use {
     struct id cell;
-    uint64_t shards, missing, bytes;
+    uint64_t shards, missing, bytes; /* STORED ones and their bytes; MISSING ones */
 };
 MUST_CHECK enum err index_cells(struct index *index, struct index_cell_use *out, size_t max,
                                 size_t *count, struct errmsg *msg);
 
+/* Of committed segments; shard_bytes: of the shards that are STORED. */
 struct index_totals {
     uint64_t segments, segments_with_debts, chunks, plain_bytes, sealed_bytes, shard_bytes;
     int margin_min; /* stored shards - k of the worst committed segment; INT_MAX when there is none
@@ -161,7 +168,7 @@ MUST_CHECK enum err index_chunks_find(struct index *index, const struct id *ids,
                                       bool any_state, struct index_chunk *out, struct errmsg *msg);
 
 /* Adds (or moves to this segment, when the old one is not committed any more) in key order. Usually
-   in the transaction that commits the segment. */
+   in the transaction that commits the segment. NOT_FOUND when a segment is not there. */
 MUST_CHECK enum err index_chunks_add(struct index *index, const struct index_chunk *chunks,
                                      size_t count, struct errmsg *msg);
 
@@ -169,8 +176,8 @@ MUST_CHECK enum err index_chunks_add(struct index *index, const struct index_chu
 MUST_CHECK enum err index_chunks(struct index *index, struct id *after, struct index_chunk *out,
                                  size_t max, size_t *count, struct errmsg *msg);
 
-/* All chunks of one segment, in the order of their records. Reads the whole chunk table: for many
-   segments use index_chunks(). */
+/* All chunks of one segment, in the order of their records. ERR_TOO_LARGE when there are more than
+   `max`; *count is then how many there are. */
 MUST_CHECK enum err index_segment_chunks(struct index *index, uint64_t number,
                                          struct index_chunk *out, size_t max, size_t *count,
                                          struct errmsg *msg);
@@ -188,12 +195,14 @@ struct index_segment_live {
     uint64_t live_bytes, live_chunks; /* sealed bytes of marked chunks */
 };
 /* Of every committed segment, in the order of numbers, after `after_number`. One pass over the
-   chunks the first time, then from its result. */
+   chunks the first time after marks or chunks were added (a change: it writes), then from its
+   result. */
 MUST_CHECK enum err index_marks_live(struct index *index, uint64_t after_number,
                                      struct index_segment_live *out, size_t max, size_t *count,
                                      struct errmsg *msg);
 
-/* --- snapshots and heads: kept as the bytes that others signed or sealed --- */
+/* --- snapshots and heads: kept as the bytes that others signed or sealed, at most 4 MiB each. ---
+ */
 
 struct index_snapshot {
     struct id id;
@@ -225,7 +234,8 @@ MUST_CHECK enum err index_head_get(struct index *index, const struct id *device,
 MUST_CHECK enum err index_heads(struct index *index, struct id *devices, size_t max, size_t *count,
                                 struct errmsg *msg);
 
-/* --- small facts by name: last backup, list number, manifest, ... at most 1 MiB each --- */
+/* --- small facts by name: last backup, list number, manifest, ... at most 1 MiB each. A number is
+ * not read as bytes, nor the other way round: CORRUPT. --- */
 
 MUST_CHECK enum err index_fact_put(struct index *index, const char *name, struct slice value,
                                    struct errmsg *msg);

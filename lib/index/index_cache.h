@@ -41,7 +41,7 @@ MUST_CHECK enum err index_dir_start(struct buf *row);
 MUST_CHECK enum err index_dir_append(struct buf *row, const struct index_cached *entry);
 void index_dir_set_tree(struct buf *row, const struct id *tree);
 
-/* Reading one. ERR_FORMAT when it is not whole. */
+/* Reading one. ERR_FORMAT when it is not whole, or its names are not in order. */
 struct index_dir {
     struct id tree;
     uint32_t count;
@@ -56,8 +56,8 @@ void index_dir_free(struct index_dir *dir);
 /* Takes over `body`, whatever it returns. */
 MUST_CHECK enum err index_dir_parse(struct buf *body, struct index_dir *out);
 
-/* `path`: the directory's absolute path, any bytes. ERR_NOT_FOUND. A row that cannot be read is not
- * found. */
+/* `path`: the directory's absolute path, any bytes, at most 64 KiB. ERR_NOT_FOUND. A row that
+ * cannot be read is not found. */
 MUST_CHECK enum err index_dir_get(struct index *index, struct slice path, struct index_dir *out,
                                   struct errmsg *msg);
 MUST_CHECK enum err index_dir_put(struct index *index, struct slice path, struct slice row,
@@ -76,7 +76,8 @@ struct index_progress {
 MUST_CHECK enum err index_progress_put(struct index *index, struct slice path,
                                        const struct index_progress *progress, struct slice body,
                                        struct errmsg *msg);
-/* body: appended to. ERR_NOT_FOUND when there is none. */
+/* size, inode and times of `out` go in, its offset comes out. body: appended to. ERR_NOT_FOUND when
+   there is none, or the file is another by now. */
 MUST_CHECK enum err index_progress_get(struct index *index, struct slice path,
                                        struct index_progress *out, struct buf *body,
                                        struct errmsg *msg);
