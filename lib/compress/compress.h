@@ -4,8 +4,8 @@
  * are written and accepted.
  *
  * A struct compressor keeps zstd's contexts from chunk to chunk; one thread at a time. It allocates
- * when it is first used in a direction: packing takes 2 MiB at level 3 with chunks of 1 MiB, and up to
- * 55 MiB at level 19 with chunks of 4 MiB; unpacking 160 KiB, whatever the packed bytes say.
+ * when it is first used in a direction: packing takes 2 MiB at level 3 with chunks of 1 MiB, and up
+ * to 55 MiB at level 19 with chunks of 4 MiB; unpacking 160 KiB, whatever the packed bytes say.
  */
 #pragma once
 
