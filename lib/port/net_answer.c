@@ -6,7 +6,10 @@ static void answer_free(struct net_answer *answer)
 {
     buf_free(&answer->body);
     buf_free(&answer->reply);
+    const struct net_answer_how how = answer->how;
     free(answer);
+    if (how.gone)
+        how.gone(how.gone_user);
 }
 
 /* The exchange is broken off when even the reply cannot be started. */

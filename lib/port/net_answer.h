@@ -25,7 +25,8 @@ struct net_answer;
 struct net_answer_how {
     void (*handle)(void *user, struct net_answer *answer); /* on the lane */
     void (*after)(void *user, struct net_answer *answer);  /* on the loop; may be NULL */
-    void *user;
+    void (*gone)(void *gone_user); /* on the loop, the last thing that happens; may be NULL */
+    void *user, *gone_user;
     const struct work *work;
     struct work_lane *lane;
     size_t body_max;  /* a longer body is refused with 413 before it is read */

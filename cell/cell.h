@@ -1,0 +1,75 @@
+/*
+ * libcell: a storage node without its process. Everything that it touches comes in by the ports
+ * and an open store, so that a simulator runs it as celld does.
+ *
+ *     cell_new(&options, &cell, msg)       answers requests from now on (net_serve)
+ *     cell_start(cell, msg)                membership: joins with an invite or goes on as a member,
+ *                                          heartbeats, fetches newer member lists; scrub
+ *     cell_stop(cell, stopped, user)       ends what is under way; then cell_free()
+ *
+ * Who may do what stands in docs/protocol.md and in cell_rights.c. The loop thread calls all of
+ * this; the store is used on `lane` only, except for its files.
+ */
+#pragma once
+
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "crypto/sign.h"
+#include "port/clock.h"
+#include "port/net.h"
+#include "port/random.h"
+#include "port/work.h"
+#include "store/store.h"
+
+struct cell;
+
+struct cell_options {
+    struct net *net; /* all borrowed for the cell's life */
+    const struct clock *clock;
+    const struct random *random;
+    const struct work *work;
+    const struct log *log;
+    struct store *store;
+    struct work_lane *lane;     /* the store's */
+    const struct sign_key *key; /* the same as the net's */
+
+    uint8_t swarm_root[32];
+    struct id coordinator; /* whom to join and to tell heartbeats */
+    const char *const *coordinator_addresses;
+    size_t coordinator_address_count;
+    struct slice invite; /* document; size 0: a member already */
+
+    const char *const *addresses; /* under which others reach this cell; at least one */
+    size_t address_count;
+    const char *site; /* "" when none is given */
+    uint64_t give_bytes;
+    const char *claim_code; /* lets somebody who is not near claim this cell; "" when not */
+
+    uint64_t heartbeat_ms;    /* 0: as the coordinator says */
+    uint64_t scrub_period_ms; /* one cycle over all shards; 0: never */
+};
+
+MUST_CHECK enum err cell_new(const struct cell_options *options, struct cell **out,
+                             struct errmsg *msg);
+/* After cell_stop() has called back, or when cell_start() was never called. NULL does nothing. */
+void cell_free(struct cell *cell);
+
+/* `joined` runs once: when the coordinator has accepted us (or we were a member already and have a
+   member list), or with the reason why it never will (a refused invite). */
+typedef void cell_joined_fn(void *user, enum err e, const struct errmsg *msg);
+MUST_CHECK enum err cell_start(struct cell *cell, cell_joined_fn *joined, void *user,
+                               struct errmsg *msg);
+
+typedef void cell_stopped_fn(void *user);
+void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user);
+
+/* Tells the coordinator of a new gift at the next heartbeat. */
+void cell_set_give(struct cell *cell, uint64_t give_bytes);
+
+struct cell_counters {
+    uint64_t put_count, put_bytes, get_count, get_bytes;
+    uint64_t refused_count; /* requests that rights, grants or names did not allow */
+    unsigned puts_under_way;
+};
+void cell_counters(const struct cell *cell, struct cell_counters *out);

@@ -1,0 +1,193 @@
+/*
+ * Shared by the files of libcell only.
+ *
+ * The loop owns struct cell. Handlers run on the store's lane and see none of it: what they need is
+ * copied for them when their request comes (struct cell_view, struct cell_peer).
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "cell.h"
+#include "identity/member_list.h"
+#include "port/net_answer.h"
+#include "port/net_body.h"
+#include "wire/wire_path.h"
+
+/* --- peers: what a session has shown of itself --- */
+
+enum cell_peer_kind {
+    CELL_PEER_UNKNOWN, /* no hello yet */
+    CELL_PEER_DEVICE,  /* of an account, by its manifest */
+    CELL_PEER_ROOT,    /* a device that the account's root certified, before any manifest names it */
+    CELL_PEER_CELL,
+    CELL_PEER_COORDINATOR,
+};
+
+struct cell_peer {
+    enum cell_peer_kind kind;
+    struct id id;          /* of its TLS key */
+    uint8_t key[32];       /* that key */
+    struct id account;     /* DEVICE, ROOT */
+    uint32_t slot;         /* DEVICE: in the manifest */
+    unsigned capabilities; /* identity/manifest.h's bits */
+    bool near_us;          /* from this machine or its own network */
+    char address[64];
+};
+
+struct cell_peer_text {
+    char text[192];
+};
+struct cell_peer_text cell_peer_text(const struct cell_peer *peer); /* for logs */
+
+/* What a handler may know of the cell, as it was when the request came. */
+struct cell_view {
+    uint8_t swarm_hash[32];
+    uint8_t coordinator_key[32];
+    uint32_t incarnation;
+    uint64_t list_number;
+    int64_t now_s; /* time of the newest signed list, and what has passed since */
+};
+
+/* --- rights: cell_rights.c --- */
+
+/* May the peer read shards of a segment that device `slot` of `account` wrote? */
+MUST_CHECK enum err cell_may_get(const struct cell_peer *peer, const struct id *account,
+                                 uint32_t slot, struct errmsg *msg);
+/* May it store into segments of `account` as device `slot`? */
+MUST_CHECK enum err cell_may_put(const struct cell_peer *peer, const struct id *account,
+                                 uint32_t slot, struct errmsg *msg);
+/* May it ask which shards of `account` are here (have, segments, inventory)? */
+MUST_CHECK enum err cell_may_look(const struct cell_peer *peer, const struct id *account,
+                                  struct errmsg *msg);
+/* Does it belong to the swarm at all? */
+MUST_CHECK enum err cell_is_known(const struct cell_peer *peer, struct errmsg *msg);
+/* Is `address` ("ip:port") this machine's own, or a private one (RFC 1918, RFC 4193, link-local)? */
+bool cell_address_is_near(const char *address);
+
+/* --- admission and receipts: cell_admission.c --- */
+
+/* What was found to be in order about a PUT. */
+struct cell_admission {
+    struct id segment, account;
+    uint32_t slot; /* of the device */
+    uint32_t shard_bytes;
+    uint8_t grant[STORE_GRANT_ID_SIZE];
+    uint64_t grant_bytes;
+    int64_t grant_expires_s;
+    uint64_t list_number;
+    int64_t now_s;
+};
+
+struct wire_prelude;
+
+/* Any thread. Checks the header's name, the device's right, its record, and the grant: signed by
+   the coordinator, for this cell, account and device. */
+MUST_CHECK enum err cell_admit(const struct cell_view *view, const struct cell_peer *peer,
+                               const struct id *cell_id, const struct id *segment,
+                               const struct wire_prelude *prelude, struct cell_admission *out,
+                               struct errmsg *msg);
+MUST_CHECK enum err cell_sign_receipt(const struct cell *cell, const struct cell_admission *a,
+                                      unsigned index, struct buf *out, struct errmsg *msg);
+
+/* --- the cell --- */
+
+struct cell {
+    struct cell_options options;
+    struct cell_counters counters;
+    struct cell_view view; /* now_s is filled in for each request */
+    struct id id;
+    struct id account; /* of the claim; zero: unclaimed */
+
+    struct list commit_queue; /* sealed puts: cell_put.c */
+    struct work_job commit_job;
+    bool commit_busy;
+
+    struct member_list *members; /* owned; NULL: none yet */
+    uint64_t list_received_mono_ms;
+    struct buf statement; /* our own, signed */
+    uint64_t statement_sequence;
+    bool statement_changed;
+
+    struct timer heartbeat_timer, scrub_timer;
+    struct net_message *heartbeat_message;
+    struct work_job scrub_job, usage_job;
+    struct store_usage usage;
+    bool scrub_busy, usage_busy;
+    struct store_scrub scrub;
+    enum err scrub_result;
+    int64_t scrub_now_s;
+
+    bool joined, stopping;
+    unsigned under_way; /* exchanges, jobs, messages that still refer to the cell */
+    cell_joined_fn *on_joined;
+    void *joined_user;
+    cell_stopped_fn *on_stopped;
+    void *stopped_user;
+};
+
+/* Everything asynchronous is counted, so that cell_stop() knows when the last has ended. */
+void cell_work_began(struct cell *cell);
+void cell_work_ended(struct cell *cell);
+
+struct cell_view cell_view_now(const struct cell *cell);
+
+extern const struct net_service cell_service;
+
+/* --- exchanges: cell_service.c hands each to one of these --- */
+
+struct cell_exchange_events {
+    void (*on_body)(void *user, struct slice bytes);
+    void (*on_body_end)(void *user);
+    void (*on_writable)(void *user);
+    void (*on_closed)(void *user, enum err e);
+};
+
+extern const struct cell_exchange_events cell_put_events, cell_get_events;
+
+MUST_CHECK enum err cell_put_start(struct cell *cell, const struct cell_peer *peer,
+                                   struct net_exchange *x, const struct net_incoming *request,
+                                   const struct id *segment, unsigned index, void **out);
+MUST_CHECK enum err cell_get_start(struct cell *cell, const struct cell_peer *peer,
+                                   struct net_exchange *x, const struct net_incoming *request,
+                                   const struct id *segment, unsigned index, void **out);
+
+/* --- small requests: on the lane --- */
+
+struct cell_query {
+    struct cell *cell; /* for `store`, `key` and the constant options only */
+    struct cell_peer peer;
+    struct cell_view view;
+    struct wire_path path;
+    struct net_session *session; /* loop only, and only while the exchange is open */
+    struct buf *newer; /* a handler puts the newer document here before it returns ERR_STALE */
+    struct cell_effect *effect; /* owned: what `after` does on the loop; may be NULL */
+};
+
+/* Fills `reply`; an error becomes an error body. */
+typedef enum err cell_query_fn(struct cell_query *query, struct slice body, struct buf *reply,
+                               struct errmsg *msg);
+
+/* What a handler found and the loop must take up. */
+struct cell_effect {
+    void (*apply)(struct cell *cell, struct cell_query *query, struct cell_effect *effect,
+                  bool connected);
+    struct cell_peer peer; /* hello */
+    struct id account;     /* claim, manifest */
+    struct manifest *manifest; /* owned; the newest one of `account` */
+};
+
+cell_query_fn cell_hello, cell_info, cell_members, cell_heads_get, cell_heads_put, cell_segment,
+    cell_have, cell_account_shards, cell_claim, cell_state;
+
+/* --- membership: cell_membership.c --- */
+
+MUST_CHECK enum err cell_membership_start(struct cell *cell, struct errmsg *msg);
+void cell_membership_stop(struct cell *cell);
+/* Verifies a member list and takes it when it is newer than ours; kept in the store by the caller. */
+MUST_CHECK enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *msg);
+
+/* --- scrub: cell_scrub.c --- */
+
+void cell_scrub_start(struct cell *cell);
+void cell_scrub_stop(struct cell *cell);
