@@ -29,10 +29,10 @@ struct cell_get {
 
     struct work_job job;
     struct store_file *file;
-    struct buf path;         /* le32 and siblings */
-    uint64_t offset, left;   /* of the payload */
-    uint8_t *piece;          /* owned, PIECE_BYTES */
-    size_t piece_bytes;      /* read by the last job */
+    struct buf path;       /* le32 and siblings */
+    uint64_t offset, left; /* of the payload */
+    uint8_t *piece;        /* owned, PIECE_BYTES */
+    size_t piece_bytes;    /* read by the last job */
     enum err result;
     struct errmsg msg;
 };

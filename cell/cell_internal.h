@@ -19,7 +19,7 @@
 enum cell_peer_kind {
     CELL_PEER_UNKNOWN, /* no hello yet */
     CELL_PEER_DEVICE,  /* of an account, by its manifest */
-    CELL_PEER_ROOT,    /* a device that the account's root certified, before any manifest names it */
+    CELL_PEER_ROOT, /* a device that the account's root certified, before any manifest names it */
     CELL_PEER_CELL,
     CELL_PEER_COORDINATOR,
 };
@@ -62,7 +62,8 @@ MUST_CHECK enum err cell_may_look(const struct cell_peer *peer, const struct id 
                                   struct errmsg *msg);
 /* Does it belong to the swarm at all? */
 MUST_CHECK enum err cell_is_known(const struct cell_peer *peer, struct errmsg *msg);
-/* Is `address` ("ip:port") this machine's own, or a private one (RFC 1918, RFC 4193, link-local)? */
+/* Is `address` ("ip:port") this machine's own, or a private one (RFC 1918, RFC 4193, link-local)?
+ */
 bool cell_address_is_near(const char *address);
 
 /* --- admission and receipts: cell_admission.c --- */
@@ -172,8 +173,8 @@ typedef enum err cell_query_fn(struct cell_query *query, struct slice body, stru
 struct cell_effect {
     void (*apply)(struct cell *cell, struct cell_query *query, struct cell_effect *effect,
                   bool connected);
-    struct cell_peer peer; /* hello */
-    struct id account;     /* claim, manifest */
+    struct cell_peer peer;     /* hello */
+    struct id account;         /* claim, manifest */
     struct manifest *manifest; /* owned; the newest one of `account` */
 };
 
@@ -184,7 +185,8 @@ cell_query_fn cell_hello, cell_info, cell_members, cell_heads_get, cell_heads_pu
 
 MUST_CHECK enum err cell_membership_start(struct cell *cell, struct errmsg *msg);
 void cell_membership_stop(struct cell *cell);
-/* Verifies a member list and takes it when it is newer than ours; kept in the store by the caller. */
+/* Verifies a member list and takes it when it is newer than ours; kept in the store by the caller.
+ */
 MUST_CHECK enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *msg);
 
 /* --- scrub: cell_scrub.c --- */

@@ -25,8 +25,8 @@
 enum step { PRELUDE, ADMITTING, TAKING, WRITING, SEALING, WAITING, FINISHED };
 
 enum {
-    WRITE_BATCH_BYTES = 128 << 10,  /* less is not worth a job, but at the end */
-    ARRIVING_BYTES_MAX = 4 << 20,   /* the port's window is smaller */
+    WRITE_BATCH_BYTES = 128 << 10, /* less is not worth a job, but at the end */
+    ARRIVING_BYTES_MAX = 4 << 20,  /* the port's window is smaller */
     COMMIT_BATCH_MAX = 64,
 };
 
@@ -241,8 +241,7 @@ static void commit_next(struct cell *cell)
     c->job.run = run_commit;
     c->job.done = commit_done;
     while (c->count < COMMIT_BATCH_MAX && !list_empty(&cell->commit_queue))
-        c->puts[c->count++] =
-            container_of(list_pop(&cell->commit_queue), struct cell_put, waiting);
+        c->puts[c->count++] = container_of(list_pop(&cell->commit_queue), struct cell_put, waiting);
     cell->commit_busy = true;
     cell_work_began(cell);
     work_submit(cell->options.work, cell->options.lane, &c->job);
@@ -334,7 +333,8 @@ static struct slice take_prelude(struct cell_put *p, struct slice bytes)
         if (p->head_size == sizeof(p->head)) {
             const enum err e = wire_prelude_size(p->head, &p->prelude_bytes);
             if (e != ERR_OK)
-                fail(p, err_say(&p->msg, e, "the size of what stands in front of the shard is wrong"));
+                fail(p,
+                     err_say(&p->msg, e, "the size of what stands in front of the shard is wrong"));
         }
     }
     if (p->prelude_bytes == 0 || p->result != ERR_OK)

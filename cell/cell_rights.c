@@ -38,8 +38,9 @@ enum err cell_may_put(const struct cell_peer *peer, const struct id *account, ui
     if (peer->kind == CELL_PEER_DEVICE && in_account(peer, account) && peer->slot == slot &&
         (peer->capabilities & MANIFEST_PUT))
         return ERR_OK;
-    return deny(peer, msg, "store into this segment: it is another account's or device's, or the "
-                           "device has no right to put");
+    return deny(peer, msg,
+                "store into this segment: it is another account's or device's, or the "
+                "device has no right to put");
 }
 
 enum err cell_may_look(const struct cell_peer *peer, const struct id *account, struct errmsg *msg)

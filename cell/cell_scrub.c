@@ -2,8 +2,8 @@
  * The scrub: one shard at a time, spread over the period, on the store's lane.
  *
  * The pause after a shard is its part of the period by bytes, so a cell with much finishes in time
- * and one with little does not read its disk all day. Damage goes into quarantine (store/) and is told
- * to the coordinator with the next heartbeat.
+ * and one with little does not read its disk all day. Damage goes into quarantine (store/) and is
+ * told to the coordinator with the next heartbeat.
  */
 #include "cell_internal.h"
 

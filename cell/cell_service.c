@@ -134,8 +134,7 @@ static void answer_gone(void *user)
 
 static enum err start_answer(struct cell *cell, const struct cell_peer *peer,
                              const struct route *route, const struct wire_path *path,
-                             struct net_exchange *x, const struct net_incoming *request,
-                             void **out)
+                             struct net_exchange *x, const struct net_incoming *request, void **out)
 {
     static_assert(sizeof(struct cell_query) <= NET_ANSWER_CONTEXT_SIZE, "no room for a query");
     const struct net_answer_how how = {

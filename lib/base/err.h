@@ -92,6 +92,12 @@ enum err err_say(struct errmsg *msg, enum err e, const char *format, ...) PRINTF
  */
 enum err err_wrap(struct errmsg *msg, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* For the rare call whose failure changes nothing (cleaning up after something worse). */
+static inline void err_ignore(enum err e)
+{
+    (void)e;
+}
+
 /* Translates errno: ENOENT -> NOT_FOUND, ENOSPC/EDQUOT -> FULL, EACCES/EPERM -> DENIED, ... else
  * IO. */
 enum err err_from_errno(int number);

@@ -86,8 +86,8 @@ static enum err open_catalogue(struct store *store, const struct store_options *
     e = disk_rename(options->disk, STORE_CATALOGUE_NAME, aside, msg);
     if (e != ERR_OK)
         return err_wrap(msg, e, "cannot put the damaged catalogue aside");
-    (void)disk_remove(options->disk, STORE_CATALOGUE_NAME "-wal", NULL);
-    (void)disk_remove(options->disk, STORE_CATALOGUE_NAME "-shm", NULL);
+    err_ignore(disk_remove(options->disk, STORE_CATALOGUE_NAME "-wal", NULL));
+    err_ignore(disk_remove(options->disk, STORE_CATALOGUE_NAME "-shm", NULL));
     return store_catalogue_open(store, options->catalogue_path, options->vfs, msg);
 }
 
@@ -147,7 +147,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     if (!atomic_load(&store->read_only))
-        (void)store_fact_put(store, CLEAN_END, slice_text("1"), NULL);
+        err_ignore(store_fact_put(store, CLEAN_END, slice_text("1"), NULL));
     db_close(store->db);
     sha256_free(store->hash);
     free(store);

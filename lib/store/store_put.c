@@ -181,7 +181,7 @@ enum err store_put_begin(struct store *store, const struct store_admission *admi
     if (e == ERR_OK && (e = make_temp(put, msg)) != ERR_OK && put->file) {
         disk_close(put->file);
         put->file = NULL;
-        (void)disk_remove(store->options.disk, put->temp_path, NULL);
+        err_ignore(disk_remove(store->options.disk, put->temp_path, NULL));
     }
     if (e != ERR_OK) {
         put_free(put);
@@ -327,7 +327,7 @@ static void drop_quarantined(struct store *store, const struct store_put *put)
     char path[STORE_PATH_SIZE];
     uint64_t whole, damaged, bytes;
     store_quarantine_path(&put->admission.segment, put->admission.index, path);
-    (void)disk_remove(store->options.disk, path, NULL);
+    err_ignore(disk_remove(store->options.disk, path, NULL));
     if (store_catalogue_counts(store, &whole, &damaged, &bytes, NULL) == ERR_OK)
         store->used_bytes = bytes;
 }
@@ -346,7 +346,7 @@ void store_put_commit(struct store *store, struct store_put **puts, size_t count
         if (renamed)
             errors[i] = e;
         if (!renamed)
-            (void)disk_remove(store->options.disk, puts[i]->temp_path, NULL);
+            err_ignore(disk_remove(store->options.disk, puts[i]->temp_path, NULL));
         /* a renamed file uses space whatever became of its row */
         store->reserved_bytes -= bytes;
         store->used_bytes += renamed ? bytes : 0;
@@ -365,6 +365,6 @@ void store_put_abort(struct store *store, struct store_put *put)
     list_remove(&put->link);
     disk_close(put->file);
     put->file = NULL;
-    (void)disk_remove(store->options.disk, put->temp_path, NULL);
+    err_ignore(disk_remove(store->options.disk, put->temp_path, NULL));
     put_free(put);
 }
