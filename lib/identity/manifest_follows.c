@@ -1,0 +1,94 @@
+/*
+ * What an admin may change. A stolen admin key must not be able to take anything away for good: not
+ * the data keys (nothing could be read any more), not the hold (what it deletes would be gone at
+ * once), not another admin or a revocation (nobody could stop it).
+ */
+#include "identity/manifest.h"
+
+static enum err deny(struct errmsg *msg, const char *what)
+{
+    return err_say(msg, ERR_DENIED,
+                   "the new manifest is refused: an admin device signed it, and only "
+                   "the recovery phrase may %s",
+                   what);
+}
+
+static bool keeps_epochs(const struct manifest_device *old, const struct manifest_device *next)
+{
+    for (size_t i = 0; i < old->epoch_count; i++) {
+        const struct manifest_epoch *kept = manifest_epoch_find(next, old->epochs[i].epoch);
+        if (kept == NULL ||
+            memcmp(kept->sealed, old->epochs[i].sealed, MANIFEST_DATA_KEY_SEALED_SIZE) != 0)
+            return false;
+    }
+    return true;
+}
+
+static enum err device_follows(const struct manifest_device *old,
+                               const struct manifest_device *next, struct errmsg *msg)
+{
+    if (next == NULL)
+        return deny(msg, "take a device out");
+    if (memcmp(old->seal_key, next->seal_key, SEAL_PUBLIC_SIZE) != 0 || !keeps_epochs(old, next))
+        return deny(msg, "take a sealed key away or change it");
+    if (old->revoked && (!next->revoked || next->last_sequence > old->last_sequence))
+        return deny(msg, "take a revocation back");
+    if ((old->capabilities & MANIFEST_ADMIN) != (next->capabilities & MANIFEST_ADMIN) ||
+        ((old->capabilities & MANIFEST_ADMIN) != 0 && old->revoked != next->revoked))
+        return deny(msg, "make a device admin, or an admin none");
+    return ERR_OK;
+}
+
+/* Slots stand in segment headers: one that changes hands would point at the wrong key. */
+static bool keeps_slots(const struct manifest *old, const struct manifest *next)
+{
+    for (size_t i = 0; i < old->device_count; i++) {
+        const struct manifest_device *d = manifest_device_at(next, old->devices[i].slot);
+        if (d != NULL && !id_equal(&d->id, &old->devices[i].id))
+            return false;
+    }
+    return true;
+}
+
+static enum err admin_follows(const struct manifest *old, const struct manifest *next,
+                              struct errmsg *msg)
+{
+    const struct manifest_device *signer = manifest_device_find(old, &next->signer);
+    if (next->number >> 32 != old->number >> 32)
+        return deny(msg, "begin a new row of manifests");
+    if (signer == NULL || !manifest_may(signer, MANIFEST_ADMIN))
+        return deny(msg, "make a device admin");
+    if (memcmp(old->reading_key, next->reading_key, SEAL_PUBLIC_SIZE) != 0)
+        return deny(msg, "change the reading key");
+    if (next->hold_s < old->hold_s)
+        return deny(msg, "shorten the time for which deleted data is kept");
+    for (size_t i = 0; i < old->device_count; i++) {
+        enum err e =
+            device_follows(&old->devices[i], manifest_device_at(next, old->devices[i].slot), msg);
+        if (e != ERR_OK)
+            return e;
+    }
+    for (size_t i = 0; i < next->device_count; i++)
+        if (manifest_device_at(old, next->devices[i].slot) == NULL &&
+            (next->devices[i].capabilities & MANIFEST_ADMIN) != 0)
+            return deny(msg, "make a device admin");
+    return ERR_OK;
+}
+
+enum err manifest_follows(const struct manifest *old, const struct manifest *next,
+                          struct errmsg *msg)
+{
+    if (!id_equal(&old->account, &next->account))
+        return err_say(msg, ERR_INCONSISTENT, "the new manifest is another account's");
+    if (next->number == old->number && !id_equal(&next->hash, &old->hash))
+        return err_say(msg, ERR_INCONSISTENT,
+                       "there are two different manifests number %llu of this account",
+                       (unsigned long long)old->number);
+    if (next->number <= old->number)
+        return err_say(msg, ERR_STALE, "manifest %llu is known already, this one is number %llu",
+                       (unsigned long long)old->number, (unsigned long long)next->number);
+    if (!keeps_slots(old, next))
+        return err_say(msg, ERR_INCONSISTENT,
+                       "the new manifest gives a device's slot to another device");
+    return next->by_root ? ERR_OK : admin_follows(old, next, msg);
+}
