@@ -57,7 +57,9 @@ enum err erasure_new(unsigned k, unsigned m, const struct erasure_options *optio
         goto fail;
     e = make_tables(code);
     if (e == ERR_OK)
-        e = program_new_cauchy(code->kernel, points + k, m, points, k, &code->encode);
+        e = program_new_cauchy(code->kernel, points + k, m, points, k, &code->tiles);
+    if (e == ERR_OK && transform_build_pays(k, m))
+        e = transform_build_new(code->kernel, k, m, &code->transform);
     if (e != ERR_OK) {
         err_say(msg, e, "no memory for a %u+%u code", k, m);
         goto fail;
@@ -75,7 +77,8 @@ void erasure_free(struct erasure *code)
         return;
     for (unsigned i = 0; i < PLAN_CACHE; i++)
         erasure_plan_free(code->plans[i]);
-    program_free(code->encode);
+    program_free(code->tiles);
+    program_free(code->transform);
     free(code->tables);
     pthread_mutex_destroy(&code->lock);
     free(code);
@@ -115,16 +118,25 @@ bool erasure_kernel_usable(const char *name, bool *proven)
     return kernel && kernel->usable();
 }
 
+/* A transform makes all rows at once; where few are wanted, tiles make those alone. */
+static const struct program *encoder(const struct erasure *code, uint8_t *const parity[])
+{
+    unsigned wanted = 0;
+    for (unsigned i = 0; i < code->m; i++)
+        wanted += parity[i] != NULL;
+    return code->transform && wanted * 2 > code->m ? code->transform : code->tiles;
+}
+
 void erasure_encode(const struct erasure *code, const uint8_t *const data[],
                     uint8_t *const parity[], size_t size)
 {
-    program_run(code->encode, data, parity, 0, size, false);
+    program_run(encoder(code, parity), data, parity, 0, size, false);
 }
 
 void erasure_encode_range(const struct erasure *code, const uint8_t *const data[],
                           uint8_t *const parity[], size_t offset, size_t size)
 {
-    program_run(code->encode, data, parity, offset, size, false);
+    program_run(encoder(code, parity), data, parity, offset, size, false);
 }
 
 size_t erasure_fuse_block(const struct erasure *code)
@@ -142,7 +154,7 @@ void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[
     for (size_t offset = 0; offset < size; offset += block) {
         size_t count = size - offset < block ? size - offset : block;
         fuse->on_block(fuse->user, 0, code->k, offset, count);
-        program_run(code->encode, data, parity, offset, count, true);
+        program_run(encoder(code, parity), data, parity, offset, count, true);
         fuse->on_block(fuse->user, code->k, code->m, offset, count);
     }
 }

@@ -37,6 +37,8 @@ enum {
     KERNEL_COLUMN = 64,    /* kernels are called with multiples of so many bytes */
     KERNEL_TABLE_MAX = 32, /* bytes of the table of one constant */
     TILE_ROWS = 4,
+    TRANSFORM_SLOTS_MAX = 384, /* of a transform's workspace */
+    TRANSFORM_WIDTH = 128, /* columns in bytes that a transform walks at a time, or half of it */
     TILE_INITS = 2,
 };
 
@@ -77,6 +79,49 @@ struct tile_call {
     bool stream; /* store around the cache; `out` is aligned to KERNEL_COLUMN then */
 };
 
+/*
+ * The other kind of program: additive FFTs (docs/erasure.md). Its operations work on a workspace of
+ * slots, each one `width` bytes of columns; a polynomial's coefficients stand in consecutive slots.
+ * Twiddles w, w0, .. are tables, one after the other.
+ */
+enum transform_kind {
+    /* sources s, s+1, s+2, s+3 -> slots to .. to+3: two layers of the inverse transform, w: first
+       layer first pair, second pair, second layer; ..ZERO: the block at 0, where only one is not 0
+     */
+    TRANSFORM_SOURCE4,
+    TRANSFORM_SOURCE4_ZERO,
+    /* in place: b += a, a += w b; ..ZERO: w = 0 */
+    TRANSFORM_INVERSE,
+    TRANSFORM_INVERSE_ZERO,
+    /* to = a + w b, the next `count` slots after it = that + b */
+    TRANSFORM_FORWARD,
+    /* to = a + w b */
+    TRANSFORM_ADD,
+    /* to = a + w (a + b): the last inverse layer and the first forward one at once */
+    TRANSFORM_MERGE,
+    /* slots a .. a+3 -> rows row .. row+3: two forward layers and the scaling by s; tables: w of
+       the first layer, s, s * w of the first pair, s * w of the second */
+    TRANSFORM_ROWS4,
+};
+
+struct transform_op {
+    enum transform_kind kind;
+    unsigned a, b, to; /* slots, or for sources and rows the first of four */
+    unsigned count;    /* slots in each operand */
+    const uint8_t *tables;
+};
+
+struct transform_call {
+    const struct transform_op *ops;
+    unsigned op_count;
+    unsigned width; /* TRANSFORM_WIDTH or half */
+    const uint8_t *const *sources;
+    uint8_t *const *rows;
+    size_t size;  /* a multiple of width */
+    size_t ahead; /* sources are fetched so many bytes ahead; 0: they are not */
+    bool stream;
+};
+
 struct kernel {
     const char *name;
     bool proven; /* has run on real hardware */
@@ -84,9 +129,10 @@ struct kernel {
     size_t table_size;
     void (*table)(uint8_t constant, uint8_t *out);
     void (*run)(const struct tile_call *call);
+    void (*transform)(const struct transform_call *call);
 };
 
-extern const struct kernel kernel_portable;
+extern const struct kernel kernel_portable, kernel_avx2;
 
 /* Compiled in, slowest first; NULL past the last. */
 const struct kernel *kernels_at(unsigned index);

@@ -13,6 +13,8 @@
  * tile in registers: inputs are formed one after the other from memory operands and die at once.
  */
 
+#include "erasure/kernel_target.h"
+
 #define ALWAYS static inline __attribute__((always_inline))
 
 struct quad_accumulators {
@@ -148,23 +150,33 @@ ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsi
                                size_t at, bool stream)
 {
     V sums[TILE_ROWS][2];
-    for (unsigned r = 0; r < rows; r++)
+    KERNEL_UNROLL
+    for (unsigned r = 0; r < rows; r++) {
+        KERNEL_UNROLL
         for (unsigned w = 0; w < wide; w++)
             sums[r][w] = call->init_count ? v_load(call->inits[0][r] + at + w * V_BYTES) : v_zero();
+    }
     const uint8_t *t = call->tile->tables;
     unsigned count = call->tile->runs[0].count;
     for (unsigned i = 0; i < count; i++) {
         const uint8_t *source = call->sources[i] + at;
         struct split n[2];
+        KERNEL_UNROLL
         for (unsigned w = 0; w < wide; w++)
             n[w] = v_split(v_load(source + w * V_BYTES));
-        for (unsigned r = 0; r < rows; r++, t += TABLE_BYTES)
+        KERNEL_UNROLL
+        for (unsigned r = 0; r < rows; r++, t += TABLE_BYTES) {
+            KERNEL_UNROLL
             for (unsigned w = 0; w < wide; w++)
                 sums[r][w] = v_add(sums[r][w], t, n[w]);
+        }
     }
-    for (unsigned r = 0; r < rows; r++)
+    KERNEL_UNROLL
+    for (unsigned r = 0; r < rows; r++) {
+        KERNEL_UNROLL
         for (unsigned w = 0; w < wide; w++)
             BODY(put)(call->out[r] + at + w * V_BYTES, sums[r][w], stream);
+    }
 }
 
 ALWAYS void BODY(dense_tile)(const struct tile_call *call, unsigned rows, bool stream)

@@ -63,6 +63,7 @@ static inline uint64_t v_add(uint64_t sum, const uint8_t *table, struct split s)
 }
 
 #include "erasure/kernel_body.h"
+#include "erasure/transform_body.h"
 
 static void portable_table(uint8_t constant, uint8_t *out)
 {
@@ -82,4 +83,5 @@ const struct kernel kernel_portable = {
     .table_size = TABLE_BYTES,
     .table = portable_table,
     .run = portable_run,
+    .transform = portable_transform,
 };

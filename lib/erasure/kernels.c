@@ -5,6 +5,9 @@
 
 static const struct kernel *const all[] = {
     &kernel_portable,
+#if defined(__x86_64__)
+    &kernel_avx2,
+#endif
 };
 
 const struct kernel *kernels_at(unsigned index)

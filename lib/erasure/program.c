@@ -18,6 +18,9 @@ void program_free(struct program *program)
         free(program->tiles[i].sources);
     }
     free(program->tiles);
+    for (unsigned i = 0; i < program->op_count; i++)
+        free((void *)program->ops[i].tables);
+    free(program->ops);
     free(program);
 }
 
@@ -69,11 +72,38 @@ static void run_tile(const struct program *p, const struct program_tile *t,
     call->stream = stream;
 }
 
+static void run_transform(const struct program *p, const uint8_t *const sources[],
+                          uint8_t *const outs[], size_t offset, size_t size, bool stream,
+                          struct scratch *scratch)
+{
+    const uint8_t *from[255];
+    uint8_t *to[255 + TILE_ROWS];
+    unsigned width =
+        p->slot_count <= TRANSFORM_SLOTS_MAX / 2 ? TRANSFORM_WIDTH : TRANSFORM_WIDTH / 2;
+    struct transform_call call = {
+        .ops = p->ops, .op_count = p->op_count, .sources = from, .rows = to, .stream = stream};
+    while (size > 0) {
+        call.width = size < width ? TRANSFORM_WIDTH / 2 : width;
+        call.size = size < BLOCK_MAX ? size & ~(size_t)(call.width - 1) : BLOCK_MAX;
+        for (unsigned i = 0; i < p->source_count; i++)
+            from[i] = sources[i] + offset;
+        for (unsigned i = 0; i < p->row_count + TILE_ROWS; i++)
+            to[i] = i < p->row_count && outs[i] ? outs[i] + offset : scratch->waste;
+        p->kernel->transform(&call);
+        offset += call.size;
+        size -= call.size;
+    }
+}
+
 static void run_columns(const struct program *p, const uint8_t *const sources[],
                         uint8_t *const outs[], size_t offset, size_t size, bool stream,
                         struct scratch *scratch)
 {
     (void)stream;
+    if (p->ops) {
+        run_transform(p, sources, outs, offset, size, false, scratch);
+        return;
+    }
     for (size_t done = 0; done < size; done += BLOCK_MAX) {
         struct tile_call call = {.size = size - done < BLOCK_MAX ? size - done : BLOCK_MAX};
         for (unsigned i = 0; i < p->tile_count; i++)

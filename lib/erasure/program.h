@@ -23,6 +23,13 @@ MUST_CHECK enum err program_new_dense(const struct kernel *kernel, const uint8_t
                                       unsigned row_count, unsigned source_count,
                                       struct program **out);
 
+/* program_new_cauchy() of sources 0..k-1 and rows k..k+m-1, by additive FFTs (transform_build.c). k
+   must be a multiple of 4 and k + m at most 252. ERR_NOMEM. */
+MUST_CHECK enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m,
+                                        struct program **out);
+/* Whether it can be and was measured to be faster than tiles. */
+bool transform_build_pays(unsigned k, unsigned m);
+
 void program_free(struct program *program);
 
 /* How many products of a constant with a source it takes (one column), for tests and the curious.

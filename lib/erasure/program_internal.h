@@ -31,4 +31,6 @@ struct program {
     unsigned row_count, source_count, scratch_count, products;
     struct program_tile *tiles; /* owned */
     unsigned tile_count;
+    struct transform_op *ops; /* owned, with their tables; NULL in a program of tiles */
+    unsigned op_count, slot_count;
 };

@@ -1,0 +1,261 @@
+#include "erasure/program_internal.h"
+
+#include "erasure/gf256.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The Cauchy product as additive FFTs in the basis of Lin, Chung and Han ("Novel polynomial basis
+ * and its application to Reed-Solomon erasure codes", 2014). For an aligned block B of 2^t source
+ * points, P_B(x) = s_t(x) + s_t(b) vanishes on B, and Lagrange's formula says, for x outside of B,
+ *
+ *     sum over j in B of d_j / (x + j)  =  P_B' / P_B(x) * f(x),    f(j) = d_j of degree < 2^t.
+ *
+ * The inverse transform finds f's coefficients, a forward one its values on a coset C of rows,
+ * where P_B is one constant; so a block costs two short transforms and a scaling. More than the
+ * reference does: contributions of several source blocks to one block of rows are put on one scale
+ * and added as coefficients, as high up as their degrees allow, so that each row block needs one
+ * forward transform and one scaling whatever k is; and a block's coefficients are cut (pruned) to
+ * the degree of the row block before that.
+ */
+
+enum { QUAD = 2, BLOCK_LEVEL_MAX = 5, BLOCKS_MAX = 64 };
+
+struct block {
+    unsigned base, level;
+    bool open_top; /* its last inverse layer is left to TRANSFORM_MERGE */
+};
+
+struct builder {
+    const struct kernel *kernel;
+    struct program *program;
+    unsigned capacity;
+    unsigned k, rows_end;
+    struct block sources[BLOCKS_MAX];
+    unsigned source_count;
+    const struct block *main; /* the source block whose scale is used */
+};
+
+/* --- the polynomials */
+
+/* s_level(x) = product over a < 2^level of (x + a): linear, and zero on the first 2^level points.
+ */
+static uint8_t vanishing(unsigned level, unsigned x)
+{
+    uint8_t product = 1;
+    for (unsigned a = 0; a < 1u << level; a++)
+        product = gf256_multiply(product, (uint8_t)(x ^ a));
+    return product;
+}
+
+static uint8_t twiddle(unsigned level, unsigned base)
+{
+    return gf256_multiply(vanishing(level, base), gf256_inverse(vanishing(level, 1u << level)));
+}
+
+static uint8_t scale(const struct block *source, unsigned row)
+{
+    uint8_t derivative = 1;
+    for (unsigned a = 1; a < 1u << source->level; a++)
+        derivative = gf256_multiply(derivative, (uint8_t)a);
+    uint8_t value = vanishing(source->level, row) ^ vanishing(source->level, source->base);
+    return gf256_multiply(derivative, gf256_inverse(value));
+}
+
+/* --- operations */
+
+static enum err emit(struct builder *b, struct transform_op op, const uint8_t *constants,
+                     unsigned constant_count)
+{
+    struct program *p = b->program;
+    uint8_t *tables = NULL;
+    size_t size = b->kernel->table_size;
+    if (p->op_count == b->capacity) {
+        unsigned capacity = b->capacity ? 2 * b->capacity : 64;
+        struct transform_op *ops = realloc(p->ops, capacity * sizeof(*ops));
+        if (!ops)
+            return ERR_NOMEM;
+        p->ops = ops;
+        b->capacity = capacity;
+    }
+    if (posix_memalign((void **)&tables, 64, constant_count * size + 64) != 0)
+        return ERR_NOMEM;
+    for (unsigned i = 0; i < constant_count; i++)
+        b->kernel->table(constants[i], tables + i * size);
+    op.tables = tables;
+    p->ops[p->op_count++] = op;
+    static const uint8_t products[] = {
+        [TRANSFORM_SOURCE4] = 4, [TRANSFORM_SOURCE4_ZERO] = 1, [TRANSFORM_INVERSE] = 1,
+        [TRANSFORM_FORWARD] = 1, [TRANSFORM_ADD] = 1,          [TRANSFORM_MERGE] = 1,
+        [TRANSFORM_ROWS4] = 8,
+    };
+    p->products += products[op.kind] * (op.count ? op.count : 1);
+    return ERR_OK;
+}
+
+static enum err emit_layer(struct builder *b, enum transform_kind kind, unsigned a, unsigned other,
+                           unsigned to, unsigned count, uint8_t w)
+{
+    struct transform_op op = {.kind = kind, .a = a, .b = other, .to = to, .count = count};
+    unsigned end = to + (kind == TRANSFORM_FORWARD ? 2 * count : count);
+    if (end > b->program->slot_count)
+        b->program->slot_count = end;
+    return emit(b, op, &w, 1);
+}
+
+/* --- sources to coefficients; source i has slot i */
+
+static enum err build_source4(struct builder *b, unsigned at)
+{
+    struct transform_op op = {.kind = TRANSFORM_SOURCE4, .a = at, .to = at};
+    uint8_t w[3] = {twiddle(0, at), twiddle(0, at + 2), twiddle(1, at)};
+    if (at == 0) {
+        op.kind = TRANSFORM_SOURCE4_ZERO;
+        return emit(b, op, w + 1, 1);
+    }
+    return emit(b, op, w, 3);
+}
+
+static enum err build_inverse(struct builder *b, const struct block *block)
+{
+    enum err e = ERR_OK;
+    unsigned end = block->base + (1u << block->level);
+    for (unsigned at = block->base; e == ERR_OK && at < end; at += 4)
+        e = build_source4(b, at);
+    for (unsigned level = QUAD; level + block->open_top < block->level; level++) {
+        unsigned half = 1u << level;
+        for (unsigned at = block->base; e == ERR_OK && at < end; at += 2 * half) {
+            uint8_t w = twiddle(level, at);
+            e = emit_layer(b, w ? TRANSFORM_INVERSE : TRANSFORM_INVERSE_ZERO, at, at + half, at,
+                           half, w);
+        }
+    }
+    return e;
+}
+
+/* --- coefficients to rows */
+
+/* Cuts a block's coefficients to those of degree < 2^level on the coset of `row`. `*slot` says
+   where they are then: where they were, or at `*free`, which moves on. */
+static enum err build_prune(struct builder *b, const struct block *source, unsigned level,
+                            unsigned row, unsigned *slot, unsigned *free)
+{
+    enum err e = ERR_OK;
+    *slot = source->base;
+    for (unsigned i = source->level; e == ERR_OK && i-- > level;) {
+        unsigned half = 1u << i, to = *slot == *free ? *free : *free;
+        bool merge = source->open_top && i + 1 == source->level;
+        e = emit_layer(b, merge ? TRANSFORM_MERGE : TRANSFORM_ADD, *slot, *slot + half, to, half,
+                       twiddle(i, merge ? row ^ source->base : row));
+        *slot = to;
+    }
+    if (*slot == *free)
+        *free += 1u << level;
+    return e;
+}
+
+/* Adds what source blocks of this node's degree (at the top: or more) give, on the main scale. */
+static enum err build_others(struct builder *b, unsigned row, unsigned level, bool top,
+                             unsigned *slot, unsigned *free)
+{
+    enum err e = ERR_OK;
+    for (unsigned i = 0; e == ERR_OK && i < b->source_count; i++) {
+        const struct block *source = &b->sources[i];
+        if (source == b->main || (top ? source->level < level : source->level != level))
+            continue;
+        unsigned with, to = *slot;
+        if (*slot < b->k) { /* a source block's own coefficients are needed again */
+            to = *free;
+            *free += 1u << level;
+        }
+        unsigned cut = *free;
+        e = build_prune(b, source, level, row, &with, &cut);
+        uint8_t ratio = gf256_multiply(scale(source, row), gf256_inverse(scale(b->main, row)));
+        if (e == ERR_OK)
+            e = emit_layer(b, TRANSFORM_ADD, *slot, with, to, 1u << level, ratio);
+        *slot = to;
+    }
+    return e;
+}
+
+static enum err build_node(struct builder *b, unsigned row, unsigned level, bool top, unsigned slot,
+                           unsigned free)
+{
+    enum err e = build_others(b, row, level, top, &slot, &free);
+    if (e != ERR_OK || row >= b->rows_end)
+        return e;
+    if (level == QUAD) {
+        uint8_t s = scale(b->main, row);
+        uint8_t constants[4] = {twiddle(1, row), s, gf256_multiply(s, twiddle(0, row)),
+                                gf256_multiply(s, twiddle(0, row + 2))};
+        struct transform_op op = {.kind = TRANSFORM_ROWS4, .a = slot, .to = row - b->k};
+        return emit(b, op, constants, 4);
+    }
+    unsigned half = 1u << (level - 1);
+    e = emit_layer(b, TRANSFORM_FORWARD, slot, slot + half, free, half, twiddle(level - 1, row));
+    if (e == ERR_OK)
+        e = build_node(b, row, level - 1, false, free, free + 2 * half);
+    if (e == ERR_OK)
+        e = build_node(b, row + half, level - 1, false, free + half, free + 2 * half);
+    return e;
+}
+
+static unsigned cut_blocks(unsigned low, unsigned high, unsigned level_max, struct block *out)
+{
+    unsigned count = 0;
+    while (low < high) {
+        unsigned level = level_max;
+        while (low % (1u << level) || low + (1u << level) > high)
+            level--;
+        out[count++] = (struct block){.base = low, .level = level};
+        low += 1u << level;
+    }
+    return count;
+}
+
+static enum err build_all(struct builder *b)
+{
+    struct block rows[BLOCKS_MAX];
+    enum err e = ERR_OK;
+    b->source_count = cut_blocks(0, b->k, BLOCK_LEVEL_MAX, b->sources);
+    b->main = b->sources; /* the first is the largest */
+    unsigned row_count = cut_blocks(b->k, (b->rows_end + 3) & ~3u, b->main->level, rows);
+    b->program->slot_count = b->k;
+    for (unsigned i = 0; e == ERR_OK && i < b->source_count; i++) {
+        b->sources[i].open_top =
+            row_count == 1 && b->sources[i].level > QUAD && b->sources[i].level > rows[0].level;
+        e = build_inverse(b, &b->sources[i]);
+    }
+    for (unsigned i = 0; e == ERR_OK && i < row_count; i++) {
+        unsigned slot, free = b->k;
+        e = build_prune(b, b->main, rows[i].level, rows[i].base, &slot, &free);
+        if (e == ERR_OK)
+            e = build_node(b, rows[i].base, rows[i].level, true, slot, free);
+    }
+    return e;
+}
+
+bool transform_build_pays(unsigned k, unsigned m)
+{
+    return k % 4 == 0 && k + m <= 252 && (m > TILE_ROWS || (k == 4 && m > 2));
+}
+
+enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m,
+                             struct program **out)
+{
+    struct builder b = {.kernel = kernel, .k = k, .rows_end = k + m};
+    b.program = calloc(1, sizeof(*b.program));
+    if (!b.program)
+        return ERR_NOMEM;
+    b.program->kernel = kernel;
+    b.program->source_count = k;
+    b.program->row_count = m;
+    enum err e = build_all(&b);
+    if (e != ERR_OK) {
+        program_free(b.program);
+        return e;
+    }
+    *out = b.program;
+    return ERR_OK;
+}
