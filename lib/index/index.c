@@ -68,6 +68,7 @@ enum err index_open(const struct index_options *options, struct index **out, str
         .migration_count = INDEX_SCHEMA_VERSION,
         .create = options->create,
         .read_only = options->read_only,
+        .exclusive = options->exclusive,
         .cache_bytes = options->cache_bytes ? options->cache_bytes : (size_t)16 << 20,
         .checkpoint_pages = 8192,
     };

@@ -27,6 +27,7 @@ struct index_options {
     const char *path; /* of the file */
     const char *vfs;  /* NULL: the system's */
     bool create, read_only;
+    bool exclusive;     /* no readers beside: needs no shared memory file (db/db.h) */
     size_t cache_bytes; /* 0: 16 MiB */
 };
 
