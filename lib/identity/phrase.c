@@ -23,7 +23,7 @@ void phrase_encode(const uint8_t entropy[PHRASE_ENTROPY_SIZE], char out[PHRASE_T
     for (unsigned word = 0; word < PHRASE_WORDS; word++) {
         unsigned number = 0;
         for (unsigned bit = 11 * word; bit < 11 * (word + 1); bit++)
-            number = number << 1 | (bits[bit / 8] >> (7 - bit % 8) & 1u);
+            number = number << 1 | ((unsigned)bits[bit / 8] >> (7 - bit % 8) & 1u);
         if (word > 0)
             *at++ = ' ';
         size_t length = strlen(phrase_words[number]);

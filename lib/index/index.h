@@ -86,7 +86,8 @@ struct index_segment {
     uint64_t number;     /* of the row; given by index_segment_add() */
 };
 
-/* state BUILDING, before its first shard leaves. `header` and `record` (the device-signed segment
+/* state BUILDING, before its first shard leaves; a rebuild adds it in the state that it finds.
+   `header` and `record` (the device-signed segment
    record) are kept as they are. EXISTS when the ID is known. Sets segment->number. */
 MUST_CHECK enum err index_segment_add(struct index *index, struct index_segment *segment,
                                       struct slice header, struct slice record,

@@ -5,8 +5,9 @@
  *                                     each: truncations, flipped bits, mutations
  *     replay_cbor FILE ...            these files alone, as they are
  *     replay_cbor --write DIR         the seeds as files, for libFuzzer to start from
+ *     replay_cbor --tries N DIR ...   at most N flipped bits of each (a slow decoder; default 4096)
  *
- * CELLAR_FUZZ_MUTATIONS: how many mutations of each input (default 2000). CELLAR_SEED: of them.
+ * CELLAR_FUZZ_MUTATIONS: how many mutations of each input (default 500). CELLAR_SEED: of them.
  * When the target breaks, the input is left in fuzz-failed-input.
  */
 #include "fuzz.h"
@@ -21,10 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_BYTES_MAX = 16 << 20, HOSTILE_BYTES_MAX = 4096 };
+enum { FILE_BYTES_MAX = 16 << 20, HOSTILE_BYTES_MAX = 4096, INPUTS_MAX = 4096 };
 
 struct replay {
-    uint64_t seed, mutations, runs, inputs;
+    uint64_t seed, mutations, tries_max, runs, inputs;
+    uint64_t seen[INPUTS_MAX]; /* hashes: seeds and files may be the same */
 };
 
 /* what is running, for the signal handler */
@@ -54,9 +56,25 @@ static void run(void *user, struct slice bytes, const char *how)
     (void)LLVMFuzzerTestOneInput(bytes.data, bytes.size);
 }
 
+/* Was an equal input replayed already? */
+static bool is_known(struct replay *replay, struct slice bytes)
+{
+    uint64_t hash = 0xcbf29ce484222325u ^ bytes.size; /* FNV-1a */
+    for (size_t i = 0; i < bytes.size; i++)
+        hash = (hash ^ bytes.data[i]) * 0x100000001b3u;
+    for (uint64_t i = 0; i < replay->inputs && i < INPUTS_MAX; i++)
+        if (replay->seen[i] == hash)
+            return true;
+    if (replay->inputs < INPUTS_MAX)
+        replay->seen[replay->inputs] = hash;
+    return false;
+}
+
 static void run_and_bend(void *user, const char *name, struct slice bytes)
 {
     struct replay *replay = user;
+    if (is_known(replay, bytes))
+        return;
     replay->inputs++;
     uint8_t *exact = calloc(1, bytes.size ? bytes.size : 1);
     if (!exact)
@@ -67,8 +85,8 @@ static void run_and_bend(void *user, const char *name, struct slice bytes)
     free(exact);
     if (bytes.size <= HOSTILE_BYTES_MAX)
         hostile_truncations(bytes, run, replay);
-    hostile_flips(bytes, HOSTILE_BYTES_MAX, run, replay);
-    hostile_extremes(bytes, HOSTILE_BYTES_MAX, run, replay);
+    hostile_flips(bytes, replay->tries_max, run, replay);
+    hostile_extremes(bytes, replay->tries_max, run, replay);
     hostile_mutations(bytes, replay->seed + replay->inputs, replay->mutations, run, replay);
 }
 
@@ -122,7 +140,8 @@ static int replay_folder(struct replay *replay, const char *folder)
 int main(int count, char **arguments)
 {
     const char *mutations = getenv("CELLAR_FUZZ_MUTATIONS");
-    struct replay replay = {.mutations = mutations ? strtoull(mutations, NULL, 10) : 2000};
+    static struct replay replay; /* large */
+    replay.mutations = mutations ? strtoull(mutations, NULL, 10) : 500;
     if (count == 3 && strcmp(arguments[1], "--write") == 0) {
         fuzz_seeds(write_seed, arguments[2]);
         return 0;
@@ -131,9 +150,14 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < ARRAY_COUNT(fatal); i++)
         (void)signal(fatal[i], keep_input);
     replay.seed = sim_world_test_seed(1);
-    int failed = 0;
-    bool folders = count == 1;
-    for (int i = 1; i < count; i++) {
+    replay.tries_max = HOSTILE_BYTES_MAX;
+    int failed = 0, first = 1;
+    if (count >= 3 && strcmp(arguments[1], "--tries") == 0) {
+        replay.tries_max = strtoull(arguments[2], NULL, 10);
+        first = 3;
+    }
+    bool folders = count == first;
+    for (int i = first; i < count; i++) {
         struct stat status;
         bool folder = stat(arguments[i], &status) == 0 && S_ISDIR(status.st_mode);
         folders = folders || folder;
