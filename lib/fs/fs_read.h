@@ -4,7 +4,8 @@
  * A file is opened without following links and without waiting; then it is asked again what it is.
  * If it is no regular file any more, ERR_STALE; if it is another file of that name by now, `entry`
  * says so and the new one is read. After reading, fs_reader_finish() tells whether it stood still
- * meanwhile.
+ * meanwhile. The source's atimes are left alone where the system lets us (O_NOATIME: the owner and
+ * root).
  *
  * Thread-safe per reader. Errors: NOT_FOUND (it has vanished), DENIED, STALE, IO, NOMEM.
  */
@@ -30,21 +31,24 @@ struct fs_details {
 
 #define FS_DETAILS_INIT ((struct fs_details){0})
 
-/* For any type; opens regular files and directories only. A file system without attributes or flags
-   has none: no error. */
+/* For any type; opens regular files and directories only. `dir` is where it lies; for a directory
+   it is the directory itself, as in FS_EVENT_ENTER. A file system without attributes or flags has
+   none: no error. STALE when it is of another type by now; TOO_LARGE for more attributes than are
+   kept (FS_XATTRS_MAX). */
 MUST_CHECK enum err fs_details_read(struct fs_dir *dir, const struct fs_entry *entry,
                                     struct fs_details *out, struct errmsg *msg);
 void fs_details_free(struct fs_details *details);
 
 struct fs_reader {
-    struct fs_entry
-        entry; /* as it was when opened; name, user and group borrowed from the given one */
-    int fd;    /* private from here on */
-    struct fs_dir *dir; /* borrowed */
-    bool shrunk, ended;
+    struct fs_entry entry; /* as it was when opened; name, user and group borrowed from the given
+                              one (user, group "" when the owner is another by now) */
+    int fd;                /* private from here on */
+    struct fs_dir *dir;    /* borrowed */
+    bool shrunk;
     uint64_t at;         /* offset of the next sequential read */
-    struct fs_run *runs; /* owned; NULL: one run, the whole file */
+    struct fs_run *runs; /* owned */
     size_t run_count, run_at;
+    bool runs_known;
 };
 
 MUST_CHECK enum err fs_reader_open(struct fs_reader *reader, struct fs_dir *dir,
@@ -59,9 +63,10 @@ MUST_CHECK enum err fs_reader_details(struct fs_reader *reader, struct fs_detail
 MUST_CHECK enum err fs_reader_runs(struct fs_reader *reader, const struct fs_run **out,
                                    size_t *count, struct errmsg *msg);
 
-/* The next bytes of the data runs in order, holes passed over; *got is 0 only when all has been
-   read. Never reads beyond the size at opening. A file that became shorter meanwhile reads as zeros
-   there, so that what is read has the size that `entry` says; fs_reader_finish() tells. */
+/* The next bytes of the data runs in order, holes passed over; as many as fit, so *got is less than
+   `size` only at the end, and 0 only when all has been read. Never reads beyond the size at
+   opening. A file that became shorter meanwhile reads as zeros there, so that what is read has the
+   size that `entry` says; fs_reader_finish() tells. */
 MUST_CHECK enum err fs_reader_next(struct fs_reader *reader, void *out, size_t size, size_t *got,
                                    struct errmsg *msg);
 

@@ -4,7 +4,9 @@
  * followed.
  *
  * The roots are absolute paths; their parents are walked too, holding nothing but what leads to a
- * root, so that the result is one tree from "/" on.
+ * root, so that the result is one tree from "/" on: the first event is ENTER of "/" itself, whose
+ * entry has an empty name. Exclude patterns are asked about roots and what is below them, never
+ * about their parents.
  *
  *     fs_walk_open(&options, &walk, msg);
  *     do {
@@ -20,7 +22,7 @@
  * Speed: names are read by getdents64() 64 KiB at a time, looked at by statx() in the order of
  * their inode numbers (on a cold disk this is the order of the disk), and sorted by name
  * afterwards. A directory of many names costs memory for its names; only 8192 of its entries are
- * looked at ahead.
+ * looked at ahead, and 65536 of all open directories together.
  */
 #pragma once
 
@@ -38,7 +40,7 @@ struct fs_walk_options {
                                 NAME (beginning with HEADER) are left out, NAME is kept */
     size_t exclude_if_present_count;
     bool exclude_caches;  /* the same with CACHEDIR.TAG and its standard header */
-    bool one_file_system; /* mount points are kept, empty */
+    bool one_file_system; /* mount points (of directories) below a root are kept, empty */
     bool no_names;        /* leave user and group names empty */
 };
 
