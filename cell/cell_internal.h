@@ -14,6 +14,12 @@
 #include "port/net_body.h"
 #include "wire/wire_path.h"
 
+/* Facts in the store. */
+#define CELL_FACT_MEMBERS     "members"     /* the newest member list, document */
+#define CELL_FACT_COORDINATOR "coordinator" /* its certificate, document */
+#define CELL_FACT_CLAIM       "claim"       /* document, signed by both */
+#define CELL_FACT_STATEMENT   "statement"   /* our newest member statement */
+
 /* --- peers: what a session has shown of itself --- */
 
 enum cell_peer_kind {

@@ -1,0 +1,190 @@
+/*
+ * Small questions about what is here, answered on the lane: segments, have, an account's shards,
+ * state; and the two that any stranger may ask: info and the member list.
+ */
+#include "cell_internal.h"
+
+#include "segment/segment_header.h"
+#include "wire/wire_cell.h"
+#include "wire/wire_hello.h"
+#include "wire/wire_ids.h"
+#include "wire/wire_shard.h"
+
+#include <stdlib.h>
+
+enum err cell_info(struct cell_query *query, struct slice body, struct buf *reply,
+                   struct errmsg *msg)
+{
+    (void)body;
+    struct buf certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
+    enum err e = store_fact_get(query->cell->options.store, CELL_FACT_COORDINATOR, &certificate, msg);
+    if (e == ERR_OK || e == ERR_NOT_FOUND) {
+        struct wire_info info = {
+            .role = WIRE_ROLE_CELL,
+            .id = query->cell->id,
+            .version = slice_text(CELLAR_VERSION),
+            .coordinator = buf_slice(&certificate),
+            .list_number = query->view.list_number,
+        };
+        memcpy(info.swarm_root, query->cell->options.swarm_root, sizeof(info.swarm_root));
+        e = wire_info_encode(&info, reply);
+    }
+    buf_free(&certificate);
+    return e;
+}
+
+enum err cell_members(struct cell_query *query, struct slice body, struct buf *reply,
+                      struct errmsg *msg)
+{
+    (void)body;
+    return store_fact_get(query->cell->options.store, CELL_FACT_MEMBERS, reply, msg);
+}
+
+enum err cell_state(struct cell_query *query, struct slice body, struct buf *reply,
+                    struct errmsg *msg)
+{
+    (void)body;
+    struct store *store = query->cell->options.store;
+    struct store_usage usage;
+    struct store_scrub_state scrub;
+    enum err e = store_usage(store, &usage, msg);
+    if (e == ERR_OK)
+        e = store_scrub_state(store, &scrub, msg);
+    if (e != ERR_OK)
+        return e;
+    const struct wire_state state = {
+        .given_bytes = usage.give_bytes,
+        .used_bytes = usage.used_bytes,
+        .free_bytes = usage.free_bytes,
+        .shard_count = usage.shard_count,
+        .damaged_count = usage.damaged_count,
+        .scrub_checked_bytes = scrub.checked,
+        .scrub_started_s = scrub.cycle_began_s,
+        .scrub_finished_s = scrub.last_cycle_ended_s,
+        .read_only = usage.read_only,
+    };
+    return wire_state_encode(&state, reply);
+}
+
+/* --- one segment --- */
+
+static enum err collect_indexes(void *user, const struct store_shard *shard)
+{
+    struct wire_segment *segment = user;
+    if (shard->state == STORE_WHOLE)
+        segment->held[segment->held_count++] = (uint8_t)shard->index;
+    else
+        segment->damaged[segment->damaged_count++] = (uint8_t)shard->index;
+    return ERR_OK;
+}
+
+/* The header and the record stand in any whole shard's file. */
+enum err cell_segment(struct cell_query *query, struct slice body, struct buf *reply,
+                      struct errmsg *msg)
+{
+    (void)body;
+    struct store *store = query->cell->options.store;
+    struct wire_segment *segment = calloc(1, sizeof(*segment));
+    struct segment_header header;
+    struct store_file *file = NULL;
+    enum err e = segment ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for a segment");
+    if (e == ERR_OK)
+        e = store_segment(store, &query->path.id, collect_indexes, segment, msg);
+    if (e == ERR_OK && segment->held_count == 0)
+        e = err_say(msg, ERR_NOT_FOUND, "no whole shard of this segment is here");
+    if (e == ERR_OK)
+        e = store_file_open(store, &query->path.id, segment->held[0], &file, msg);
+    if (e == ERR_OK)
+        e = segment_header_decode(store_file_header(file), &header, msg);
+    if (e == ERR_OK)
+        e = cell_may_look(&query->peer, &header.account, msg);
+    if (e == ERR_OK) {
+        segment->header = store_file_header(file);
+        segment->record = store_file_record(file);
+        e = wire_segment_encode(segment, reply);
+    }
+    store_file_close(file);
+    free(segment);
+    return e;
+}
+
+/* --- many segments --- */
+
+struct have {
+    struct cell_query *query;
+    struct wire_held *held; /* WIRE_HAVE_ANSWERS of them, owned */
+    size_t count;
+    uint32_t position;
+};
+
+static enum err collect_held(void *user, const struct store_shard *shard)
+{
+    struct have *have = user;
+    if (cell_may_look(&have->query->peer, &shard->account, NULL) != ERR_OK)
+        return ERR_OK; /* as if it were not here */
+    if (have->count == WIRE_HAVE_ANSWERS)
+        return ERR_TOO_LARGE;
+    have->held[have->count++] = (struct wire_held){
+        .position = have->position,
+        .index = (uint8_t)shard->index,
+        .state = shard->state == STORE_WHOLE ? WIRE_SHARD_STORED : WIRE_SHARD_DAMAGED,
+    };
+    return ERR_OK;
+}
+
+enum err cell_have(struct cell_query *query, struct slice body, struct buf *reply,
+                   struct errmsg *msg)
+{
+    struct wire_list ids;
+    struct id id;
+    enum err e = wire_ids_decode(body, WIRE_HAVE_IDS, &ids);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the list of segments cannot be read");
+    struct have have = {.query = query, .held = calloc(WIRE_HAVE_ANSWERS, sizeof(*have.held))};
+    if (!have.held)
+        return err_say(msg, ERR_NOMEM, "out of memory for an answer");
+    while (e == ERR_OK && wire_ids_next(&ids, &id)) {
+        e = store_segment(query->cell->options.store, &id, collect_held, &have, msg);
+        have.position++;
+    }
+    if (e == ERR_OK)
+        e = wire_have_reply_encode(have.held, have.count, reply);
+    free(have.held);
+    return e;
+}
+
+/* --- everything of one account --- */
+
+struct names {
+    struct wire_shard_name names[WIRE_SHARD_NAMES];
+    size_t count;
+};
+
+static enum err collect_name(void *user, const struct store_shard *shard)
+{
+    struct names *names = user;
+    names->names[names->count++] =
+        (struct wire_shard_name){.segment = shard->segment, .index = (uint8_t)shard->index};
+    return ERR_OK;
+}
+
+enum err cell_account_shards(struct cell_query *query, struct slice body, struct buf *reply,
+                             struct errmsg *msg)
+{
+    (void)body;
+    const struct wire_path *path = &query->path;
+    enum err e = cell_may_look(&query->peer, &path->id, msg);
+    if (e != ERR_OK)
+        return e;
+    struct names *names = malloc(sizeof(*names));
+    if (!names)
+        return err_say(msg, ERR_NOMEM, "out of memory for a list of shards");
+    names->count = 0;
+    e = store_list(query->cell->options.store, &path->id,
+                   path->has_after ? &path->after_segment : NULL, path->after_index,
+                   WIRE_SHARD_NAMES, collect_name, names, msg);
+    if (e == ERR_OK)
+        e = wire_names_encode(names->names, names->count, names->count == WIRE_SHARD_NAMES, reply);
+    free(names);
+    return e;
+}
