@@ -12,6 +12,7 @@
 #include "identity/member_list.h"
 #include "port/net_answer.h"
 #include "port/net_body.h"
+#include "wire/wire_coordinator.h"
 #include "wire/wire_path.h"
 
 /* Facts in the store. */
@@ -39,6 +40,7 @@ struct cell_peer {
     unsigned capabilities; /* identity/manifest.h's bits */
     bool near_us;          /* from this machine or its own network */
     char address[64];
+    struct list link; /* of a session's own: in cell->sessions */
 };
 
 struct cell_peer_text {
@@ -48,11 +50,12 @@ struct cell_peer_text cell_peer_text(const struct cell_peer *peer); /* for logs 
 
 /* What a handler may know of the cell, as it was when the request came. */
 struct cell_view {
-    uint8_t swarm_hash[32];
-    uint8_t coordinator_key[32];
+    const struct swarm_root *swarm; /* never changes */
+    struct id coordinator;          /* zero: none known yet */
     uint32_t incarnation;
     uint64_t list_number;
-    int64_t now_s; /* time of the newest signed list, and what has passed since */
+    struct id account; /* of the claim; zero: nobody's */
+    int64_t now_s;     /* time of the newest signed list, and what has passed since */
 };
 
 /* --- rights: cell_rights.c --- */
@@ -99,33 +102,51 @@ MUST_CHECK enum err cell_sign_receipt(const struct cell *cell, const struct cell
 
 /* --- the cell --- */
 
+enum cell_membership {
+    CELL_OUTSIDE,
+    CELL_JOINING,
+    CELL_RESTING,
+    CELL_COUNTING,
+    CELL_BEATING,
+    CELL_FETCHING,
+};
+
 struct cell {
     struct cell_options options;
     struct cell_counters counters;
     struct cell_view view; /* now_s is filled in for each request */
+    struct swarm_root swarm;
     struct id id;
-    struct id account; /* of the claim; zero: unclaimed */
+    struct list sessions; /* struct cell_peer of those that said hello */
 
     struct list commit_queue; /* sealed puts: cell_put.c */
-    struct work_job commit_job;
     bool commit_busy;
 
     struct member_list *members; /* owned; NULL: none yet */
     uint64_t list_received_mono_ms;
     struct buf statement; /* our own, signed */
     uint64_t statement_sequence;
-    bool statement_changed;
+    bool statement_changed; /* since the coordinator last heard it */
 
-    struct timer heartbeat_timer, scrub_timer;
-    struct net_message *heartbeat_message;
-    struct work_job scrub_job, usage_job;
+    enum cell_membership membership;
+    struct timer heartbeat_timer;
+    uint64_t interval_ms, retry_ms;
+    bool coordinator_away;
+    struct net_message *message; /* to the coordinator; NULL: none is under way */
+    struct buf message_body;
+    struct slice message_slice;
+    const char *message_addresses[2 * LIMIT_ADDRESSES];
+    struct work_job usage_job;
     struct store_usage usage;
-    bool scrub_busy, usage_busy;
+
+    struct timer scrub_timer;
+    struct work_job scrub_job;
     struct store_scrub scrub;
     enum err scrub_result;
     int64_t scrub_now_s;
 
-    bool joined, stopping;
+    bool stopping;
+    struct work_job stop_job;
     unsigned under_way; /* exchanges, jobs, messages that still refer to the cell */
     cell_joined_fn *on_joined;
     void *joined_user;
@@ -178,10 +199,11 @@ typedef enum err cell_query_fn(struct cell_query *query, struct slice body, stru
 /* What a handler found and the loop must take up. */
 struct cell_effect {
     void (*apply)(struct cell *cell, struct cell_query *query, struct cell_effect *effect,
-                  bool connected);
-    struct cell_peer peer;     /* hello */
-    struct id account;         /* claim, manifest */
-    struct manifest *manifest; /* owned; the newest one of `account` */
+                  bool connected); /* frees the effect */
+    bool is_hello;
+    struct cell_peer peer;     /* hello: what the session is from now on */
+    struct id account;         /* claim */
+    struct manifest *manifest; /* owned; the newest one of its account */
 };
 
 cell_query_fn cell_hello, cell_info, cell_members, cell_heads_get, cell_heads_put, cell_segment,
@@ -189,6 +211,9 @@ cell_query_fn cell_hello, cell_info, cell_members, cell_heads_get, cell_heads_pu
 
 /* --- membership: cell_membership.c --- */
 
+MUST_CHECK enum err cell_membership_load(struct cell *cell, struct errmsg *msg);
+/* Signs a new one and shows it on every connection from now on. */
+MUST_CHECK enum err cell_make_statement(struct cell *cell, struct errmsg *msg);
 MUST_CHECK enum err cell_membership_start(struct cell *cell, struct errmsg *msg);
 void cell_membership_stop(struct cell *cell);
 /* Verifies a member list and takes it when it is newer than ours; kept in the store by the caller.

@@ -17,7 +17,8 @@ enum err cell_info(struct cell_query *query, struct slice body, struct buf *repl
 {
     (void)body;
     struct buf certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
-    enum err e = store_fact_get(query->cell->options.store, CELL_FACT_COORDINATOR, &certificate, msg);
+    enum err e =
+        store_fact_get(query->cell->options.store, CELL_FACT_COORDINATOR, &certificate, msg);
     if (e == ERR_OK || e == ERR_NOT_FOUND) {
         struct wire_info info = {
             .role = WIRE_ROLE_CELL,

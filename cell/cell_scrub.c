@@ -40,7 +40,6 @@ static void run(struct work_job *job)
 static void done(struct work_job *job)
 {
     struct cell *cell = container_of(job, struct cell, scrub_job);
-    cell->scrub_busy = false;
     if (cell->scrub_result == ERR_OK && cell->scrub.cycle_done)
         log_say(cell->options.log, LOG_INFO, "the scrub has read every shard once");
     set_timer(cell, cell->scrub_result == ERR_OK ? pause_ms(cell) : SCRUB_PAUSE_MAX_MS);
@@ -50,7 +49,6 @@ static void done(struct work_job *job)
 static void fire(struct timer *timer)
 {
     struct cell *cell = container_of(timer, struct cell, scrub_timer);
-    cell->scrub_busy = true;
     cell->scrub_now_s = clock_wall_ns(cell->options.clock) / 1000000000;
     cell->scrub_job.run = run;
     cell->scrub_job.done = done;

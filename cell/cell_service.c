@@ -12,7 +12,9 @@
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
+#include "wire/wire_shard.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* net_exchange.user of every exchange. */

@@ -1,0 +1,85 @@
+#include "cell_internal.h"
+
+#include "identity/grant.h"
+#include "identity/receipt.h"
+#include "identity/signed_record.h"
+#include "segment/segment_header.h"
+#include "wire/wire_shard.h"
+
+static enum err check_record(const struct cell_view *view, const struct cell_peer *peer,
+                             const struct segment_header *header, const struct id *segment,
+                             struct slice doc, struct errmsg *msg)
+{
+    struct signed_record record;
+    const enum err e = signed_record_open(doc, view->swarm, &peer->id, &record, msg);
+    if (e != ERR_OK)
+        return err_wrap(msg, e, "the segment record that came with the shard");
+    if (!id_equal(&record.segment, segment) || !id_equal(&record.account, &header->account) ||
+        record.slot != header->device_slot)
+        return err_say(msg, ERR_DENIED, "the segment record names another segment or device");
+    return ERR_OK;
+}
+
+static enum err check_grant(const struct cell_view *view, const struct cell_peer *peer,
+                            const struct id *cell_id, struct slice doc, struct cell_admission *out,
+                            struct errmsg *msg)
+{
+    struct grant grant;
+    if (id_is_zero(&view->coordinator))
+        return err_say(msg, ERR_BUSY, "this cell knows no coordinator yet, so no grant counts");
+    const enum err e = grant_open(doc, view->swarm, &view->coordinator, &grant, msg);
+    if (e != ERR_OK)
+        return err_wrap(msg, e, "the grant that came with the shard");
+    if (grant.incarnation != view->incarnation)
+        return err_say(msg, ERR_STALE, "the grant is of coordinator incarnation %u, %u counts now",
+                       grant.incarnation, view->incarnation);
+    if (!id_equal(&grant.cell, cell_id) || !id_equal(&grant.device, &peer->id) ||
+        !id_equal(&grant.account, &peer->account))
+        return err_say(msg, ERR_DENIED, "the grant is for another cell, device or account");
+    memcpy(out->grant, grant.id, sizeof(out->grant));
+    out->grant_bytes = grant.budget_bytes;
+    out->grant_expires_s = grant.expires_s;
+    return ERR_OK;
+}
+
+enum err cell_admit(const struct cell_view *view, const struct cell_peer *peer,
+                    const struct id *cell_id, const struct id *segment,
+                    const struct wire_prelude *prelude, struct cell_admission *out,
+                    struct errmsg *msg)
+{
+    struct segment_header header;
+    enum err e = segment_header_decode(prelude->header, &header, msg);
+    if (e != ERR_OK)
+        return err_wrap(msg, e, "the segment header that came with the shard");
+    e = cell_may_put(peer, &header.account, header.device_slot, msg);
+    if (e == ERR_OK && id_equal(&view->account, &header.account))
+        e = err_say(msg, ERR_DENIED,
+                    "this cell belongs to the account itself: its shards go to others");
+    if (e == ERR_OK)
+        e = check_record(view, peer, &header, segment, prelude->record, msg);
+    if (e == ERR_OK)
+        e = check_grant(view, peer, cell_id, prelude->grant, out, msg);
+    out->segment = *segment;
+    out->account = header.account;
+    out->slot = header.device_slot;
+    out->shard_bytes = header.shard_bytes;
+    out->list_number = view->list_number;
+    return e;
+}
+
+enum err cell_sign_receipt(const struct cell *cell, const struct cell_admission *a, unsigned index,
+                           struct buf *out, struct errmsg *msg)
+{
+    struct receipt receipt = {
+        .segment = a->segment,
+        .index = (uint8_t)index,
+        .shard_bytes = a->shard_bytes,
+        .account = a->account,
+        .slot = a->slot,
+        .list_number = a->list_number,
+        .time_s = clock_wall_ns(cell->options.clock) / 1000000000,
+    };
+    memcpy(receipt.grant, a->grant, sizeof(receipt.grant));
+    const enum err e = receipt_make(&receipt, &cell->swarm, cell->options.key, out);
+    return e == ERR_OK ? e : err_say(msg, e, "the receipt cannot be signed");
+}
