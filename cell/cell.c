@@ -9,14 +9,25 @@ void cell_work_began(struct cell *cell)
     cell->under_way++;
 }
 
-void cell_work_ended(struct cell *cell)
+static void check_stopped(struct cell *cell)
 {
-    cell->under_way--;
-    if (cell->stopping && cell->under_way == 0 && cell->on_stopped) {
+    if (cell->stopping && cell->under_way == 0 && serve_under_way(cell->serve) == 0 &&
+        cell->on_stopped) {
         cell_stopped_fn *stopped = cell->on_stopped;
         cell->on_stopped = NULL;
         stopped(cell->stopped_user);
     }
+}
+
+void cell_work_ended(struct cell *cell)
+{
+    cell->under_way--;
+    check_stopped(cell);
+}
+
+static void serve_idle(void *owner)
+{
+    check_stopped(owner);
 }
 
 /* Clocks at home are wrong: time is what the newest signed list says, and what has passed since. */
@@ -58,17 +69,18 @@ enum err cell_new(const struct cell_options *options, struct cell **out, struct 
     cell->statement = BUF_INIT(8192);
     cell->message_body = BUF_INIT(WIRE_JOIN_BYTES);
     list_init(&cell->commit_queue);
-    list_init(&cell->sessions);
     enum err e = cell_membership_load(cell, msg);
     if (e == ERR_OK)
         e = load_claim(cell, msg);
     if (e == ERR_OK)
         e = cell_make_statement(cell, msg);
+    if (e == ERR_OK)
+        e = cell_serve(cell, msg);
     if (e != ERR_OK) {
         cell_free(cell);
         return e;
     }
-    net_serve(options->net, &cell_service, cell);
+    serve_on_idle(cell->serve, serve_idle);
     *out = cell;
     return ERR_OK;
 }
@@ -77,6 +89,7 @@ void cell_free(struct cell *cell)
 {
     if (!cell)
         return;
+    serve_close(cell->serve);
     member_list_free(cell->members);
     buf_free(&cell->statement);
     buf_free(&cell->message_body);
@@ -102,6 +115,7 @@ static void stop_done(struct work_job *job)
 void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user)
 {
     cell->stopping = true;
+    serve_stop(cell->serve);
     cell->on_stopped = stopped;
     cell->stopped_user = user;
     cell_membership_stop(cell);
@@ -123,4 +137,5 @@ void cell_set_give(struct cell *cell, uint64_t give_bytes)
 void cell_counters(const struct cell *cell, struct cell_counters *out)
 {
     *out = cell->counters;
+    out->refused_count += serve_refused_count(cell->serve);
 }

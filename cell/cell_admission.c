@@ -6,7 +6,7 @@
 #include "segment/segment_header.h"
 #include "wire/wire_shard.h"
 
-static enum err check_record(const struct cell_view *view, const struct cell_peer *peer,
+static enum err check_record(const struct cell_view *view, const struct serve_peer *peer,
                              const struct segment_header *header, const struct id *segment,
                              struct slice doc, struct errmsg *msg)
 {
@@ -20,7 +20,7 @@ static enum err check_record(const struct cell_view *view, const struct cell_pee
     return ERR_OK;
 }
 
-static enum err check_grant(const struct cell_view *view, const struct cell_peer *peer,
+static enum err check_grant(const struct cell_view *view, const struct serve_peer *peer,
                             const struct id *cell_id, struct slice doc, struct cell_admission *out,
                             struct errmsg *msg)
 {
@@ -42,7 +42,7 @@ static enum err check_grant(const struct cell_view *view, const struct cell_peer
     return ERR_OK;
 }
 
-enum err cell_admit(const struct cell_view *view, const struct cell_peer *peer,
+enum err cell_admit(const struct cell_view *view, const struct serve_peer *peer,
                     const struct id *cell_id, const struct id *segment,
                     const struct wire_prelude *prelude, struct cell_admission *out,
                     struct errmsg *msg)

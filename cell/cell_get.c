@@ -21,7 +21,7 @@ enum { PIECE_BYTES = 256 << 10 };
 struct cell_get {
     struct net_exchange *exchange; /* NULL once closed */
     struct cell *cell;
-    struct cell_peer peer;
+    struct serve_peer peer;
     struct id segment;
     unsigned index;
     uint32_t leaf_first, leaf_count; /* count 0: all of them */
@@ -197,14 +197,14 @@ static void on_closed(void *user, enum err e)
         get_free(g);
 }
 
-const struct cell_exchange_events cell_get_events = {
+const struct serve_events cell_get_events = {
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_writable = on_writable,
     .on_closed = on_closed,
 };
 
-enum err cell_get_start(struct cell *cell, const struct cell_peer *peer, struct net_exchange *x,
+enum err cell_get_start(struct cell *cell, const struct serve_peer *peer, struct net_exchange *x,
                         const struct net_incoming *request, const struct id *segment,
                         unsigned index, void **out)
 {

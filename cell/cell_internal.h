@@ -2,7 +2,7 @@
  * Shared by the files of libcell only.
  *
  * The loop owns struct cell. Handlers run on the store's lane and see none of it: what they need is
- * copied for them when their request comes (struct cell_view, struct cell_peer).
+ * copied for them when their request comes (struct cell_view, struct serve_peer).
  */
 #pragma once
 
@@ -10,8 +10,8 @@
 #include "base/list.h"
 #include "cell.h"
 #include "identity/member_list.h"
-#include "port/net_answer.h"
 #include "port/net_body.h"
+#include "serve/serve.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_path.h"
 
@@ -20,33 +20,6 @@
 #define CELL_FACT_COORDINATOR "coordinator" /* its certificate, document */
 #define CELL_FACT_CLAIM       "claim"       /* document, signed by both */
 #define CELL_FACT_STATEMENT   "statement"   /* our newest member statement */
-
-/* --- peers: what a session has shown of itself --- */
-
-enum cell_peer_kind {
-    CELL_PEER_UNKNOWN, /* no hello yet */
-    CELL_PEER_DEVICE,  /* of an account, by its manifest */
-    CELL_PEER_ROOT, /* a device that the account's root certified, before any manifest names it */
-    CELL_PEER_CELL,
-    CELL_PEER_COORDINATOR,
-};
-
-struct cell_peer {
-    enum cell_peer_kind kind;
-    struct id id;          /* of its TLS key */
-    uint8_t key[32];       /* that key */
-    struct id account;     /* DEVICE, ROOT */
-    uint32_t slot;         /* DEVICE: in the manifest */
-    unsigned capabilities; /* identity/manifest.h's bits */
-    bool near_us;          /* from this machine or its own network */
-    char address[64];
-    struct list link; /* of a session's own: in cell->sessions */
-};
-
-struct cell_peer_text {
-    char text[192];
-};
-struct cell_peer_text cell_peer_text(const struct cell_peer *peer); /* for logs */
 
 /* What a handler may know of the cell, as it was when the request came. */
 struct cell_view {
@@ -61,20 +34,11 @@ struct cell_view {
 /* --- rights: cell_rights.c --- */
 
 /* May the peer read shards of a segment that device `slot` of `account` wrote? */
-MUST_CHECK enum err cell_may_get(const struct cell_peer *peer, const struct id *account,
+MUST_CHECK enum err cell_may_get(const struct serve_peer *peer, const struct id *account,
                                  uint32_t slot, struct errmsg *msg);
 /* May it store into segments of `account` as device `slot`? */
-MUST_CHECK enum err cell_may_put(const struct cell_peer *peer, const struct id *account,
+MUST_CHECK enum err cell_may_put(const struct serve_peer *peer, const struct id *account,
                                  uint32_t slot, struct errmsg *msg);
-/* May it ask which shards of `account` are here (have, segments, inventory)? */
-MUST_CHECK enum err cell_may_look(const struct cell_peer *peer, const struct id *account,
-                                  struct errmsg *msg);
-/* Does it belong to the swarm at all? */
-MUST_CHECK enum err cell_is_known(const struct cell_peer *peer, struct errmsg *msg);
-/* Is `address` ("ip:port") this machine's own, or a private one (RFC 1918, RFC 4193, link-local)?
- */
-bool cell_address_is_near(const char *address);
-
 /* --- admission and receipts: cell_admission.c --- */
 
 /* What was found to be in order about a PUT. */
@@ -93,7 +57,7 @@ struct wire_prelude;
 
 /* Any thread. Checks the header's name, the device's right, its record, and the grant: signed by
    the coordinator, for this cell, account and device. */
-MUST_CHECK enum err cell_admit(const struct cell_view *view, const struct cell_peer *peer,
+MUST_CHECK enum err cell_admit(const struct cell_view *view, const struct serve_peer *peer,
                                const struct id *cell_id, const struct id *segment,
                                const struct wire_prelude *prelude, struct cell_admission *out,
                                struct errmsg *msg);
@@ -117,7 +81,7 @@ struct cell {
     struct cell_view view; /* now_s is filled in for each request */
     struct swarm_root swarm;
     struct id id;
-    struct list sessions; /* struct cell_peer of those that said hello */
+    struct serve *serve;
 
     struct list commit_queue; /* sealed puts: cell_put.c */
     bool commit_busy;
@@ -147,7 +111,7 @@ struct cell {
 
     bool stopping;
     struct work_job stop_job;
-    unsigned under_way; /* exchanges, jobs, messages that still refer to the cell */
+    unsigned under_way; /* shard exchanges, jobs, messages that still refer to the cell */
     cell_joined_fn *on_joined;
     void *joined_user;
     cell_stopped_fn *on_stopped;
@@ -160,54 +124,32 @@ void cell_work_ended(struct cell *cell);
 
 struct cell_view cell_view_now(const struct cell *cell);
 
-extern const struct net_service cell_service;
+/* --- shards in and out: exchanges of their own --- */
 
-/* --- exchanges: cell_service.c hands each to one of these --- */
+extern const struct serve_events cell_put_events, cell_get_events;
 
-struct cell_exchange_events {
-    void (*on_body)(void *user, struct slice bytes);
-    void (*on_body_end)(void *user);
-    void (*on_writable)(void *user);
-    void (*on_closed)(void *user, enum err e);
-};
-
-extern const struct cell_exchange_events cell_put_events, cell_get_events;
-
-MUST_CHECK enum err cell_put_start(struct cell *cell, const struct cell_peer *peer,
+MUST_CHECK enum err cell_put_start(struct cell *cell, const struct serve_peer *peer,
                                    struct net_exchange *x, const struct net_incoming *request,
                                    const struct id *segment, unsigned index, void **out);
-MUST_CHECK enum err cell_get_start(struct cell *cell, const struct cell_peer *peer,
+MUST_CHECK enum err cell_get_start(struct cell *cell, const struct serve_peer *peer,
                                    struct net_exchange *x, const struct net_incoming *request,
                                    const struct id *segment, unsigned index, void **out);
 
 /* --- small requests: on the lane --- */
 
-struct cell_query {
-    struct cell *cell; /* for `store`, `key` and the constant options only */
-    struct cell_peer peer;
-    struct cell_view view;
-    struct wire_path path;
-    struct net_session *session; /* loop only, and only while the exchange is open */
-    struct buf *newer; /* a handler puts the newer document here before it returns ERR_STALE */
-    struct cell_effect *effect; /* owned: what `after` does on the loop; may be NULL */
-};
+static inline const struct cell_view *cell_view_of(const struct serve_request *request)
+{
+    return (const struct cell_view *)request->context;
+}
 
-/* Fills `reply`; an error becomes an error body. */
-typedef enum err cell_query_fn(struct cell_query *query, struct slice body, struct buf *reply,
-                               struct errmsg *msg);
+/* The owner is the cell; of it they use `store`, `key`, `id` and what never changes. */
+serve_fn cell_info, cell_members, cell_heads_get, cell_heads_put, cell_segment, cell_have,
+    cell_account_shards, cell_claim, cell_state;
 
-/* What a handler found and the loop must take up. */
-struct cell_effect {
-    void (*apply)(struct cell *cell, struct cell_query *query, struct cell_effect *effect,
-                  bool connected); /* frees the effect */
-    bool is_hello;
-    struct cell_peer peer;     /* hello: what the session is from now on */
-    struct id account;         /* claim */
-    struct manifest *manifest; /* owned; the newest one of its account */
-};
-
-cell_query_fn cell_hello, cell_info, cell_members, cell_heads_get, cell_heads_put, cell_segment,
-    cell_have, cell_account_shards, cell_claim, cell_state;
+/* For serve_options. */
+MUST_CHECK enum err cell_keep_manifest(void *owner, const struct manifest *m, struct slice doc,
+                                       struct buf *newer, struct errmsg *msg);
+MUST_CHECK enum err cell_serve(struct cell *cell, struct errmsg *msg);
 
 /* --- membership: cell_membership.c --- */
 

@@ -33,7 +33,7 @@ enum {
 struct cell_put {
     struct net_exchange *exchange; /* NULL once closed */
     struct cell *cell;
-    struct cell_peer peer;
+    struct serve_peer peer;
     struct cell_view view;
     struct id segment;
     unsigned index;
@@ -106,10 +106,10 @@ static unsigned write_reply(struct cell_put *p)
     }
     p->cell->counters.refused_count++;
     log_say(p->cell->options.log, LOG_INFO, "a shard from %s was not stored: %s",
-            cell_peer_text(&p->peer).text, p->msg.text);
+            serve_peer_text(&p->peer).text, p->msg.text);
     if (wire_error_encode(p->result, p->msg.text, slice_of(NULL, 0), reply) != ERR_OK)
         buf_clear(reply);
-    const bool stranger = p->peer.kind == CELL_PEER_UNKNOWN && p->result == ERR_DENIED;
+    const bool stranger = p->peer.kind == SERVE_STRANGER && p->result == ERR_DENIED;
     return stranger ? (unsigned)WIRE_STATUS_UNKNOWN_PEER : wire_status(p->result);
 }
 
@@ -391,14 +391,14 @@ static void on_closed(void *user, enum err e)
     advance(p);
 }
 
-const struct cell_exchange_events cell_put_events = {
+const struct serve_events cell_put_events = {
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_writable = on_writable,
     .on_closed = on_closed,
 };
 
-enum err cell_put_start(struct cell *cell, const struct cell_peer *peer, struct net_exchange *x,
+enum err cell_put_start(struct cell *cell, const struct serve_peer *peer, struct net_exchange *x,
                         const struct net_incoming *request, const struct id *segment,
                         unsigned index, void **out)
 {

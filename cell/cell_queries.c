@@ -12,40 +12,44 @@
 
 #include <stdlib.h>
 
-enum err cell_info(struct cell_query *query, struct slice body, struct buf *reply,
+enum err cell_info(void *owner, struct serve_request *request, struct slice body, struct buf *reply,
                    struct errmsg *msg)
 {
+    struct cell *cell = owner;
     (void)body;
     struct buf certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
-    enum err e =
-        store_fact_get(query->cell->options.store, CELL_FACT_COORDINATOR, &certificate, msg);
+    enum err e = store_fact_get(cell->options.store, CELL_FACT_COORDINATOR, &certificate, msg);
     if (e == ERR_OK || e == ERR_NOT_FOUND) {
         struct wire_info info = {
             .role = WIRE_ROLE_CELL,
-            .id = query->cell->id,
+            .id = cell->id,
             .version = slice_text(CELLAR_VERSION),
             .coordinator = buf_slice(&certificate),
-            .list_number = query->view.list_number,
+            .list_number = cell_view_of(request)->list_number,
         };
-        memcpy(info.swarm_root, query->cell->options.swarm_root, sizeof(info.swarm_root));
+        memcpy(info.swarm_root, cell->options.swarm_root, sizeof(info.swarm_root));
         e = wire_info_encode(&info, reply);
     }
     buf_free(&certificate);
     return e;
 }
 
-enum err cell_members(struct cell_query *query, struct slice body, struct buf *reply,
-                      struct errmsg *msg)
+enum err cell_members(void *owner, struct serve_request *request, struct slice body,
+                      struct buf *reply, struct errmsg *msg)
 {
+    struct cell *cell = owner;
     (void)body;
-    return store_fact_get(query->cell->options.store, CELL_FACT_MEMBERS, reply, msg);
+    (void)request;
+    return store_fact_get(cell->options.store, CELL_FACT_MEMBERS, reply, msg);
 }
 
-enum err cell_state(struct cell_query *query, struct slice body, struct buf *reply,
-                    struct errmsg *msg)
+enum err cell_state(void *owner, struct serve_request *request, struct slice body,
+                    struct buf *reply, struct errmsg *msg)
 {
+    struct cell *cell = owner;
     (void)body;
-    struct store *store = query->cell->options.store;
+    (void)request;
+    struct store *store = cell->options.store;
     struct store_usage usage;
     struct store_scrub_state scrub;
     enum err e = store_usage(store, &usage, msg);
@@ -80,25 +84,26 @@ static enum err collect_indexes(void *user, const struct store_shard *shard)
 }
 
 /* The header and the record stand in any whole shard's file. */
-enum err cell_segment(struct cell_query *query, struct slice body, struct buf *reply,
-                      struct errmsg *msg)
+enum err cell_segment(void *owner, struct serve_request *request, struct slice body,
+                      struct buf *reply, struct errmsg *msg)
 {
+    struct cell *cell = owner;
     (void)body;
-    struct store *store = query->cell->options.store;
+    struct store *store = cell->options.store;
     struct wire_segment *segment = calloc(1, sizeof(*segment));
     struct segment_header header;
     struct store_file *file = NULL;
     enum err e = segment ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for a segment");
     if (e == ERR_OK)
-        e = store_segment(store, &query->path.id, collect_indexes, segment, msg);
+        e = store_segment(store, &request->path.id, collect_indexes, segment, msg);
     if (e == ERR_OK && segment->held_count == 0)
         e = err_say(msg, ERR_NOT_FOUND, "no whole shard of this segment is here");
     if (e == ERR_OK)
-        e = store_file_open(store, &query->path.id, segment->held[0], &file, msg);
+        e = store_file_open(store, &request->path.id, segment->held[0], &file, msg);
     if (e == ERR_OK)
         e = segment_header_decode(store_file_header(file), &header, msg);
     if (e == ERR_OK)
-        e = cell_may_look(&query->peer, &header.account, msg);
+        e = serve_may_look(&request->peer, &header.account, msg);
     if (e == ERR_OK) {
         segment->header = store_file_header(file);
         segment->record = store_file_record(file);
@@ -112,7 +117,7 @@ enum err cell_segment(struct cell_query *query, struct slice body, struct buf *r
 /* --- many segments --- */
 
 struct have {
-    struct cell_query *query;
+    const struct serve_request *request;
     struct wire_held *held; /* WIRE_HAVE_ANSWERS of them, owned */
     size_t count;
     uint32_t position;
@@ -121,7 +126,7 @@ struct have {
 static enum err collect_held(void *user, const struct store_shard *shard)
 {
     struct have *have = user;
-    if (cell_may_look(&have->query->peer, &shard->account, NULL) != ERR_OK)
+    if (serve_may_look(&have->request->peer, &shard->account, NULL) != ERR_OK)
         return ERR_OK; /* as if it were not here */
     if (have->count == WIRE_HAVE_ANSWERS)
         return ERR_TOO_LARGE;
@@ -133,19 +138,20 @@ static enum err collect_held(void *user, const struct store_shard *shard)
     return ERR_OK;
 }
 
-enum err cell_have(struct cell_query *query, struct slice body, struct buf *reply,
+enum err cell_have(void *owner, struct serve_request *request, struct slice body, struct buf *reply,
                    struct errmsg *msg)
 {
+    struct cell *cell = owner;
     struct wire_list ids;
     struct id id;
     enum err e = wire_ids_decode(body, WIRE_HAVE_IDS, &ids);
     if (e != ERR_OK)
         return err_say(msg, e, "the list of segments cannot be read");
-    struct have have = {.query = query, .held = calloc(WIRE_HAVE_ANSWERS, sizeof(*have.held))};
+    struct have have = {.request = request, .held = calloc(WIRE_HAVE_ANSWERS, sizeof(*have.held))};
     if (!have.held)
         return err_say(msg, ERR_NOMEM, "out of memory for an answer");
     while (e == ERR_OK && wire_ids_next(&ids, &id)) {
-        e = store_segment(query->cell->options.store, &id, collect_held, &have, msg);
+        e = store_segment(cell->options.store, &id, collect_held, &have, msg);
         have.position++;
     }
     if (e == ERR_OK)
@@ -169,21 +175,21 @@ static enum err collect_name(void *user, const struct store_shard *shard)
     return ERR_OK;
 }
 
-enum err cell_account_shards(struct cell_query *query, struct slice body, struct buf *reply,
-                             struct errmsg *msg)
+enum err cell_account_shards(void *owner, struct serve_request *request, struct slice body,
+                             struct buf *reply, struct errmsg *msg)
 {
+    struct cell *cell = owner;
     (void)body;
-    const struct wire_path *path = &query->path;
-    enum err e = cell_may_look(&query->peer, &path->id, msg);
+    const struct wire_path *path = &request->path;
+    enum err e = serve_may_look(&request->peer, &path->id, msg);
     if (e != ERR_OK)
         return e;
     struct names *names = malloc(sizeof(*names));
     if (!names)
         return err_say(msg, ERR_NOMEM, "out of memory for a list of shards");
     names->count = 0;
-    e = store_list(query->cell->options.store, &path->id,
-                   path->has_after ? &path->after_segment : NULL, path->after_index,
-                   WIRE_SHARD_NAMES, collect_name, names, msg);
+    e = store_list(cell->options.store, &path->id, path->has_after ? &path->after_segment : NULL,
+                   path->after_index, WIRE_SHARD_NAMES, collect_name, names, msg);
     if (e == ERR_OK)
         e = wire_names_encode(names->names, names->count, names->count == WIRE_SHARD_NAMES, reply);
     free(names);

@@ -18,7 +18,7 @@
 #include "port/net.h"
 #include "port/work.h"
 
-enum { NET_ANSWER_CONTEXT_SIZE = 512 };
+enum { NET_ANSWER_CONTEXT_SIZE = 1024 };
 
 struct net_answer;
 
