@@ -31,7 +31,7 @@ struct replay {
 
 /* what is running, for the signal handler */
 static struct slice running;
-static const char *running_how = "";
+static const char *running_how = "none, a seed could not be made";
 
 static void keep_input(int number)
 {
@@ -54,6 +54,8 @@ static void run(void *user, struct slice bytes, const char *how)
     running_how = how;
     replay->runs++;
     (void)LLVMFuzzerTestOneInput(bytes.data, bytes.size);
+    running = slice_of(NULL, 0);
+    running_how = "none, a seed could not be made";
 }
 
 /* Was an equal input replayed already? */
