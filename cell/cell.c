@@ -46,7 +46,7 @@ static enum err load_claim(struct cell *cell, struct errmsg *msg)
 {
     struct buf fact = BUF_INIT(CLAIM_BYTES_MAX);
     struct claim claim;
-    enum err e = store_fact_get(cell->options.store, CELL_FACT_CLAIM, &fact, msg);
+    enum err e = documents_fact_get(store_db(cell->options.store), CELL_FACT_CLAIM, &fact, msg);
     if (e == ERR_OK)
         e = claim_open(buf_slice(&fact), &cell->swarm, &claim, msg);
     if (e == ERR_OK && claim.whole && !claim.released)

@@ -68,7 +68,8 @@ enum err cell_claim(void *owner, struct serve_request *request, struct slice bod
     if (e == ERR_OK)
         e = claim_countersign(wire.claim, &cell->swarm, cell->options.key, reply);
     if (e == ERR_OK)
-        e = store_fact_put(cell->options.store, CELL_FACT_CLAIM, buf_slice(reply), msg);
+        e = documents_fact_put(store_db(cell->options.store), CELL_FACT_CLAIM, buf_slice(reply),
+                               msg);
     if (e != ERR_OK) {
         free(claimed);
         return e;

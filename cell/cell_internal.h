@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "cell.h"
+#include "documents/documents.h"
 #include "identity/member_list.h"
 #include "port/net_body.h"
 #include "serve/serve.h"
@@ -143,12 +144,9 @@ static inline const struct cell_view *cell_view_of(const struct serve_request *r
 }
 
 /* The owner is the cell; of it they use `store`, `key`, `id` and what never changes. */
-serve_fn cell_info, cell_members, cell_heads_get, cell_heads_put, cell_segment, cell_have,
-    cell_account_shards, cell_claim, cell_state;
+serve_fn cell_info, cell_members, cell_segment, cell_have, cell_account_shards, cell_claim,
+    cell_state;
 
-/* For serve_options. */
-MUST_CHECK enum err cell_keep_manifest(void *owner, const struct manifest *m, struct slice doc,
-                                       struct buf *newer, struct errmsg *msg);
 MUST_CHECK enum err cell_serve(struct cell *cell, struct errmsg *msg);
 
 /* --- membership: cell_membership.c --- */

@@ -37,9 +37,11 @@ static void run_keep(struct work_job *job)
     struct keep *keep = container_of(job, struct keep, job);
     struct store *store = keep->cell->options.store;
     struct errmsg msg;
-    enum err e = store_fact_put(store, CELL_FACT_MEMBERS, buf_slice(&keep->members), &msg);
+    enum err e =
+        documents_fact_put(store_db(store), CELL_FACT_MEMBERS, buf_slice(&keep->members), &msg);
     if (e == ERR_OK)
-        e = store_fact_put(store, CELL_FACT_COORDINATOR, buf_slice(&keep->coordinator), &msg);
+        e = documents_fact_put(store_db(store), CELL_FACT_COORDINATOR,
+                               buf_slice(&keep->coordinator), &msg);
     if (e != ERR_OK)
         log_say(keep->cell->options.log, LOG_ERROR, "the member list cannot be kept: %s", msg.text);
 }
@@ -344,20 +346,21 @@ enum err cell_membership_load(struct cell *cell, struct errmsg *msg)
 {
     struct buf fact = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
     struct member_list *list = NULL;
-    enum err e = store_fact_get(cell->options.store, CELL_FACT_MEMBERS, &fact, msg);
+    enum err e = documents_fact_get(store_db(cell->options.store), CELL_FACT_MEMBERS, &fact, msg);
     if (e == ERR_OK)
         e = member_list_open(buf_slice(&fact), &cell->swarm, &list, msg);
     if (e == ERR_OK)
         use_members(cell, list);
     buf_clear(&fact);
     if (e == ERR_OK || e == ERR_NOT_FOUND)
-        e = store_fact_get(cell->options.store, CELL_FACT_STATEMENT, &fact, msg);
+        e = documents_fact_get(store_db(cell->options.store), CELL_FACT_STATEMENT, &fact, msg);
     /* each life counts on from a new multiple of 2^20, so that what was said is never said twice */
     const uint64_t lives = e == ERR_OK && fact.size == 8 ? get_le64(fact.data) + 1 : 1;
     if (e == ERR_OK || e == ERR_NOT_FOUND) {
         uint8_t bytes[8];
         put_le64(bytes, lives);
-        e = store_fact_put(cell->options.store, CELL_FACT_STATEMENT, slice_of(bytes, 8), msg);
+        e = documents_fact_put(store_db(cell->options.store), CELL_FACT_STATEMENT,
+                               slice_of(bytes, 8), msg);
     }
     cell->statement_sequence = lives << 20;
     buf_free(&fact);

@@ -18,7 +18,8 @@ enum err cell_info(void *owner, struct serve_request *request, struct slice body
     struct cell *cell = owner;
     (void)body;
     struct buf certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
-    enum err e = store_fact_get(cell->options.store, CELL_FACT_COORDINATOR, &certificate, msg);
+    enum err e =
+        documents_fact_get(store_db(cell->options.store), CELL_FACT_COORDINATOR, &certificate, msg);
     if (e == ERR_OK || e == ERR_NOT_FOUND) {
         struct wire_info info = {
             .role = WIRE_ROLE_CELL,
@@ -40,7 +41,7 @@ enum err cell_members(void *owner, struct serve_request *request, struct slice b
     struct cell *cell = owner;
     (void)body;
     (void)request;
-    return store_fact_get(cell->options.store, CELL_FACT_MEMBERS, reply, msg);
+    return documents_fact_get(store_db(cell->options.store), CELL_FACT_MEMBERS, reply, msg);
 }
 
 enum err cell_state(void *owner, struct serve_request *request, struct slice body,

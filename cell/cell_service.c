@@ -14,8 +14,8 @@
 static const struct serve_route routes[] = {
     {WIRE_INFO, NET_GET, true, 0, WIRE_INFO_BYTES, cell_info},
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, cell_members},
-    {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, cell_heads_get},
-    {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, cell_heads_put},
+    {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, serve_heads_get},
+    {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, serve_heads_put},
     {WIRE_SEGMENT, NET_GET, false, 0, WIRE_SEGMENT_REPLY_BYTES, cell_segment},
     {WIRE_HAVE, NET_POST, false, WIRE_HAVE_BYTES, WIRE_HAVE_REPLY_BYTES, cell_have},
     {WIRE_ACCOUNT_SHARDS, NET_GET, false, 0, WIRE_NAMES_BYTES, cell_account_shards},
@@ -71,6 +71,7 @@ enum err cell_serve(struct cell *cell, struct errmsg *msg)
         .net = cell->options.net,
         .work = cell->options.work,
         .lane = cell->options.lane,
+        .db = store_db(cell->options.store),
         .log = cell->options.log,
         .swarm = &cell->swarm,
         .owner = cell,
@@ -78,7 +79,6 @@ enum err cell_serve(struct cell *cell, struct errmsg *msg)
         .route_count = ARRAY_COUNT(routes),
         .prepare = prepare,
         .stream = stream,
-        .keep_manifest = cell_keep_manifest,
         .check_coordinator = check_coordinator,
         .describe = describe,
     };

@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "db/db.h"
 #include "identity/manifest.h"
 #include "port/net.h"
 #include "port/work.h"
@@ -88,6 +89,7 @@ struct serve_options {
     struct net *net; /* all borrowed until serve_close */
     const struct work *work;
     struct work_lane *lane;
+    struct db *db; /* with documents/'s tables; used on the lane */
     const struct log *log;
     const struct swarm_root *swarm;
     void *owner;
@@ -102,10 +104,6 @@ struct serve_options {
                        const struct net_incoming *request, const struct wire_path *path,
                        const struct serve_events **events, void **user);
 
-    /* Lane: keeps the manifest if it may follow the one that is known; ERR_STALE with the newer
-       document in `newer`. Not called for one that does not verify. */
-    enum err (*keep_manifest)(void *owner, const struct manifest *m, struct slice doc,
-                              struct buf *newer, struct errmsg *msg);
     /* Lane: is this coordinator's incarnation not an old one? May be NULL: every one is taken. */
     enum err (*check_coordinator)(void *owner, struct serve_request *request, uint32_t incarnation,
                                   struct errmsg *msg);
@@ -135,6 +133,19 @@ struct serve_peer_text serve_peer_text(const struct serve_peer *peer);
 
 /* Is "ip:port" this machine's own address or a private one (RFC 1918, RFC 4193, link-local)? */
 bool serve_address_is_near(const char *address);
+
+/* --- documents that both daemons keep for accounts: lane --- */
+
+/* The newest manifest of `account` that is kept here, also as its bytes (appended to `doc`, may be
+   NULL). *out is owned by the caller; NULL when none is known, which is no error. */
+MUST_CHECK enum err serve_manifest_load(struct serve *serve, const struct id *account,
+                                        struct buf *doc, struct manifest **out, struct errmsg *msg);
+/* Keeps a verified manifest when it may follow the one that is known; ERR_STALE with the newer
+   document appended to `newer`. */
+MUST_CHECK enum err serve_manifest_keep(struct serve *serve, const struct manifest *m,
+                                        struct slice doc, struct buf *newer, struct errmsg *msg);
+/* Handlers for GET and PUT of /v1/heads/{account}. */
+serve_fn serve_heads_get, serve_heads_put;
 
 /* --- rights that both daemons ask about --- */
 

@@ -27,7 +27,7 @@ static enum err greet_device(struct serve_request *request, struct slice doc, st
     if (!device || device->revoked)
         e = err_say(msg, ERR_DENIED, "the manifest shown does not name this device, or revokes it");
     if (e == ERR_OK)
-        e = o->keep_manifest(o->owner, m, doc, request->newer, msg);
+        e = serve_manifest_keep(request->serve, m, doc, request->newer, msg);
     if (e != ERR_OK) {
         manifest_free(request->manifest);
         request->manifest = NULL;

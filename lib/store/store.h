@@ -33,6 +33,7 @@
 struct store;
 struct store_put;
 struct store_file;
+struct db;
 
 enum { STORE_GRANT_ID_SIZE = 16 };
 #define STORE_RESERVE_BYTES  MIB(64)        /* kept free on the disk for everything but shards */
@@ -169,26 +170,6 @@ struct store_scrub_state {
 MUST_CHECK enum err store_scrub_state(struct store *store, struct store_scrub_state *out,
                                       struct errmsg *msg);
 
-/* --- documents that a cell keeps for others: lane, durable when they return --- */
-
-/* Keeps the manifest with the highest number. STALE when a higher one is there. */
-MUST_CHECK enum err store_manifest_put(struct store *store, const struct id *account,
-                                       uint64_t number, struct slice doc, struct errmsg *msg);
-/* Appends the document. NOT_FOUND. */
-MUST_CHECK enum err store_manifest_get(struct store *store, const struct id *account,
-                                       uint64_t *number, struct buf *doc, struct errmsg *msg);
-/* Keeps the newest head of each device. STALE when a higher sequence is there. EXISTS when another
-   head of that sequence is there: a fork. */
-MUST_CHECK enum err store_head_put(struct store *store, const struct id *account,
-                                   const struct id *device, uint64_t sequence, struct slice doc,
-                                   struct errmsg *msg);
-typedef enum err store_head_fn(void *user, const struct id *device, uint64_t sequence,
-                               struct slice doc);
-MUST_CHECK enum err store_heads(struct store *store, const struct id *account, store_head_fn *each,
-                                void *user, struct errmsg *msg);
-/* Small facts by name (member list, claim, ...); put replaces, an empty value removes. */
-MUST_CHECK enum err store_fact_put(struct store *store, const char *name, struct slice value,
-                                   struct errmsg *msg);
-/* Appends. NOT_FOUND. */
-MUST_CHECK enum err store_fact_get(struct store *store, const char *name, struct buf *out,
-                                   struct errmsg *msg);
+/* The catalogue's database, for documents/: the cell keeps accounts' documents and its own facts
+   there. Lane. */
+struct db *store_db(struct store *store);

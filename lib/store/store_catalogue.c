@@ -9,11 +9,7 @@ static const char *const migrations[] = {
     " shard_bytes INTEGER NOT NULL, file_bytes INTEGER NOT NULL, state INTEGER NOT NULL,"
     " grant_id BLOB NOT NULL, PRIMARY KEY (segment, idx)) WITHOUT ROWID;"
     "CREATE TABLE grant_spent (id BLOB PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE dead (segment BLOB PRIMARY KEY) WITHOUT ROWID;"
-    "CREATE TABLE manifest (account BLOB PRIMARY KEY, number INTEGER NOT NULL, doc BLOB NOT NULL);"
-    "CREATE TABLE head (account BLOB NOT NULL, device BLOB NOT NULL, sequence INTEGER NOT NULL,"
-    " doc BLOB NOT NULL, PRIMARY KEY (account, device));"
-    "CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE dead (segment BLOB PRIMARY KEY) WITHOUT ROWID;" DOCUMENTS_SCHEMA,
 };
 
 #define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id"

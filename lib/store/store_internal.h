@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "crypto/sha256.h"
 #include "db/db.h"
+#include "documents/documents.h"
 #include "segment/segment_header.h"
 #include "store/store.h"
 

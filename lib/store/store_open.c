@@ -95,12 +95,12 @@ static enum err open_catalogue(struct store *store, const struct store_options *
 static enum err after_an_unclean_end(struct store *store, struct errmsg *msg)
 {
     struct buf fact = BUF_INIT(16);
-    const enum err known = store_fact_get(store, CLEAN_END, &fact, NULL);
+    const enum err known = documents_fact_get(store->db, CLEAN_END, &fact, NULL);
     buf_free(&fact);
     enum err e = ERR_OK;
     if (known != ERR_OK)
         e = store_reconcile(store, msg);
-    return e == ERR_OK ? store_fact_put(store, CLEAN_END, slice_of(NULL, 0), msg) : e;
+    return e == ERR_OK ? documents_fact_put(store->db, CLEAN_END, slice_of(NULL, 0), msg) : e;
 }
 
 static enum err open_parts(struct store *store, const struct store_options *options,
@@ -147,7 +147,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     if (!atomic_load(&store->read_only))
-        err_ignore(store_fact_put(store, CLEAN_END, slice_text("1"), NULL));
+        err_ignore(documents_fact_put(store->db, CLEAN_END, slice_text("1"), NULL));
     db_close(store->db);
     sha256_free(store->hash);
     free(store);
@@ -179,4 +179,9 @@ enum err store_usage(struct store *store, struct store_usage *out, struct errmsg
 void store_set_give(struct store *store, uint64_t give_bytes)
 {
     store->options.give_bytes = give_bytes;
+}
+
+struct db *store_db(struct store *store)
+{
+    return store->db;
 }

@@ -25,7 +25,7 @@ static enum err load(struct store *store, struct scrub_place *place, struct errm
     uint8_t round = 0;
     uint64_t began = 0, ended = 0;
     *place = (struct scrub_place){.at_index = -1};
-    enum err e = store_fact_get(store, "scrub", &fact, msg);
+    enum err e = documents_fact_get(store->db, "scrub", &fact, msg);
     if (e == ERR_OK) {
         struct cursor c = cursor_over(buf_slice(&fact));
         if (cursor_copy(&c, place->start.bytes, ID_SIZE) ||
@@ -54,7 +54,7 @@ static enum err save(struct store *store, const struct scrub_place *place, struc
     put_le64(fact + 67, (uint64_t)place->began_s);
     put_le64(fact + 75, (uint64_t)place->ended_s);
     put_le64(fact + 83, place->checked);
-    return store_fact_put(store, "scrub", slice_of(fact, sizeof(fact)), msg);
+    return documents_fact_put(store->db, "scrub", slice_of(fact, sizeof(fact)), msg);
 }
 
 static void begin_cycle(struct store *store, struct scrub_place *place, int64_t now_s)

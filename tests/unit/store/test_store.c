@@ -181,33 +181,6 @@ static void test_scrub_finds_rot_and_a_new_copy_heals_it(void **state)
         free(s[i].payload);
 }
 
-static void test_store_keeps_the_newest_documents(void **state)
-{
-    struct fixture *f = *state;
-    const struct id account = {{1}}, device = {{2}};
-    struct buf doc = BUF_INIT(100);
-    uint64_t number;
-    assert_int_equal(store_manifest_get(f->store, &account, &number, &doc, &f->msg), ERR_NOT_FOUND);
-    assert_int_equal(store_manifest_put(f->store, &account, 2, slice_text("two"), &f->msg), ERR_OK);
-    assert_int_equal(store_manifest_put(f->store, &account, 2, slice_text("two"), &f->msg), ERR_OK);
-    assert_int_equal(store_manifest_put(f->store, &account, 2, slice_text("2"), &f->msg),
-                     ERR_STALE);
-    assert_int_equal(store_manifest_put(f->store, &account, 1, slice_text("one"), &f->msg),
-                     ERR_STALE);
-    assert_int_equal(store_manifest_get(f->store, &account, &number, &doc, &f->msg), ERR_OK);
-    assert_int_equal(number, 2);
-    assert_true(slice_equal(buf_slice(&doc), slice_text("two")));
-    assert_int_equal(store_head_put(f->store, &account, &device, 5, slice_text("a"), &f->msg),
-                     ERR_OK);
-    assert_int_equal(store_head_put(f->store, &account, &device, 5, slice_text("a"), &f->msg),
-                     ERR_OK);
-    assert_int_equal(store_head_put(f->store, &account, &device, 5, slice_text("b"), &f->msg),
-                     ERR_EXISTS);
-    assert_int_equal(store_head_put(f->store, &account, &device, 4, slice_text("c"), &f->msg),
-                     ERR_STALE);
-    buf_free(&doc);
-}
-
 /* A mount point without its disk is silence, never a loss. */
 static void test_store_does_not_open_without_its_disk(void **state)
 {
@@ -265,7 +238,6 @@ int main(void)
         STORE_TEST(test_store_says_full_before_a_byte_is_taken),
         STORE_TEST(test_store_lists_in_pieces),
         STORE_TEST(test_scrub_finds_rot_and_a_new_copy_heals_it),
-        STORE_TEST(test_store_keeps_the_newest_documents),
         STORE_TEST(test_store_does_not_open_without_its_disk),
         STORE_TEST(test_store_makes_its_catalogue_from_the_files),
     };

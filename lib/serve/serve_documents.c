@@ -1,8 +1,9 @@
 /*
- * The documents that a cell keeps for accounts: manifests and heads. On the lane.
+ * The documents that a daemon keeps for accounts: manifests and heads. On the lane.
  */
-#include "cell_internal.h"
+#include "serve/serve_internal.h"
 
+#include "documents/documents.h"
 #include "identity/head.h"
 #include "wire/wire_heads.h"
 
@@ -10,27 +11,27 @@
 
 /* --- manifests --- */
 
-/* The newest manifest of `account` that is kept here; *out is NULL when there is none. */
-static enum err load_manifest(struct cell *cell, const struct id *account, struct buf *doc,
-                              struct manifest **out, struct errmsg *msg)
+enum err serve_manifest_load(struct serve *serve, const struct id *account, struct buf *doc,
+                             struct manifest **out, struct errmsg *msg)
 {
     uint64_t number;
+    struct buf known = BUF_INIT(LIMIT_MANIFEST_BYTES);
     *out = NULL;
-    const enum err e = store_manifest_get(cell->options.store, account, &number, doc, NULL);
-    if (e == ERR_NOT_FOUND)
-        return ERR_OK;
-    if (e != ERR_OK)
-        return err_say(msg, e, "the manifest that is kept here cannot be read");
-    return manifest_open(buf_slice(doc), &cell->swarm, out, msg);
+    enum err e = documents_manifest_get(serve->options.db, account, &number, &known, msg);
+    if (e == ERR_OK)
+        e = manifest_open(buf_slice(&known), serve->options.swarm, out, msg);
+    if (e == ERR_OK && doc)
+        e = buf_append(doc, known.data, known.size);
+    buf_free(&known);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-enum err cell_keep_manifest(void *owner, const struct manifest *m, struct slice doc,
-                            struct buf *newer, struct errmsg *msg)
+enum err serve_manifest_keep(struct serve *serve, const struct manifest *m, struct slice doc,
+                             struct buf *newer, struct errmsg *msg)
 {
-    struct cell *cell = owner;
     struct manifest *known;
     struct buf known_doc = BUF_INIT(LIMIT_MANIFEST_BYTES);
-    enum err e = load_manifest(cell, &m->account, &known_doc, &known, msg);
+    enum err e = serve_manifest_load(serve, &m->account, &known_doc, &known, msg);
     const bool same = known && slice_equal(buf_slice(&known_doc), doc);
     if (e == ERR_OK && known && !same) {
         e = manifest_follows(known, m, msg);
@@ -38,7 +39,7 @@ enum err cell_keep_manifest(void *owner, const struct manifest *m, struct slice 
             buf_clear(newer);
     }
     if (e == ERR_OK && !same)
-        e = store_manifest_put(cell->options.store, &m->account, m->number, doc, msg);
+        e = documents_manifest_put(serve->options.db, &m->account, m->number, doc, msg);
     manifest_free(known);
     buf_free(&known_doc);
     return e;
@@ -78,10 +79,11 @@ static enum err encode_heads(const struct heads *heads, struct slice manifest, s
     return wire_heads_encode(manifest, docs, heads->count, reply);
 }
 
-enum err cell_heads_get(void *owner, struct serve_request *request, struct slice body,
-                        struct buf *reply, struct errmsg *msg)
+enum err serve_heads_get(void *owner, struct serve_request *request, struct slice body,
+                         struct buf *reply, struct errmsg *msg)
 {
-    struct cell *cell = owner;
+    struct serve *serve = request->serve;
+    (void)owner;
     (void)body;
     const struct id *account = &request->path.id;
     enum err e = serve_may_look(&request->peer, account, msg);
@@ -94,9 +96,9 @@ enum err cell_heads_get(void *owner, struct serve_request *request, struct slice
         return err_say(msg, ERR_NOMEM, "out of memory for heads");
     heads->peer = &request->peer;
     heads->bytes = BUF_INIT(WIRE_HEADS_BYTES);
-    e = store_manifest_get(cell->options.store, account, &number, &doc, msg);
+    e = documents_manifest_get(serve->options.db, account, &number, &doc, msg);
     if (e == ERR_OK || e == ERR_NOT_FOUND)
-        e = store_heads(cell->options.store, account, collect_head, heads, msg);
+        e = documents_heads(serve->options.db, account, collect_head, heads, msg);
     if (e == ERR_OK)
         e = encode_heads(heads, buf_slice(&doc), reply);
     buf_free(&doc);
@@ -106,13 +108,13 @@ enum err cell_heads_get(void *owner, struct serve_request *request, struct slice
 }
 
 /* One head: signed by a device of the account whose word still counts. */
-static enum err keep_head(struct cell *cell, const struct manifest *m, struct slice doc,
+static enum err keep_head(struct serve *serve, const struct manifest *m, struct slice doc,
                           struct wire_head_held *held, struct errmsg *msg)
 {
     struct head *head = malloc(sizeof(*head));
     if (!head)
         return err_say(msg, ERR_NOMEM, "out of memory for a head");
-    enum err e = head_open(doc, &cell->swarm, NULL, head, msg);
+    enum err e = head_open(doc, serve->options.swarm, NULL, head, msg);
     const struct manifest_device *device =
         e == ERR_OK ? manifest_device_find(m, &head->device) : NULL;
     if (e == ERR_OK &&
@@ -121,32 +123,30 @@ static enum err keep_head(struct cell *cell, const struct manifest *m, struct sl
     if (e == ERR_OK && !manifest_valid(device, head->sequence))
         e = err_say(msg, ERR_DENIED, "the device that signed the head was revoked before it");
     if (e == ERR_OK)
-        e = store_head_put(cell->options.store, &m->account, &head->device, head->sequence, doc,
-                           msg);
+        e = documents_head_put(serve->options.db, &m->account, &head->device, head->sequence, doc,
+                               msg);
     *held = (struct wire_head_held){.slot = head->slot, .sequence = head->sequence};
     free(head);
     return e;
 }
 
 /* The manifest in the request, or the one that is known here. */
-static enum err manifest_for_heads(struct cell *cell, struct serve_request *request,
+static enum err manifest_for_heads(struct serve *serve, struct serve_request *request,
                                    struct slice doc, struct errmsg *msg)
 {
     struct manifest **out = &request->manifest;
     enum err e;
     if (doc.size == 0) {
-        struct buf known = BUF_INIT(LIMIT_MANIFEST_BYTES);
-        e = load_manifest(cell, &request->path.id, &known, out, msg);
-        buf_free(&known);
+        e = serve_manifest_load(serve, &request->path.id, NULL, out, msg);
         if (e == ERR_OK && !*out)
             e = err_say(msg, ERR_NOT_FOUND, "no manifest of this account is known here");
         return e;
     }
-    e = manifest_open(doc, &cell->swarm, out, msg);
+    e = manifest_open(doc, serve->options.swarm, out, msg);
     if (e == ERR_OK && !id_equal(&(*out)->account, &request->path.id))
         e = err_say(msg, ERR_DENIED, "the manifest is another account's");
     if (e == ERR_OK)
-        e = cell_keep_manifest(cell, *out, doc, request->newer, msg);
+        e = serve_manifest_keep(serve, *out, doc, request->newer, msg);
     if (e != ERR_OK) {
         manifest_free(*out);
         *out = NULL;
@@ -154,10 +154,11 @@ static enum err manifest_for_heads(struct cell *cell, struct serve_request *requ
     return e;
 }
 
-enum err cell_heads_put(void *owner, struct serve_request *request, struct slice body,
-                        struct buf *reply, struct errmsg *msg)
+enum err serve_heads_put(void *owner, struct serve_request *request, struct slice body,
+                         struct buf *reply, struct errmsg *msg)
 {
-    struct cell *cell = owner;
+    struct serve *serve = request->serve;
+    (void)owner;
     struct wire_heads heads;
     struct wire_head_held held[WIRE_HEADS_MAX];
     struct slice doc;
@@ -167,9 +168,9 @@ enum err cell_heads_put(void *owner, struct serve_request *request, struct slice
         return err_say(msg, e, "the heads cannot be read");
     e = serve_may_look(&request->peer, &request->path.id, msg);
     if (e == ERR_OK)
-        e = manifest_for_heads(cell, request, heads.manifest, msg);
+        e = manifest_for_heads(serve, request, heads.manifest, msg);
     while (e == ERR_OK && count < WIRE_HEADS_MAX && wire_heads_next(&heads.list, &doc)) {
-        e = keep_head(cell, request->manifest, doc, &held[count], msg);
+        e = keep_head(serve, request->manifest, doc, &held[count], msg);
         count++;
     }
     if (e == ERR_OK)

@@ -1,4 +1,4 @@
-#include "store/store_internal.h"
+#include "documents/documents.h"
 
 /* Runs `s` once and gives it back. */
 static enum err run_once(struct db_statement *s, struct errmsg *msg)
@@ -8,11 +8,11 @@ static enum err run_once(struct db_statement *s, struct errmsg *msg)
     return e;
 }
 
-enum err store_manifest_put(struct store *store, const struct id *account, uint64_t number,
-                            struct slice doc, struct errmsg *msg)
+enum err documents_manifest_put(struct db *db, const struct id *account, uint64_t number,
+                                struct slice doc, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(store->db,
+    enum err e = db_prepare(db,
                             "INSERT INTO manifest (account, number, doc) VALUES (?1, ?2, ?3)"
                             " ON CONFLICT (account) DO UPDATE SET number = excluded.number,"
                             " doc = excluded.doc WHERE excluded.number > number"
@@ -24,19 +24,18 @@ enum err store_manifest_put(struct store *store, const struct id *account, uint6
     db_bind_u64(s, 2, number);
     db_bind_blob(s, 3, doc);
     e = run_once(s, msg);
-    if (e == ERR_OK && db_changes(store->db) == 0)
+    if (e == ERR_OK && db_changes(db) == 0)
         e = err_say(msg, ERR_STALE,
                     "a manifest newer than number %llu, or another one, is known here",
                     (unsigned long long)number);
     return e;
 }
 
-enum err store_manifest_get(struct store *store, const struct id *account, uint64_t *number,
-                            struct buf *doc, struct errmsg *msg)
+enum err documents_manifest_get(struct db *db, const struct id *account, uint64_t *number,
+                                struct buf *doc, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e =
-        db_prepare(store->db, "SELECT number, doc FROM manifest WHERE account = ?1", &s, msg);
+    enum err e = db_prepare(db, "SELECT number, doc FROM manifest WHERE account = ?1", &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_id(s, 1, account);
@@ -53,12 +52,12 @@ enum err store_manifest_get(struct store *store, const struct id *account, uint6
 }
 
 /* ERR_OK: there is one; ERR_NOT_FOUND. `*same`: it is exactly `doc`. */
-static enum err head_known(struct store *store, const struct id *account, const struct id *device,
+static enum err head_known(struct db *db, const struct id *account, const struct id *device,
                            struct slice doc, uint64_t *sequence, bool *same, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(
-        store->db, "SELECT sequence, doc FROM head WHERE account = ?1 AND device = ?2", &s, msg);
+    enum err e = db_prepare(db, "SELECT sequence, doc FROM head WHERE account = ?1 AND device = ?2",
+                            &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_id(s, 1, account);
@@ -72,12 +71,12 @@ static enum err head_known(struct store *store, const struct id *account, const 
     return e == ERR_END ? ERR_NOT_FOUND : e;
 }
 
-enum err store_head_put(struct store *store, const struct id *account, const struct id *device,
-                        uint64_t sequence, struct slice doc, struct errmsg *msg)
+enum err documents_head_put(struct db *db, const struct id *account, const struct id *device,
+                            uint64_t sequence, struct slice doc, struct errmsg *msg)
 {
     uint64_t known = 0;
     bool same = false;
-    enum err e = head_known(store, account, device, doc, &known, &same, msg);
+    enum err e = head_known(db, account, device, doc, &known, &same, msg);
     if (e == ERR_OK && same)
         return ERR_OK;
     if (e == ERR_OK && known > sequence)
@@ -90,7 +89,7 @@ enum err store_head_put(struct store *store, const struct id *account, const str
     if (e != ERR_OK && e != ERR_NOT_FOUND)
         return e;
     struct db_statement *s;
-    e = db_prepare(store->db,
+    e = db_prepare(db,
                    "INSERT OR REPLACE INTO head (account, device, sequence, doc)"
                    " VALUES (?1, ?2, ?3, ?4)",
                    &s, msg);
@@ -103,11 +102,11 @@ enum err store_head_put(struct store *store, const struct id *account, const str
     return run_once(s, msg);
 }
 
-enum err store_heads(struct store *store, const struct id *account, store_head_fn *each, void *user,
-                     struct errmsg *msg)
+enum err documents_heads(struct db *db, const struct id *account, documents_head_fn *each,
+                         void *user, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(store->db,
+    enum err e = db_prepare(db,
                             "SELECT device, sequence, doc FROM head WHERE account = ?1"
                             " ORDER BY device",
                             &s, msg);
@@ -125,11 +124,10 @@ enum err store_heads(struct store *store, const struct id *account, store_head_f
     return e == ERR_END ? ERR_OK : e;
 }
 
-enum err store_fact_put(struct store *store, const char *name, struct slice value,
-                        struct errmsg *msg)
+enum err documents_fact_put(struct db *db, const char *name, struct slice value, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(store->db,
+    enum err e = db_prepare(db,
                             value.size ? "INSERT OR REPLACE INTO fact (name, value) VALUES (?1, ?2)"
                                        : "DELETE FROM fact WHERE name = ?1",
                             &s, msg);
@@ -141,10 +139,10 @@ enum err store_fact_put(struct store *store, const char *name, struct slice valu
     return run_once(s, msg);
 }
 
-enum err store_fact_get(struct store *store, const char *name, struct buf *out, struct errmsg *msg)
+enum err documents_fact_get(struct db *db, const char *name, struct buf *out, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(store->db, "SELECT value FROM fact WHERE name = ?1", &s, msg);
+    enum err e = db_prepare(db, "SELECT value FROM fact WHERE name = ?1", &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_text(s, 1, name);
@@ -153,7 +151,7 @@ enum err store_fact_get(struct store *store, const char *name, struct buf *out, 
         const struct slice value = db_column_blob(s, 0);
         e = buf_append(out, value.data, value.size);
     } else if (e == ERR_END) {
-        e = err_say(msg, ERR_NOT_FOUND, "the catalogue knows no '%s'", name);
+        e = err_say(msg, ERR_NOT_FOUND, "there is no fact '%s' here", name);
     }
     db_done(s);
     return e;

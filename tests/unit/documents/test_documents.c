@@ -1,0 +1,107 @@
+/* Manifests, heads and facts: the newest counts, a fork is noticed, and they outlive the process.
+ */
+#include "documents/documents.h"
+#include "harness/sim_vfs.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct sim_world *world;
+static struct sim_node *node;
+
+static struct db *open_db(void)
+{
+    static const char *const migrations[] = {DOCUMENTS_SCHEMA};
+    const struct db_options options = {
+        .path = "documents.db",
+        .vfs = node->vfs,
+        .what = "the test's documents",
+        .migrations = migrations,
+        .migration_count = 1,
+        .create = true,
+        .exclusive = true,
+    };
+    struct db *db;
+    assert_int_equal(db_open(&options, &db, NULL), ERR_OK);
+    return db;
+}
+
+static int setup(void **state)
+{
+    world = sim_world_new(1);
+    node = sim_node_new(world, &(struct sim_identity){.name = "node"});
+    *state = open_db();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    db_close(*state);
+    sim_world_free(world);
+    return 0;
+}
+
+static void test_documents_keep_the_newest_documents(void **state)
+{
+    struct db *db = *state;
+    const struct id account = {{1}}, device = {{2}};
+    struct buf doc = BUF_INIT(100);
+    uint64_t number;
+    assert_int_equal(documents_manifest_get(db, &account, &number, &doc, NULL), ERR_NOT_FOUND);
+    assert_int_equal(documents_manifest_put(db, &account, 2, slice_text("two"), NULL), ERR_OK);
+    assert_int_equal(documents_manifest_put(db, &account, 2, slice_text("two"), NULL), ERR_OK);
+    assert_int_equal(documents_manifest_put(db, &account, 2, slice_text("2"), NULL), ERR_STALE);
+    assert_int_equal(documents_manifest_put(db, &account, 1, slice_text("one"), NULL), ERR_STALE);
+    assert_int_equal(documents_manifest_get(db, &account, &number, &doc, NULL), ERR_OK);
+    assert_int_equal(number, 2);
+    assert_true(slice_equal(buf_slice(&doc), slice_text("two")));
+    assert_int_equal(documents_head_put(db, &account, &device, 5, slice_text("a"), NULL), ERR_OK);
+    assert_int_equal(documents_head_put(db, &account, &device, 5, slice_text("a"), NULL), ERR_OK);
+    assert_int_equal(documents_head_put(db, &account, &device, 5, slice_text("b"), NULL),
+                     ERR_EXISTS);
+    assert_int_equal(documents_head_put(db, &account, &device, 4, slice_text("c"), NULL),
+                     ERR_STALE);
+    buf_free(&doc);
+}
+
+static enum err count_head(void *user, const struct id *device, uint64_t sequence, struct slice doc)
+{
+    (void)device;
+    (void)doc;
+    *(uint64_t *)user += sequence;
+    return ERR_OK;
+}
+
+static void test_documents_are_there_after_a_power_cut(void **state)
+{
+    const struct id account = {{1}}, one = {{2}}, two = {{3}};
+    struct buf value = BUF_INIT(10);
+    uint64_t sum = 0;
+    assert_int_equal(documents_head_put(*state, &account, &one, 3, slice_text("a"), NULL), ERR_OK);
+    assert_int_equal(documents_head_put(*state, &account, &two, 4, slice_text("b"), NULL), ERR_OK);
+    assert_int_equal(documents_fact_put(*state, "name", slice_text("value"), NULL), ERR_OK);
+    sim_node_crash(node, SIM_POWER);
+    db_close(*state);
+    sim_node_start(node);
+    *state = open_db();
+    assert_int_equal(documents_heads(*state, &account, count_head, &sum, NULL), ERR_OK);
+    assert_int_equal(sum, 7);
+    assert_int_equal(documents_fact_get(*state, "name", &value, NULL), ERR_OK);
+    assert_true(slice_equal(buf_slice(&value), slice_text("value")));
+    assert_int_equal(documents_fact_put(*state, "name", slice_of(NULL, 0), NULL), ERR_OK);
+    assert_int_equal(documents_fact_get(*state, "name", &value, NULL), ERR_NOT_FOUND);
+    buf_free(&value);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_documents_keep_the_newest_documents, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_documents_are_there_after_a_power_cut, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
