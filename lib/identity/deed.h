@@ -1,0 +1,23 @@
+/*
+ * Who did it: the fields with which every document about removal begins. A device signs under its
+ * slot, manifest number and a sequence that only grows (what a revocation bounds); the account's
+ * root signs with `by_root`, which is checked against the account's ID.
+ */
+#pragma once
+
+#include "identity/document.h"
+
+struct deed {
+    struct id account;
+    uint64_t manifest_number; /* the newest that the signer knew */
+    uint32_t slot;            /* of the device; 0 with by_root */
+    uint64_t sequence;        /* greater than that of the signer's deed before */
+    int64_t time_s;
+    /* filled in by _open, ignored by _make */
+    struct id signer;
+    bool by_root; /* signed by the account's root */
+};
+
+/* Keys 0 to 4 of the payload. */
+void deed_write(struct cbor_writer *w, const struct deed *deed);
+void deed_read(struct document_reader *d, const struct swarm_root *swarm, struct deed *out);
