@@ -41,7 +41,12 @@ enum err store_shard_name_parse(const char *name, struct id *segment, unsigned *
     if (text_parse_u64(dot + 1, LIMIT_SHARDS - 1, &number) != ERR_OK)
         return ERR_FORMAT;
     *index = (unsigned)number;
-    return id_parse(name, ID_TEXT_LENGTH, segment);
+    if (id_parse(name, ID_TEXT_LENGTH, segment) != ERR_OK)
+        return ERR_FORMAT;
+    /* only the name that we write: upper case and "007" would be files that no path leads to */
+    char path[STORE_PATH_SIZE];
+    store_shard_path(segment, *index, path);
+    return strcmp(strrchr(path, '/') + 1, name) == 0 ? ERR_OK : ERR_FORMAT;
 }
 
 size_t store_area_bytes(size_t header_bytes, size_t record_bytes, uint32_t leaf_count)
