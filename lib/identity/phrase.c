@@ -60,7 +60,7 @@ static void suggest(const char *typed, char *out, size_t size)
 {
     size_t count = 0, used = 0;
     out[0] = 0;
-    for (unsigned far = 1; far <= DISTANCE_MAX; far++)
+    for (unsigned far = 1; far <= DISTANCE_MAX && count == 0; far++)
         for (size_t i = 0; i < PHRASE_WORD_COUNT && count < SUGGESTIONS_MAX; i++)
             if (distance(phrase_words[i], typed) == far) {
                 int length = snprintf(out + used, size - used, "%s%s",

@@ -1,0 +1,306 @@
+/* identity/manifest: who may change what. Each refused change is one that a stolen admin key would
+ * make. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "identity/manifest.h"
+#include "identity_examples.h"
+
+#include <stdlib.h>
+
+static const struct identity_world *w;
+
+static struct manifest *open_bytes(struct buf *bytes)
+{
+    struct manifest *m;
+    struct errmsg msg = {{0}};
+    if (manifest_open(buf_slice(bytes), &w->swarm, &m, &msg) != ERR_OK)
+        fail_msg("%s", msg.text);
+    buf_free(bytes);
+    return m;
+}
+
+static struct manifest *signed_by(struct manifest *m, const struct sign_key *key)
+{
+    struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    assert_int_equal(manifest_make(m, &w->swarm, key, &bytes), ERR_OK);
+    return open_bytes(&bytes);
+}
+
+static uint32_t add(struct manifest *m, const struct sign_key *key, unsigned capabilities)
+{
+    uint32_t slot;
+    struct manifest_device device = {.capabilities = capabilities, .name = "a device"};
+    struct manifest_epoch epoch = {.epoch = 4};
+    memcpy(device.key, sign_key_public(key), SIGN_PUBLIC_SIZE);
+    assert_int_equal(manifest_add_device(m, &device, &slot), ERR_OK);
+    memset(epoch.sealed, 0x44, sizeof(epoch.sealed));
+    assert_int_equal(manifest_add_epoch(m, slot, &epoch), ERR_OK);
+    return slot;
+}
+
+/* Number 1 << 32, by the root: slot 0 admin, slot 1 the device, slot 2 (the cell's key) admin too.
+ */
+static struct manifest *first(void)
+{
+    struct manifest *m, *out;
+    assert_int_equal(
+        manifest_new(&w->swarm, sign_key_public(w->account.root), w->account.reading_public, &m),
+        ERR_OK);
+    assert_int_equal(add(m, w->admin, MANIFEST_CAPABILITIES), 0);
+    assert_int_equal(add(m, w->device, MANIFEST_PUT), 1);
+    assert_int_equal(add(m, w->cell, MANIFEST_ADMIN), 2);
+    assert_int_equal(manifest_certify_admins(m, &w->swarm, w->account.root), ERR_OK);
+    out = signed_by(m, w->account.root);
+    manifest_free(m);
+    return out;
+}
+
+/* A copy to be changed: the next one that an admin would make. */
+static struct manifest *next_of(const struct manifest *m)
+{
+    struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    assert_int_equal(manifest_make(m, &w->swarm, w->account.root, &bytes), ERR_OK);
+    struct manifest *copy = open_bytes(&bytes);
+    copy->number = manifest_next_number(copy->number, false);
+    return copy;
+}
+
+static void test_manifest_rights(void **state)
+{
+    (void)state;
+    struct manifest *m = first();
+    const struct manifest_device *device = manifest_device_find(m, sign_key_id(w->device));
+    assert_true(id_equal(&m->account, &w->account.account));
+    assert_true(m->by_root && m->number == UINT64_C(1) << 32);
+    assert_true(m->hold_s == 30 * 86400);
+    assert_non_null(device);
+    assert_true(device == manifest_device_at(m, 1));
+    assert_null(manifest_device_at(m, 3));
+    assert_null(manifest_device_find(m, sign_key_id(w->coordinator)));
+    assert_true(manifest_may(device, MANIFEST_PUT));
+    assert_false(manifest_may(device, MANIFEST_PUT | MANIFEST_READ));
+    assert_non_null(manifest_epoch_find(device, 4));
+    assert_null(manifest_epoch_find(device, 5));
+    assert_int_equal(manifest_revoke(m, 1, 7), ERR_OK);
+    assert_false(manifest_may(device, MANIFEST_PUT));
+    assert_true(manifest_valid(device, 7) && !manifest_valid(device, 8));
+    assert_int_equal(manifest_revoke(m, 1, 9), ERR_OK); /* what was void stays so */
+    assert_false(manifest_valid(device, 8));
+    assert_int_equal(manifest_revoke(m, 9, 0), ERR_NOT_FOUND);
+    manifest_free(m);
+    manifest_free(NULL);
+}
+
+static void test_manifest_needs_a_right_signer(void **state)
+{
+    (void)state;
+    struct manifest *m = first(), *admin;
+    struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    assert_int_equal(manifest_make(m, &w->swarm, w->device, &bytes), ERR_DENIED);
+    assert_int_equal(manifest_make(m, &w->swarm, w->coordinator, &bytes), ERR_DENIED);
+    admin = signed_by(m, w->admin);
+    assert_false(admin->by_root);
+    manifest_free(admin);
+    /* an admin whom the root did not certify */
+    m->devices[1].capabilities |= MANIFEST_ADMIN;
+    assert_int_equal(manifest_make(m, &w->swarm, w->admin, &bytes), ERR_OK);
+    assert_int_equal(manifest_open(buf_slice(&bytes), &w->swarm, &admin, NULL), ERR_AUTH);
+    buf_clear(&bytes);
+    assert_int_equal(manifest_make(m, &w->swarm, w->device, &bytes), ERR_OK);
+    assert_int_equal(manifest_open(buf_slice(&bytes), &w->swarm, &admin, NULL), ERR_AUTH);
+    buf_free(&bytes);
+    manifest_free(m);
+}
+
+static void test_manifest_admin_may_add_and_revoke(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *draft = next_of(old), *next;
+    struct id cell = identity_id(0x71);
+    struct manifest_epoch epoch = {.epoch = 5};
+    assert_int_equal(add(draft, w->coordinator, MANIFEST_PUT | MANIFEST_READ), 3);
+    assert_int_equal(manifest_revoke(draft, 1, 12), ERR_OK);
+    assert_int_equal(manifest_add_claim(draft, &cell), ERR_OK);
+    assert_int_equal(manifest_add_claim(draft, &cell), ERR_EXISTS);
+    assert_int_equal(manifest_add_epoch(draft, 0, &epoch), ERR_OK);
+    assert_int_equal(manifest_add_epoch(draft, 0, &epoch), ERR_EXISTS);
+    draft->hold_s += 1;
+    next = signed_by(draft, w->admin);
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_OK);
+    assert_true(manifest_claims(next, &cell));
+    assert_int_equal(manifest_follows(next, old, NULL), ERR_STALE);
+    assert_int_equal(manifest_follows(next, next, NULL), ERR_STALE);
+    assert_int_equal(manifest_drop_claim(draft, &cell), ERR_OK);
+    assert_int_equal(manifest_drop_claim(draft, &cell), ERR_NOT_FOUND);
+    manifest_free(next);
+    next = signed_by(draft, w->cell); /* the other admin */
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_OK);
+    manifest_free(next);
+    manifest_free(draft);
+    manifest_free(old);
+}
+
+static void shorten_hold(struct manifest *m)
+{
+    m->hold_s = 0;
+}
+
+static void change_reading_key(struct manifest *m)
+{
+    m->reading_key[0] ^= 1;
+}
+
+static void take_device_out(struct manifest *m)
+{
+    free(m->devices[1].epochs);
+    m->devices[1] = m->devices[2];
+    m->device_count = 2;
+}
+
+static void take_epoch_out(struct manifest *m)
+{
+    m->devices[1].epoch_count = 0;
+}
+
+static void change_data_key(struct manifest *m)
+{
+    m->devices[1].epochs[0].sealed[3] ^= 1;
+}
+
+static void change_seal_key(struct manifest *m)
+{
+    m->devices[1].seal_key[3] ^= 1;
+}
+
+static void revoke_admin(struct manifest *m)
+{
+    assert_int_equal(manifest_revoke(m, 2, 0), ERR_OK);
+}
+
+static void dismiss_admin(struct manifest *m)
+{
+    m->devices[2].capabilities = MANIFEST_PUT;
+}
+
+static void jump(struct manifest *m)
+{
+    m->number += UINT64_C(1) << 32;
+    assert_int_equal(manifest_certify_admins(m, &w->swarm, w->account.root), ERR_OK);
+}
+
+static void test_manifest_admin_may_not(void **state)
+{
+    (void)state;
+    static void (*const changes[])(struct manifest * m) = {
+        shorten_hold,    change_reading_key, take_device_out, take_epoch_out, change_data_key,
+        change_seal_key, revoke_admin,       dismiss_admin,   jump,
+    };
+    struct manifest *old = first();
+    for (size_t i = 0; i < ARRAY_COUNT(changes); i++) {
+        struct manifest *draft = next_of(old), *next;
+        changes[i](draft);
+        next = signed_by(draft, w->admin);
+        if (manifest_follows(old, next, NULL) != ERR_DENIED)
+            fail_msg("change %zu goes through", i);
+        manifest_free(next);
+        draft->number = manifest_next_number(old->number, true); /* the root may */
+        assert_int_equal(manifest_certify_admins(draft, &w->swarm, w->account.root), ERR_OK);
+        next = signed_by(draft, w->account.root);
+        if (manifest_follows(old, next, NULL) != ERR_OK)
+            fail_msg("change %zu does not go through", i);
+        manifest_free(next);
+        manifest_free(draft);
+    }
+    manifest_free(old);
+}
+
+static void test_manifest_keeps_revocations(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *draft, *next;
+    assert_int_equal(manifest_revoke(old, 1, 10), ERR_OK);
+    for (int kind = 0; kind < 3; kind++) {
+        draft = next_of(old);
+        draft->devices[1].revoked = kind != 0;
+        draft->devices[1].last_sequence = kind == 1 ? 11 : 9;
+        next = signed_by(draft, w->admin);
+        assert_int_equal(manifest_follows(old, next, NULL), kind == 2 ? ERR_OK : ERR_DENIED);
+        manifest_free(next);
+        manifest_free(draft);
+    }
+    manifest_free(old);
+}
+
+/* A revoked admin makes manifests with ever higher numbers; to somebody who has seen nothing else
+   they look good until the root's next one comes, which outranks them all. */
+static void test_manifest_root_outranks(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *rogue, *root, *evil;
+    struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    evil = next_of(old);
+    evil->number = (UINT64_C(1) << 32) | UINT32_MAX;
+    rogue = signed_by(evil, w->admin);
+    assert_int_equal(manifest_revoke(old, 0, 3), ERR_OK);
+    old->number = manifest_next_number(old->number, true);
+    assert_int_equal(manifest_certify_admins(old, &w->swarm, w->account.root), ERR_OK);
+    root = signed_by(old, w->account.root);
+    assert_int_equal(manifest_follows(rogue, root, NULL), ERR_OK);
+    assert_int_equal(manifest_follows(root, rogue, NULL), ERR_STALE);
+    /* and with a number of the next row it has no certificate */
+    evil->number = UINT64_C(3) << 32;
+    assert_int_equal(manifest_make(evil, &w->swarm, w->admin, &bytes), ERR_OK);
+    manifest_free(rogue);
+    assert_int_equal(manifest_open(buf_slice(&bytes), &w->swarm, &rogue, NULL), ERR_AUTH);
+    buf_free(&bytes);
+    manifest_free(evil);
+    manifest_free(root);
+    manifest_free(old);
+}
+
+static void test_manifest_forks_and_strangers(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *draft = next_of(old), *next, *other;
+    next = signed_by(draft, w->admin);
+    draft->time_s++;
+    other = signed_by(draft, w->admin);
+    assert_int_equal(manifest_follows(next, other, NULL), ERR_INCONSISTENT);
+    manifest_free(next);
+    next = signed_by(draft, w->account.root);
+    next->account.bytes[0] ^= 1;
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_INCONSISTENT);
+    next->account.bytes[0] ^= 1;
+    next->devices[1].id.bytes[0] ^= 1; /* slot 1 given to another device, by the root even */
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_INCONSISTENT);
+    manifest_free(next);
+    manifest_free(other);
+    manifest_free(draft);
+    manifest_free(old);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    w = identity_world();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_manifest_rights),
+        cmocka_unit_test(test_manifest_needs_a_right_signer),
+        cmocka_unit_test(test_manifest_admin_may_add_and_revoke),
+        cmocka_unit_test(test_manifest_admin_may_not),
+        cmocka_unit_test(test_manifest_keeps_revocations),
+        cmocka_unit_test(test_manifest_root_outranks),
+        cmocka_unit_test(test_manifest_forks_and_strangers),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
