@@ -325,7 +325,10 @@ void sim_net_introduced(struct sim_connection *c, enum err e, unsigned status)
     if (c->state != SIM_INTRODUCING)
         return;
     if (e == ERR_OK && status >= 200 && status < 300) {
-        ready(c);
+        if (c->introduced == c->client->introduce_number)
+            ready(c);
+        else
+            sim_stream_introduce(c); /* it has changed meanwhile */
         return;
     }
     c->references++;

@@ -18,6 +18,7 @@ struct sim_net {
     char *introduce_path; /* owned; NULL: none */
     uint8_t *introduce_bytes;
     size_t introduce_size;
+    uint64_t introduce_number; /* how often net_introduce() was called */
     struct sim_line line;
     uint64_t up_free_ns, down_free_ns; /* when the line is free again */
     bool refuse, silent;
@@ -45,6 +46,7 @@ struct sim_connection {
     enum sim_connection_state state; /* as the client sees it */
     bool open[2];                    /* each side: has not left and not noticed a break */
     unsigned references;             /* messages on their way, streams, being in a list */
+    uint64_t introduced;             /* introduce_number of what was posted last */
     unsigned served;                 /* exchanges that the server's side still has */
     struct net_session session;      /* the server's */
     struct list waiting;             /* streams, until it is ready */

@@ -514,6 +514,7 @@ void sim_stream_introduce(struct sim_connection *c)
                                   .body_count = 1};
     struct sim_stream *s = new_stream(net, &request);
     s->introduction = true;
+    c->introduced = net->introduce_number;
     /* a later introduction may replace the bytes while these are on their way: they all fit into
        the window, so they go out now */
     join(s, c);
@@ -639,6 +640,7 @@ static enum err introduce(struct net *base, const char *path, struct slice bytes
     net->introduce_path = sim_world_copy_text(path);
     net->introduce_bytes = sim_world_alloc(bytes.size);
     net->introduce_size = bytes.size;
+    net->introduce_number++;
     if (bytes.size)
         memcpy(net->introduce_bytes, bytes.data, bytes.size);
     list_for_each(link, &net->dialled)

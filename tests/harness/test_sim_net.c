@@ -478,20 +478,28 @@ static void test_sim_net_introduces_itself_first(void **state)
     assert_int_equal(net_introduce(f.a->net, "/v1/hello", slice_of(pattern, 2000)), ERR_OK);
     run(&f, 1000);
     assert_int_equal(f.server.introductions, 2); /* on the open connection */
+    sim_net_break(f.a, f.b);
+    struct client late = {0};
+    start(&f, &late, NET_GET, "/send/10", NULL, 0);
+    run(&f, 5); /* the introduction is on its way, and changes */
+    assert_int_equal(net_introduce(f.a->net, "/v1/hello", slice_of(pattern, 3000)), ERR_OK);
+    run(&f, 1000);
+    assert_int_equal(late.e, ERR_OK);
+    assert_int_equal(f.server.introductions, 4);
     f.server.deny_introduction = true;
     sim_net_break(f.a, f.b);
     struct client denied = {0};
     start(&f, &denied, NET_GET, "/send/10", NULL, 0);
     run(&f, 1000);
     assert_int_equal(denied.e, ERR_DENIED);
-    assert_int_equal(f.server.introductions, 3);
+    assert_int_equal(f.server.introductions, 5);
     f.server.deny_introduction = false;
     struct client again = {0};
     start(&f, &again, NET_GET, "/send/10", NULL, 0);
     run(&f, 1000);
     assert_int_equal(again.e, ERR_OK); /* a new connection, a new introduction */
     finish(&f);
-    assert_int_equal(f.server.sessions_freed, 3);
+    assert_int_equal(f.server.sessions_freed, 4);
 }
 
 /* A short cut only delays; a long one ends with timeouts at both sides, and a later call dials. */
