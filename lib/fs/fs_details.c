@@ -57,6 +57,11 @@ bool fs_inode_flags(int fd, uint32_t *out)
     return true;
 }
 
+uint32_t fs_inode_flags_settable(void)
+{
+    return settable_flags;
+}
+
 /* One attribute's value, appended. -1: it is not there any more. */
 static int append_value(struct fs_inode inode, const char *name, struct buf *out)
 {

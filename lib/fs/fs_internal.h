@@ -86,6 +86,7 @@ int fs_inode_xattr_names(struct fs_inode inode, struct buf *out);
 
 /* Inode flags that can be set again; false where there are none. */
 bool fs_inode_flags(int fd, uint32_t *out);
+uint32_t fs_inode_flags_settable(void);
 
 /* --- fs_walk_roots.c --- */
 

@@ -6,7 +6,8 @@
  * neither the snapshot nor another process can lead a write out of the target by a symbolic link. A
  * file is written under a passing name (".cellar-part-...") and gets its own by rename when it is
  * whole, so that an interrupted restore leaves no half file; such left-overs are removed when their
- * directory is next restored into. Order of calls:
+ * directory is next restored into. A small file is made without any name (O_TMPFILE) where the file
+ * system can do that, and gets its own by linkat(). Order of calls:
  *
  *     fs_target_dir()   for a directory: it is made (0700) or taken as it is
  *     fs_target_file_begin(), _write() in any order and from several threads, _finish()
@@ -20,6 +21,15 @@
  * Owners: as root by name, or by number when there is no such name here or `numeric_owners` is set;
  * others keep theirs. setuid and setgid are set only when the owner or group is as recorded.
  * Devices only as root.
+ *
+ * What is in the way gives way: an immutable or append-only flag of it, or of a directory that is
+ * restored into, is taken off first (as root). A directory in the way of something else goes only
+ * when it is empty, or `replace_directories` is set; else ERR_EXISTS.
+ *
+ * Order of the metadata of one thing: owner, attributes (a change of owner clears
+ * security.capability), mode (it clears setuid, and an ACL changes it), times, flags; immutable and
+ * append-only when the name is there. Attributes that are there and are not recorded are removed,
+ * but for labels of the system's own (security.selinux and its like).
  *
  * Thread-safe, except that the calls on one file other than _write() come from one thread at a
  * time. Errors: DENIED, EXISTS, FULL, READ_ONLY, NOT_FOUND, STALE, IO, NOMEM; FORMAT for a name
@@ -40,6 +50,7 @@ struct fs_target_options {
     const char *path; /* made when missing, with its parents */
     enum fs_overwrite overwrite;
     bool numeric_owners;
+    bool replace_directories; /* a directory with things in it gives way to a file (--delete) */
     bool dry_run; /* fs_target_wants() and fs_target_delete_others() answer, nothing is changed */
     void (*on_note)(void *user, enum err e, const char *sentence); /* may be NULL; any thread */
     void *user;
@@ -50,8 +61,9 @@ struct fs_file; /* being restored */
 
 MUST_CHECK enum err fs_target_open(const struct fs_target_options *options, struct fs_target **out,
                                    struct errmsg *msg);
-void fs_target_close(struct fs_target *target);          /* NULL does nothing */
-struct fs_dir *fs_target_root(struct fs_target *target); /* a new reference */
+void fs_target_close(struct fs_target *target); /* NULL does nothing */
+/* A new reference; NULL in a dry run into a directory that does not exist. */
+struct fs_dir *fs_target_root(struct fs_target *target);
 
 enum fs_want {
     FS_WANT_CREATE,   /* nothing is there */
@@ -61,7 +73,8 @@ enum fs_want {
 };
 
 /* What the overwrite policy makes of `entry` in `dir`. Also in a dry run, where `dir` may be NULL
-   for a directory that does not exist. */
+   for a directory that does not exist. For a directory that is there: METADATA, or NOTHING with
+   NEVER (it is entered nevertheless, and fs_target_dir_finish() leaves it alone). */
 MUST_CHECK enum err fs_target_wants(struct fs_target *target, struct fs_dir *dir,
                                     const struct fs_entry *entry, enum fs_want *out,
                                     struct errmsg *msg);
