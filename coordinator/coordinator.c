@@ -1,0 +1,349 @@
+/*
+ * What a coordinator answers: its table of routes and their handlers, which run on the registry's
+ * lane, and the timer that writes heartbeats down.
+ */
+#include "coordinator.h"
+
+#include "base/bytes.h"
+#include "identity/claim.h"
+#include "serve/serve.h"
+#include "wire/wire_cell.h"
+#include "wire/wire_heads.h"
+#include "wire/wire_hello.h"
+#include "wire/wire_ids.h"
+
+#include <stdlib.h>
+
+enum { FLUSH_MS = 10000 };
+
+struct coordinator {
+    struct coordinator_options options;
+    struct serve *serve;
+    struct timer flush_timer;
+    struct work_job flush_job, stop_job;
+    bool flush_busy, stopping, stop_posted;
+    coordinator_stopped_fn *on_stopped;
+    void *stopped_user;
+};
+
+/* serve_request.context: the coordinator's own clock counts for its documents. */
+struct view {
+    int64_t now_s;
+};
+
+static int64_t now_of(const struct serve_request *request)
+{
+    return ((const struct view *)request->context)->now_s;
+}
+
+/* --- handlers --- */
+
+static enum err get_info(void *owner, struct serve_request *request, struct slice body,
+                         struct buf *reply, struct errmsg *msg)
+{
+    const struct coordinator *c = owner;
+    (void)request;
+    (void)body;
+    (void)msg;
+    struct wire_info info = {
+        .role = WIRE_ROLE_COORDINATOR,
+        .id = *sign_key_id(c->options.key),
+        .version = slice_text(CELLAR_VERSION),
+        .coordinator = c->options.certificate,
+        .list_number = registry_list_number(c->options.registry),
+    };
+    memcpy(info.swarm_root, c->options.swarm->key, sizeof(info.swarm_root));
+    return wire_info_encode(&info, reply);
+}
+
+static enum err get_members(void *owner, struct serve_request *request, struct slice body,
+                            struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct slice list;
+    uint64_t number;
+    (void)body;
+    const enum err e = registry_members(c->options.registry, now_of(request), &list, &number, msg);
+    return e == ERR_OK ? buf_append(reply, list.data, list.size) : e;
+}
+
+static enum err get_cells(void *owner, struct serve_request *request, struct slice body,
+                          struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    (void)body;
+    return registry_cells(c->options.registry, now_of(request), reply, msg);
+}
+
+/* The account's first manifest is kept before the invite counts as used: a second try finds both.
+ */
+static enum err join_account(struct coordinator *c, struct serve_request *request,
+                             const struct wire_join *join, struct errmsg *msg)
+{
+    enum err e = manifest_open(join->document, c->options.swarm, &request->manifest, msg);
+    if (e != ERR_OK)
+        return err_wrap(msg, e, "the account's manifest");
+    e = registry_join_account(c->options.registry, &request->peer.id, join->invite,
+                              request->manifest, now_of(request), msg);
+    if (e == ERR_OK)
+        e = serve_manifest_keep(c->serve, request->manifest, join->document, request->newer, msg);
+    return e;
+}
+
+static enum err post_join(void *owner, struct serve_request *request, struct slice body,
+                          struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_join join;
+    struct slice list;
+    uint64_t number;
+    enum err e = wire_join_decode(body, &join);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the request to join cannot be read");
+    if (join.kind == WIRE_JOIN_CELL)
+        e = registry_join_cell(c->options.registry, &request->peer.id, join.invite, join.document,
+                               now_of(request), msg);
+    else
+        e = join_account(c, request, &join, msg);
+    if (e == ERR_OK)
+        e = registry_members(c->options.registry, now_of(request), &list, &number, msg);
+    if (e != ERR_OK)
+        return e;
+    const struct wire_join_reply answer = {
+        .coordinator = c->options.certificate,
+        .members = list,
+        .redundancy = slice_text(c->options.redundancy),
+    };
+    return wire_join_reply_encode(&answer, reply);
+}
+
+static enum err post_heartbeat(void *owner, struct serve_request *request, struct slice body,
+                               struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_heartbeat beat;
+    enum err e = wire_heartbeat_decode(body, &beat);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the heartbeat cannot be read");
+    if (request->peer.kind != SERVE_CELL)
+        return serve_deny(&request->peer, msg, "send heartbeats: it is no cell");
+    e = registry_heartbeat(c->options.registry, &request->peer.id, &beat, now_of(request), msg);
+    if (e != ERR_OK)
+        return e;
+    const struct wire_heartbeat_reply answer = {
+        .list_number = registry_list_number(c->options.registry),
+        .time_s = now_of(request),
+        .interval_ms = (uint32_t)c->options.heartbeat_ms,
+    };
+    return wire_heartbeat_reply_encode(&answer, reply);
+}
+
+static enum err post_place(void *owner, struct serve_request *request, struct slice body,
+                           struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list wants;
+    uint64_t list_number;
+    bool known = false;
+    const struct serve_peer *peer = &request->peer;
+    enum err e = wire_place_decode(body, &list_number, &wants);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the wish for grants cannot be read");
+    if (peer->kind != SERVE_DEVICE || !(peer->capabilities & MANIFEST_PUT))
+        return serve_deny(peer, msg, "get grants: it is no device with the right to put");
+    e = registry_account_known(c->options.registry, &peer->account, &known, msg);
+    if (e == ERR_OK && !known)
+        e = err_say(msg, ERR_DENIED, "this account is not one of this swarm's: it needs an invite");
+    if (e != ERR_OK)
+        return e;
+    return registry_place(c->options.registry, &peer->account, &peer->id, &wants, now_of(request),
+                          reply, msg);
+}
+
+static enum err post_segments(void *owner, struct serve_request *request, struct slice body,
+                              struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list segments;
+    uint32_t taken;
+    const struct serve_peer *peer = &request->peer;
+    enum err e = wire_register_decode(body, &segments);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the segments to be registered cannot be read");
+    if (peer->kind != SERVE_DEVICE || !(peer->capabilities & MANIFEST_PUT))
+        return serve_deny(peer, msg, "register segments: it is no device with the right to put");
+    e = registry_register(c->options.registry, &peer->account, &peer->id, &segments, &taken, msg);
+    return e == ERR_OK ? wire_register_reply_encode(taken, reply) : e;
+}
+
+static enum err post_find(void *owner, struct serve_request *request, struct slice body,
+                          struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list ids;
+    const enum err e = wire_ids_decode(body, WIRE_FIND_IDS, &ids);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the list of segments cannot be read");
+    if (request->peer.kind != SERVE_DEVICE && request->peer.kind != SERVE_ROOT)
+        return serve_deny(&request->peer, msg, "ask the directory: it is no device");
+    return registry_find(c->options.registry, &request->peer.account, &ids, reply, msg);
+}
+
+static enum err post_claims(void *owner, struct serve_request *request, struct slice body,
+                            struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct claim claim;
+    (void)reply;
+    enum err e = claim_open(body, c->options.swarm, &claim, msg);
+    if (e != ERR_OK)
+        return err_wrap(msg, e, "the claim");
+    if (!claim.whole)
+        return err_say(msg, ERR_DENIED, "the claim is not signed by the cell");
+    const struct serve_peer *peer = &request->peer;
+    if (!serve_is_of(peer, &claim.account) || !(peer->capabilities & MANIFEST_ADMIN) ||
+        !id_equal(&claim.signer, &peer->id))
+        return serve_deny(peer, msg,
+                          "bring this claim: it is not the account's admin who signed it");
+    return registry_claim(c->options.registry, &claim.cell, &claim.account, claim.released, body,
+                          msg);
+}
+
+static const struct serve_route routes[] = {
+    {WIRE_INFO, NET_GET, true, 0, WIRE_INFO_BYTES, get_info},
+    {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, get_members},
+    {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, serve_heads_get},
+    {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, serve_heads_put},
+    {WIRE_JOIN, NET_POST, true, WIRE_JOIN_BYTES, WIRE_JOIN_REPLY_BYTES, post_join},
+    {WIRE_HEARTBEAT, NET_POST, false, WIRE_HEARTBEAT_BYTES, 4096, post_heartbeat},
+    {WIRE_CELLS, NET_GET, false, 0, WIRE_CELLS_BYTES, get_cells},
+    {WIRE_PLACE, NET_POST, false, WIRE_PLACE_BYTES, WIRE_GRANTS_BYTES, post_place},
+    {WIRE_SEGMENTS, NET_POST, false, WIRE_REGISTER_BYTES, 4096, post_segments},
+    {WIRE_FIND, NET_POST, false, WIRE_FIND_BYTES, WIRE_FOUND_BYTES, post_find},
+    {WIRE_CLAIMS, NET_POST, false, WIRE_CLAIM_BYTES, 4096, post_claims},
+};
+
+static void prepare(void *owner, struct serve_request *request)
+{
+    const struct coordinator *c = owner;
+    struct view *view = (struct view *)request->context;
+    view->now_s = clock_wall_ns(c->options.clock) / 1000000000;
+}
+
+static void describe(void *owner, const struct serve_request *request, uint64_t *list_number,
+                     int64_t *time_s)
+{
+    const struct coordinator *c = owner;
+    *list_number = registry_list_number(c->options.registry);
+    *time_s = now_of(request);
+}
+
+/* --- heartbeats are written down now and then --- */
+
+static void check_stopped(struct coordinator *c)
+{
+    if (!c->stopping || c->stop_posted || c->flush_busy || serve_under_way(c->serve) ||
+        !c->on_stopped)
+        return;
+    coordinator_stopped_fn *stopped = c->on_stopped;
+    c->on_stopped = NULL;
+    stopped(c->stopped_user);
+}
+
+static void idle(void *owner)
+{
+    check_stopped(owner);
+}
+
+static void run_flush(struct work_job *job)
+{
+    struct coordinator *c = container_of(job, struct coordinator, flush_job);
+    struct errmsg msg;
+    if (registry_flush(c->options.registry, &msg) != ERR_OK)
+        log_say(c->options.log, LOG_ERROR, "heartbeats cannot be written: %s", msg.text);
+}
+
+static void set_timer(struct coordinator *c)
+{
+    if (timer_start(c->options.clock, &c->flush_timer, FLUSH_MS) != ERR_OK)
+        log_say(c->options.log, LOG_ERROR, "heartbeats are not written: no memory for a timer");
+}
+
+static void flush_done(struct work_job *job)
+{
+    struct coordinator *c = container_of(job, struct coordinator, flush_job);
+    c->flush_busy = false;
+    if (!c->stopping)
+        set_timer(c);
+    check_stopped(c);
+}
+
+static void fire(struct timer *timer)
+{
+    struct coordinator *c = container_of(timer, struct coordinator, flush_timer);
+    c->flush_busy = true;
+    work_submit(c->options.work, c->options.lane, &c->flush_job);
+}
+
+/* --- life --- */
+
+enum err coordinator_new(const struct coordinator_options *options, struct coordinator **out,
+                         struct errmsg *msg)
+{
+    *out = NULL;
+    struct coordinator *c = calloc(1, sizeof(*c));
+    if (!c)
+        return err_say(msg, ERR_NOMEM, "out of memory for a coordinator");
+    c->options = *options;
+    c->flush_job = (struct work_job){.run = run_flush, .done = flush_done};
+    c->flush_timer.fire = fire;
+    const struct serve_options serve = {
+        .net = options->net,
+        .work = options->work,
+        .lane = options->lane,
+        .db = registry_db(options->registry),
+        .log = options->log,
+        .swarm = options->swarm,
+        .owner = c,
+        .routes = routes,
+        .route_count = ARRAY_COUNT(routes),
+        .prepare = prepare,
+        .describe = describe,
+    };
+    const enum err e = serve_open(&serve, &c->serve, msg);
+    if (e != ERR_OK) {
+        free(c);
+        return e;
+    }
+    serve_on_idle(c->serve, idle);
+    set_timer(c);
+    *out = c;
+    return ERR_OK;
+}
+
+static void stop_done(struct work_job *job)
+{
+    struct coordinator *c = container_of(job, struct coordinator, stop_job);
+    c->stop_posted = false;
+    check_stopped(c);
+}
+
+void coordinator_stop(struct coordinator *c, coordinator_stopped_fn *stopped, void *user)
+{
+    c->stopping = true;
+    c->on_stopped = stopped;
+    c->stopped_user = user;
+    serve_stop(c->serve);
+    timer_stop(c->options.clock, &c->flush_timer);
+    c->stop_job.done = stop_done;
+    c->stop_posted = true;
+    work_post(c->options.work, &c->stop_job);
+}
+
+void coordinator_free(struct coordinator *c)
+{
+    if (!c)
+        return;
+    serve_close(c->serve);
+    free(c);
+}

@@ -1,0 +1,341 @@
+/*
+ * Members: heartbeats, claims, states, and the signed list of them.
+ */
+#include "registry_internal.h"
+
+#include "placement/placement.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct registry_cell *registry_cell_find(const struct registry *registry, const struct id *id)
+{
+    return idmap_get(&registry->by_id, id);
+}
+
+enum wire_cell_state registry_cell_state(const struct registry *registry,
+                                         const struct registry_cell *cell, int64_t now_s)
+{
+    const int64_t silent_ms = (now_s - cell->last_seen_s) * 1000;
+    if (silent_ms > (int64_t)registry->options.gone_after_ms)
+        return WIRE_CELL_GONE;
+    if (cell->leaving)
+        return WIRE_CELL_LEAVING;
+    return silent_ms > (int64_t)registry->options.asleep_after_ms ? WIRE_CELL_ASLEEP : WIRE_CELL_UP;
+}
+
+uint16_t registry_weight(uint64_t give_bytes)
+{
+    const uint64_t gib = give_bytes >> 30;
+    if (give_bytes == 0)
+        return 0;
+    return gib < 1 ? 1 : gib > PLACEMENT_WEIGHT_MAX ? PLACEMENT_WEIGHT_MAX : (uint16_t)gib;
+}
+
+enum err registry_cell_add(struct registry *registry, struct registry_cell **out)
+{
+    if (registry->cell_count == REGISTRY_CELLS_MAX)
+        return ERR_TOO_LARGE;
+    if (registry->cell_count == registry->cell_capacity) {
+        const size_t capacity = registry->cell_capacity ? registry->cell_capacity * 2 : 64;
+        struct registry_cell **cells = realloc(registry->cells, capacity * sizeof(*cells));
+        if (!cells)
+            return ERR_NOMEM;
+        registry->cells = cells;
+        registry->cell_capacity = capacity;
+    }
+    struct registry_cell *cell = calloc(1, sizeof(*cell));
+    if (!cell)
+        return ERR_NOMEM;
+    cell->addresses = BUF_INIT(MEMBER_STATEMENT_BYTES_MAX);
+    registry->cells[registry->cell_count++] = cell;
+    cell->number = (uint32_t)registry->cell_count;
+    *out = cell;
+    return ERR_OK;
+}
+
+enum err registry_cell_take(struct registry_cell *cell, const struct member_statement *statement,
+                            bool *changed)
+{
+    struct buf addresses = BUF_INIT(MEMBER_STATEMENT_BYTES_MAX);
+    *changed = false;
+    if (statement->sequence <= cell->sequence)
+        return ERR_OK;
+    const enum err e = address_list_encode(&statement->addresses, &addresses);
+    if (e != ERR_OK)
+        return e;
+    *changed = !slice_equal(buf_slice(&addresses), buf_slice(&cell->addresses)) ||
+               strcmp(cell->site, statement->site) != 0 ||
+               registry_weight(cell->give_bytes) != registry_weight(statement->give_bytes);
+    buf_free(&cell->addresses);
+    cell->addresses = addresses;
+    snprintf(cell->site, sizeof(cell->site), "%s", statement->site);
+    cell->sequence = statement->sequence;
+    cell->give_bytes = statement->give_bytes;
+    return ERR_OK;
+}
+
+enum err registry_cell_write(struct registry *registry, const struct registry_cell *cell,
+                             struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e =
+        db_prepare(registry->db,
+                   "INSERT OR REPLACE INTO cell (number, id, key, addresses, site, sequence,"
+                   " give_bytes, household, leaving, last_seen_s, free_bytes, used_bytes,"
+                   " shard_count, damaged_count)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                   &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_u64(s, 1, cell->number);
+    db_bind_id(s, 2, &cell->id);
+    db_bind_blob(s, 3, slice_of(cell->key, sizeof(cell->key)));
+    db_bind_blob(s, 4, buf_slice(&cell->addresses));
+    db_bind_text(s, 5, cell->site);
+    db_bind_u64(s, 6, cell->sequence);
+    db_bind_u64(s, 7, cell->give_bytes);
+    db_bind_id(s, 8, cell->claimed ? &cell->household : NULL);
+    db_bind_bool(s, 9, cell->leaving);
+    db_bind_i64(s, 10, cell->last_seen_s);
+    db_bind_u64(s, 11, cell->free_bytes);
+    db_bind_u64(s, 12, cell->used_bytes);
+    db_bind_u64(s, 13, cell->shard_count);
+    db_bind_u64(s, 14, cell->damaged_count);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
+static enum err read_cell(struct db_statement *s, struct registry_cell *cell)
+{
+    const struct slice key = db_column_blob(s, 2);
+    const struct slice addresses = db_column_blob(s, 3);
+    enum err e = db_column_id(s, 1, &cell->id);
+    if (e != ERR_OK || key.size != sizeof(cell->key) || db_column_u64(s, 0) != cell->number)
+        return ERR_CORRUPT;
+    memcpy(cell->key, key.data, sizeof(cell->key));
+    e = buf_append(&cell->addresses, addresses.data, addresses.size);
+    snprintf(cell->site, sizeof(cell->site), "%s", db_column_text(s, 4));
+    cell->sequence = db_column_u64(s, 5);
+    cell->give_bytes = db_column_u64(s, 6);
+    cell->claimed = !db_column_is_null(s, 7);
+    if (e == ERR_OK && cell->claimed)
+        e = db_column_id(s, 7, &cell->household);
+    cell->leaving = db_column_bool(s, 8);
+    cell->last_seen_s = db_column_i64(s, 9);
+    cell->free_bytes = db_column_u64(s, 10);
+    cell->used_bytes = db_column_u64(s, 11);
+    cell->shard_count = db_column_u64(s, 12);
+    cell->damaged_count = db_column_u64(s, 13);
+    return e;
+}
+
+enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e =
+        db_prepare(registry->db,
+                   "SELECT number, id, key, addresses, site, sequence, give_bytes, household,"
+                   " leaving, last_seen_s, free_bytes, used_bytes, shard_count,"
+                   " damaged_count FROM cell ORDER BY number",
+                   &s, msg);
+    if (e != ERR_OK)
+        return e;
+    while ((e = db_step(s, msg)) == ERR_OK) {
+        struct registry_cell *cell;
+        e = registry_cell_add(registry, &cell);
+        if (e == ERR_OK)
+            e = read_cell(s, cell);
+        if (e == ERR_OK)
+            e = idmap_set(&registry->by_id, &cell->id, cell);
+        if (e != ERR_OK) {
+            err_say(msg, e, "a cell's row in the registry cannot be read");
+            break;
+        }
+    }
+    db_done(s);
+    return e == ERR_END ? ERR_OK : e;
+}
+
+enum err registry_heartbeat(struct registry *registry, const struct id *id,
+                            const struct wire_heartbeat *beat, int64_t now_s, struct errmsg *msg)
+{
+    struct registry_cell *cell = registry_cell_find(registry, id);
+    if (!cell)
+        return err_say(msg, ERR_NOT_FOUND, "this cell is no member: it needs an invite");
+    if (beat->statement.size) {
+        struct member_statement statement;
+        bool changed;
+        enum err e =
+            member_statement_open(beat->statement, registry->options.swarm, id, &statement, msg);
+        if (e == ERR_OK)
+            e = registry_cell_take(cell, &statement, &changed);
+        if (e != ERR_OK)
+            return err_wrap(msg, e, "the member statement");
+        registry->list_stale |= changed;
+    }
+    /* who comes back from being gone may get shards again */
+    registry->list_stale |= registry_cell_state(registry, cell, now_s) == WIRE_CELL_GONE;
+    cell->last_seen_s = now_s;
+    cell->free_bytes = beat->free_bytes;
+    cell->used_bytes = beat->used_bytes;
+    cell->shard_count = beat->shard_count;
+    cell->damaged_count = beat->damaged_count;
+    cell->unwritten = true;
+    return ERR_OK;
+}
+
+enum err registry_flush(struct registry *registry, struct errmsg *msg)
+{
+    enum err e = ERR_OK;
+    bool began = false;
+    for (size_t i = 0; i < registry->cell_count && e == ERR_OK; i++) {
+        struct registry_cell *cell = registry->cells[i];
+        if (!cell->unwritten)
+            continue;
+        if (!began)
+            e = db_begin(registry->db, msg);
+        began = e == ERR_OK;
+        if (e == ERR_OK)
+            e = registry_cell_write(registry, cell, msg);
+        cell->unwritten = false;
+    }
+    if (began && e == ERR_OK)
+        return db_commit(registry->db, msg);
+    if (began)
+        db_rollback(registry->db);
+    return e;
+}
+
+/* --- the list --- */
+
+static void fill_member(const struct registry *registry, const struct registry_cell *cell,
+                        int64_t now_s, struct member *out)
+{
+    const enum wire_cell_state state = registry_cell_state(registry, cell, now_s);
+    *out = (struct member){
+        .claimed = cell->claimed,
+        .household = cell->claimed ? cell->household : cell->id,
+        .weight = registry_weight(cell->give_bytes),
+        .eligible = cell->give_bytes > 0 && state != WIRE_CELL_GONE && !cell->leaving,
+        .site = slice_text(cell->site),
+        .addresses = buf_slice(&cell->addresses),
+    };
+    memcpy(out->key, cell->key, sizeof(out->key));
+}
+
+static enum err sign_list(struct registry *registry, int64_t now_s, struct errmsg *msg)
+{
+    struct member *members =
+        calloc(registry->cell_count ? registry->cell_count : 1, sizeof(*members));
+    if (!members)
+        return err_say(msg, ERR_NOMEM, "out of memory for the member list");
+    for (size_t i = 0; i < registry->cell_count; i++)
+        fill_member(registry, registry->cells[i], now_s, &members[i]);
+    struct member_list list = {
+        .coordinator_doc = registry->options.certificate,
+        .number = registry->list_number + 1,
+        .previous = registry->list_hash,
+        .time_s = now_s,
+        .members = members,
+        .count = registry->cell_count,
+    };
+    struct buf doc = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
+    enum err e = member_list_make(&list, registry->options.swarm, registry->options.key, &doc);
+    if (e != ERR_OK)
+        err_say(msg, e, "the member list cannot be signed");
+    if (e == ERR_OK)
+        e = documents_fact_put(registry->db, REGISTRY_FACT_LIST, buf_slice(&doc), msg);
+    free(members);
+    if (e != ERR_OK) {
+        buf_free(&doc);
+        return e;
+    }
+    buf_free(&registry->list);
+    registry->list = doc;
+    registry->list_number = list.number;
+    document_hash(buf_slice(&doc), &registry->list_hash);
+    registry->list_stale = false;
+    return ERR_OK;
+}
+
+enum err registry_members(struct registry *registry, int64_t now_s, struct slice *out,
+                          uint64_t *number, struct errmsg *msg)
+{
+    if (registry->list_stale || registry->list.size == 0) {
+        const enum err e = sign_list(registry, now_s, msg);
+        if (e != ERR_OK)
+            return e;
+    }
+    *out = buf_slice(&registry->list);
+    *number = registry->list_number;
+    return ERR_OK;
+}
+
+uint64_t registry_list_number(const struct registry *registry)
+{
+    /* one that is stale gets the next number when it is asked for */
+    return registry->list_number + (registry->list_stale ? 1 : 0);
+}
+
+enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *reply,
+                        struct errmsg *msg)
+{
+    struct wire_cell *cells =
+        calloc(registry->cell_count ? registry->cell_count : 1, sizeof(*cells));
+    if (!cells)
+        return err_say(msg, ERR_NOMEM, "out of memory for the list of cells");
+    for (size_t i = 0; i < registry->cell_count; i++) {
+        const struct registry_cell *cell = registry->cells[i];
+        cells[i] = (struct wire_cell){
+            .id = cell->id,
+            .state = registry_cell_state(registry, cell, now_s),
+            .last_seen_s = cell->last_seen_s,
+            .free_bytes = cell->free_bytes,
+            .used_bytes = cell->used_bytes,
+        };
+    }
+    const enum err e = wire_cells_encode(now_s, registry_list_number(registry), cells,
+                                         registry->cell_count, reply);
+    free(cells);
+    return e;
+}
+
+/* --- claims --- */
+
+enum err registry_claim(struct registry *registry, const struct id *id, const struct id *account,
+                        bool released, struct slice doc, struct errmsg *msg)
+{
+    struct registry_cell *cell = registry_cell_find(registry, id);
+    if (!cell)
+        return err_say(msg, ERR_NOT_FOUND, "the claimed cell is no member of this swarm");
+    if (cell->claimed && !id_equal(&cell->household, account))
+        return err_say(msg, ERR_DENIED, "the cell belongs to another account already");
+    const struct registry_cell before = *cell;
+    struct db_statement *s = NULL;
+    enum err e = db_begin(registry->db, msg);
+    if (e != ERR_OK)
+        return e;
+    cell->claimed = !released;
+    cell->household = *account;
+    e = registry_cell_write(registry, cell, msg);
+    if (e == ERR_OK)
+        e = db_prepare(registry->db, "INSERT OR REPLACE INTO claim (cell, doc) VALUES (?1, ?2)", &s,
+                       msg);
+    if (e == ERR_OK) {
+        db_bind_id(s, 1, id);
+        db_bind_blob(s, 2, doc);
+        e = db_run(s, msg);
+    }
+    db_done(s);
+    if (e == ERR_OK)
+        e = db_commit(registry->db, msg);
+    if (e != ERR_OK) {
+        db_rollback(registry->db);
+        *cell = before;
+        return e;
+    }
+    registry->list_stale = true;
+    return ERR_OK;
+}
