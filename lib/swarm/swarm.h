@@ -25,6 +25,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "identity/swarm_root.h"
 #include "placement/placement.h"
 #include "port/clock.h"
 #include "port/net.h"
@@ -41,6 +42,7 @@ enum {
     SWARM_FULL_MS = 600000,   /* a full cell is not asked again for so long */
     SWARM_HEDGE_MIN_MS = 300, /* nothing is called slow before */
     SWARM_HEDGE_FACTOR = 4,   /* and not before so many times what is usual */
+    SWARM_SLOW_MS = 30000,    /* others are read from first for so long */
     SWARM_HEADS_CELLS = 16,   /* cells that keep an account's heads */
 };
 
@@ -51,10 +53,10 @@ struct swarm_options {
     const struct clock *clock;
     const struct random *random;
     const struct work *work;
-    const struct log *log;  /* may be NULL */
-    uint8_t swarm_root[32]; /* its public key: what certifies coordinators, and so lists */
-    struct id account;      /* its own cells get none of its shards; zero: nobody's */
-    struct id coordinator;  /* zero: not known, a list names it */
+    const struct log *log;         /* may be NULL */
+    const struct swarm_root *root; /* what certifies coordinators, and so lists. Copied */
+    struct id account;             /* its own cells get none of its shards; zero: nobody's */
+    struct id coordinator;         /* zero: not known, a list names it */
     const char *const *coordinator_addresses; /* copied */
     size_t coordinator_address_count;
     struct slice members;  /* the cached member list; may be empty. Copied */
@@ -118,9 +120,8 @@ struct swarm_member {
     struct id id;
     struct id household; /* the claiming account; the cell's own ID while unclaimed */
     bool claimed;
-    struct slice site;            /* text; borrowed until a refresh */
-    const char *const *addresses; /* borrowed until a refresh */
-    size_t address_count;
+    struct slice site;      /* text; borrowed until a refresh */
+    struct slice addresses; /* CBOR, address_list_decode(); borrowed until a refresh */
     uint32_t weight;
     bool eligible;
     enum wire_cell_state state; /* 0: not told */
