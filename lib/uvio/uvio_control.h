@@ -28,7 +28,8 @@ MUST_CHECK enum err uvio_control_listen(struct uvio *io, const char *path,
 /* Copies `bytes`. Works, and does nothing, when the asker has left or the server was closed. */
 void uvio_control_answer(struct uvio_control_request *request, struct slice bytes);
 
-/* Removes the socket. Requests not yet answered may still be answered. NULL does nothing. */
+/* Removes the socket. Requests not yet answered must still be answered. To be called, and all
+ * requests to be answered, before uvio_free(). NULL does nothing. */
 void uvio_control_close(struct uvio_control *control);
 
 /* The asking side: needs no loop, blocks up to `timeout_ms`. Appends the answer to `response`,

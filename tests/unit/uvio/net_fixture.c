@@ -10,6 +10,7 @@ struct served {
     struct list link;
     size_t sent;
     bool introduction;
+    struct timer drip;
 };
 
 static void write_more(struct served *s)
@@ -33,6 +34,14 @@ static void reply(struct served *s)
         return;
     }
     assert_int_equal(net_reply_start(s->x, f->status, f->reply_body.size), ERR_OK);
+    write_more(s);
+}
+
+static void on_drip(struct timer *timer)
+{
+    struct served *s = container_of(timer, struct served, drip);
+    if (s->sent == 0)
+        assert_int_equal(net_reply_start(s->x, s->f->status, s->f->reply_body.size), ERR_OK);
     write_more(s);
 }
 
@@ -75,14 +84,21 @@ static void on_body_end(void *user, struct net_exchange *x)
 {
     struct fixture *f = user;
     struct served *s = x->user;
+    s->drip.fire = on_drip;
+    if (f->drip)
+        assert_int_equal(timer_start(uvio_clock(f->io), &s->drip, 20), ERR_OK);
     if ((!f->silent && !f->early) || s->introduction)
         reply(x->user);
 }
 
 static void on_writable(void *user, struct net_exchange *x)
 {
-    (void)user;
-    write_more(x->user);
+    struct fixture *f = user;
+    struct served *s = x->user;
+    if (f->drip)
+        assert_int_equal(timer_start(uvio_clock(f->io), &s->drip, 20), ERR_OK);
+    else
+        write_more(s);
 }
 
 static void on_closed(void *user, struct net_exchange *x, enum err e)
@@ -96,6 +112,7 @@ static void on_closed(void *user, struct net_exchange *x, enum err e)
         else
             f->closed_bad++;
     }
+    timer_stop(uvio_clock(f->io), &s->drip);
     list_remove(&s->link);
     free(s);
 }
@@ -212,9 +229,8 @@ void fetch_free(struct fetched *out)
 void fetch_wait(struct fetched *out)
 {
     out->stop_when_done = true;
-    if (!out->done)
+    while (!out->done)
         uvio_run(out->f->io);
-    assert_true(out->done);
 }
 
 void fetch(struct fixture *f, struct fetched *out, enum net_method method, const char *path,

@@ -28,6 +28,7 @@ struct fixture {
     bool early;         /* replies on_request, without waiting for the body */
     bool keep_credit;   /* never credits the request's body */
     bool silent;        /* never replies */
+    bool drip;          /* replies with one byte every 20 ms */
     bool abort_on_request;
     struct list exchanges; /* of served, open ones */
     unsigned requests, closed_ok, closed_bad;
