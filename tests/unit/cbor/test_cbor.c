@@ -172,19 +172,18 @@ static void test_cbor_refuses_what_is_not_canonical(void **state)
         "a202010102",       /* keys out of order */
         "a26161010101",     /* text before integer */
         "a262616101616201", /* longer text first */
-        "a14101"
-        "01",         /* a byte string as key */
-        "a12001",     /* a negative key */
-        "a1f501",     /* true as key */
-        "a101",       /* no value */
-        "a1",         /* no pair */
-        "8201",       /* an item missing */
-        "4201",       /* a byte missing */
-        "61ff",       /* not UTF-8 */
-        "62c080",     /* overlong */
-        "63eda080",   /* surrogate */
-        "64f4908080", /* beyond U+10FFFF */
-        "0000",       /* two items */
+        "a1410101",         /* a byte string as key */
+        "a12001",           /* a negative key */
+        "a1f501",           /* true as key */
+        "a101",             /* no value */
+        "a1",               /* no pair */
+        "8201",             /* an item missing */
+        "4201",             /* a byte missing */
+        "61ff",             /* not UTF-8 */
+        "62c080",           /* overlong */
+        "63eda080",         /* surrogate */
+        "64f4908080",       /* beyond U+10FFFF */
+        "0000",             /* two items */
         "9bffffffffffffffff",
         "bbffffffffffffffff",
         "5bffffffffffffffff",
@@ -307,25 +306,17 @@ static void test_cbor_fields(void **state)
     } cases[] = {
         {"a300010280036161", ERR_OK},
         {"a3001903e80280036161", ERR_OK},
-        {"a3001903e90280036161", ERR_FORMAT}, /* number above its bound */
-        {"a30001028501020304050361"
-         "61",
-         ERR_TOO_LARGE},                                   /* five items of four */
+        {"a3001903e90280036161", ERR_FORMAT},              /* number above its bound */
+        {"a3000102850102030405036161", ERR_TOO_LARGE},     /* five items of four */
         {"a30001028003686162636465666768", ERR_TOO_LARGE}, /* eight letters of seven */
-        {"a3000102800362"
-         "6100",
-         ERR_FORMAT},                         /* a NUL in a string */
-        {"a200010280", ERR_FORMAT},           /* field 3 missing */
-        {"a4000102800361610401", ERR_FORMAT}, /* a field that nobody asked for */
-        {"a40001014101028003"
-         "6161",
-         ERR_FORMAT}, /* an ID of one byte */
-        {"a30020"
-         "0280036161",
-         ERR_FORMAT},                     /* a negative number */
-        {"a3000102a0036161", ERR_FORMAT}, /* a map for an array */
-        {"a300010280034161", ERR_FORMAT}, /* bytes for text */
-        {"83000102", ERR_FORMAT},         /* an array for the map */
+        {"a30001028003626100", ERR_FORMAT},                /* a NUL in a string */
+        {"a200010280", ERR_FORMAT},                        /* field 3 missing */
+        {"a4000102800361610401", ERR_FORMAT},              /* a field that nobody asked for */
+        {"a400010141010280036161", ERR_FORMAT},            /* an ID of one byte */
+        {"a300200280036161", ERR_FORMAT},                  /* a negative number */
+        {"a3000102a0036161", ERR_FORMAT},                  /* a map for an array */
+        {"a300010280034161", ERR_FORMAT},                  /* bytes for text */
+        {"83000102", ERR_FORMAT},                          /* an array for the map */
     };
     struct errmsg msg;
     struct thing thing;
