@@ -62,18 +62,20 @@ enum err claim_open(struct slice bytes, const struct swarm_root *swarm, struct c
     enum err e = read_envelope(bytes, &v, msg);
     if (e != ERR_OK || (e = read_payload(v.payload, out, msg)) != ERR_OK)
         return e;
-    e = document_verify("claim", swarm, v.account_key, v.payload, v.account_signature);
+    e = document_verify_say("claim", swarm, v.account_key, v.payload, v.account_signature, msg,
+                            "the claim is refused: the account's signature does not verify");
     if (e != ERR_OK)
-        return err_say(msg, e, "the claim is refused: the account's signature does not verify");
+        return e;
     if (v.whole) {
         sign_id(v.cell_key, &id);
         if (!id_equal(&id, &out->cell))
             return err_say(msg, ERR_AUTH,
                            "the claim is refused: another cell than the claimed one "
                            "has signed it");
-        e = document_verify("claim-cell", swarm, v.cell_key, v.payload, v.cell_signature);
+        e = document_verify_say("claim-cell", swarm, v.cell_key, v.payload, v.cell_signature, msg,
+                                "the claim is refused: the cell's signature does not verify");
         if (e != ERR_OK)
-            return err_say(msg, e, "the claim is refused: the cell's signature does not verify");
+            return e;
     }
     memcpy(out->account_key, v.account_key, SIGN_PUBLIC_SIZE);
     sign_id(v.account_key, &out->signer);

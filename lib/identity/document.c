@@ -43,6 +43,17 @@ enum err document_verify(const char *type, const struct swarm_root *swarm,
     return e;
 }
 
+enum err document_verify_say(const char *type, const struct swarm_root *swarm,
+                             const uint8_t key[SIGN_PUBLIC_SIZE], struct slice payload,
+                             const uint8_t signature[SIGN_SIZE], struct errmsg *msg,
+                             const char *problem)
+{
+    enum err e = document_verify(type, swarm, key, payload, signature);
+    if (e == ERR_OK)
+        return ERR_OK;
+    return err_say(msg, e, "%s", e == ERR_AUTH ? problem : "no memory to verify a signature");
+}
+
 struct cbor_writer *document_begin(struct document_writer *d, size_t size_max)
 {
     d->payload = BUF_INIT(size_max - DOCUMENT_OVERHEAD);

@@ -38,6 +38,12 @@ void document_hash(struct slice bytes, struct id *out);
 MUST_CHECK enum err document_sign(const char *type, const struct swarm_root *swarm,
                                   const struct sign_key *key, struct slice payload,
                                   uint8_t out[SIGN_SIZE]);
+/* ERR_AUTH, and the sentence `problem`; ERR_NOMEM. */
+MUST_CHECK enum err document_verify_say(const char *type, const struct swarm_root *swarm,
+                                        const uint8_t key[SIGN_PUBLIC_SIZE], struct slice payload,
+                                        const uint8_t signature[SIGN_SIZE], struct errmsg *msg,
+                                        const char *problem);
+
 /* ERR_AUTH, ERR_NOMEM. */
 MUST_CHECK enum err document_verify(const char *type, const struct swarm_root *swarm,
                                     const uint8_t key[SIGN_PUBLIC_SIZE], struct slice payload,

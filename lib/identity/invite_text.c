@@ -76,11 +76,12 @@ static enum err open_invite(struct invite_text *out, struct errmsg *msg)
 {
     struct invite invite;
     struct invite_device device;
-    if (invite_device_open(out->invite, &out->swarm, NULL, &device, NULL) == ERR_OK) {
+    enum err e = invite_device_open(out->invite, &out->swarm, NULL, &device, NULL);
+    if (e == ERR_OK)
         out->kind = INVITE_DEVICE;
-        return ERR_OK;
-    }
-    enum err e = invite_open(out->invite, &out->swarm, &out->certificate.id, &invite, msg);
+    if (e == ERR_OK || e == ERR_NOMEM)
+        return e;
+    e = invite_open(out->invite, &out->swarm, &out->certificate.id, &invite, msg);
     if (e == ERR_OK)
         out->kind = invite.kind;
     return e;

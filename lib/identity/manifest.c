@@ -168,13 +168,11 @@ static enum err check_rights(struct manifest *m, const struct swarm_root *swarm,
         if (!manifest_may(d, MANIFEST_ADMIN))
             continue;
         manifest_admin_message(m, d, message);
-        enum err e = document_verify("admin", swarm, m->root, slice_of(message, sizeof(message)),
-                                     d->admin_signature);
+        enum err e = document_verify_say("admin", swarm, m->root,
+                                         slice_of(message, sizeof(message)), d->admin_signature,
+                                         msg, "it is named admin without the root's signature");
         if (e != ERR_OK)
-            return err_say(msg, e,
-                           "the manifest is refused: device %u (%s) is named admin in it "
-                           "without the root's signature",
-                           d->slot, d->name);
+            return err_wrap(msg, e, "the manifest is refused: device %u (%s)", d->slot, d->name);
     }
     return ERR_OK;
 }
