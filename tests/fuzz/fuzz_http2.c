@@ -11,6 +11,7 @@ enum { OPEN_MAX = 512, STEPS_MAX = 64 };
 
 struct peer {
     struct http2_session *session;
+    bool serves;
     unsigned open; /* streams whose on_closed is owed */
 };
 
@@ -53,8 +54,11 @@ static void on_drained(void *user, struct http2_stream *s)
 
 static void on_closed(void *user, struct http2_stream *s, enum err e)
 {
-    (void)s, (void)e;
-    FUZZ_CHECK(((struct peer *)user)->open-- > 0);
+    struct peer *peer = user;
+    (void)e;
+    if (peer->serves && !s->user)
+        return; /* refused before it was shown; uvio passes over these */
+    FUZZ_CHECK(peer->open-- > 0);
 }
 
 static void on_goaway(void *user)
@@ -80,7 +84,8 @@ static void start(struct peer *peer, enum http2_role role)
 {
     static const struct slice body = {.data = (const uint8_t *)"hello", .size = 5};
     FUZZ_CHECK(http2_session_new(role, &limits, &events, peer, &peer->session, NULL) == ERR_OK);
-    if (role == HTTP2_SERVER)
+    peer->serves = role == HTTP2_SERVER;
+    if (peer->serves)
         return;
     static const struct http2_request requests[] = {
         {.method = HTTP2_PUT, .path = "/v1/shards/x/0", .weight = 16},

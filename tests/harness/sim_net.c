@@ -179,6 +179,8 @@ static void deliver(struct sim_connection *c, enum sim_side from)
     struct sim_message *m = container_of(list_pop(&c->queue[from]), struct sim_message, link);
     c->references++;
     arrival_of(c, from);
+    if (to == SIM_CLIENT)
+        c->received_ns = sim_world_now_ns(sender->node->world);
     uint64_t risk = sender->line.break_per_million + receiver->line.break_per_million;
     if (!c->open[to]) {
         /* nobody is at home: the sender's side is told, unless the machine is off */
@@ -347,6 +349,7 @@ static void connect_to(struct sim_connection *c, struct sim_net *server)
     memcpy(c->session.peer_key, c->client->node->key, sizeof(c->session.peer_key));
     (void)snprintf(c->session.address, sizeof(c->session.address), "sim-node-%u",
                    c->client->node->index);
+    c->received_ns = sim_world_now_ns(server->node->world);
     c->client->counters.dialled++;
     c->client->counters.connections++;
     server->counters.connections++;

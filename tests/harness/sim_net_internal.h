@@ -46,6 +46,7 @@ struct sim_connection {
     enum sim_connection_state state; /* as the client sees it */
     bool open[2];                    /* each side: has not left and not noticed a break */
     unsigned references;             /* messages on their way, streams, being in a list */
+    uint64_t received_ns;            /* when something came to the client last */
     uint64_t introduced;             /* introduce_number of what was posted last */
     unsigned served;                 /* exchanges that the server's side still has */
     struct net_session session;      /* the server's */

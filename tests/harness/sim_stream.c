@@ -22,7 +22,12 @@ struct side {
     enum err e;
     char words[240];
     struct sim_event end, idle;
-    uint64_t moved; /* bytes since the last look of `idle` */
+    uint64_t moved;     /* bytes so far, credits too */
+    uint64_t seen;      /* of these, at the last look of `idle` */
+    uint64_t moved_ns;  /* the last look that saw a movement, or an excuse for none */
+    bool rating;        /* the least rate is being measured: */
+    uint64_t rate_base; /*   moved at its begin */
+    uint64_t rate_ns;   /*   which was then */
 };
 
 struct sim_stream {
@@ -46,12 +51,10 @@ struct sim_stream {
 
     struct net_incoming incoming;
     unsigned status;
-    bool replied;          /* reply_start was called */
-    struct slice write;    /* borrowed: what is left of the service's write */
-    bool writing;          /* on_writable is owed */
-    uint64_t write_end;    /* bytes of the body that the service has given */
-    uint64_t server_at_ns; /* the server's side last moved or was moved by its service */
-    bool server_paused;    /* since the last look, the service itself held things up */
+    bool replied;       /* reply_start was called */
+    struct slice write; /* borrowed: what is left of the service's write */
+    bool writing;       /* on_writable is owed */
+    uint64_t write_end; /* bytes of the body that the service has given */
     struct sim_event writable;
 
     struct flow up, down;
@@ -185,48 +188,87 @@ bool sim_stream_drain_one(struct sim_net *net)
 
 /* --- idle: no movement, or too little --- */
 
-static void client_looks(struct sim_event *event)
+static uint64_t idle_ns(const struct sim_stream *s, enum sim_side side)
 {
-    struct sim_stream *s = container_of(event, struct sim_stream, side[SIM_CLIENT].idle);
-    struct side *own = &s->side[SIM_CLIENT];
-    if (own->moved == 0) {
-        /* the line seems dead: a later call shall dial again */
-        struct sim_connection *c = s->connection;
-        bool alone = s->on_connection.next == s->on_connection.previous;
-        c->references++;
-        sim_stream_end(s, SIM_CLIENT, ERR_TIMEOUT, "nothing moved for the idle time");
-        if (alone && c->state == SIM_READY)
-            sim_net_close_side(c, SIM_CLIENT, ERR_UNREACHABLE);
-        sim_net_unref(c);
-    } else if (own->moved < (uint64_t)s->rate_min_bytes_s * s->idle_ms / 1000)
-        sim_stream_end(s, SIM_CLIENT, ERR_TIMEOUT, "it moved less than the least rate");
-    else
-        sim_world_schedule(world_of(s), event, (uint64_t)s->idle_ms * 1000000);
-    own->moved = 0;
+    return (side == SIM_CLIENT ? s->idle_ms : (uint64_t)NET_IDLE_DEFAULT_MS) * 1000000;
 }
 
-/* The service waits for its peer, not the peer for the service. */
-static bool server_waits(const struct sim_stream *s)
+/* Late by a quarter of the idle time at most. */
+static void look_later(struct sim_stream *s, enum sim_side side)
 {
+    sim_world_schedule(world_of(s), &s->side[side].idle, idle_ns(s, side) / 4);
+}
+
+/* Is it the peer who keeps us waiting? A server that thinks is not timed, nor one that does not
+   take its peer's bytes. */
+static bool is_peers_turn(const struct sim_stream *s, enum sim_side side)
+{
+    if (side == SIM_CLIENT)
+        return true;
     if (s->replied)
         return s->write.size > 0;
-    return s->up.arrived < s->up.size && s->up.arrived - s->up.credited < NET_WINDOW_BYTES;
+    return s->up.arrived < s->up.size && s->up.arrived - s->up.credited < NET_WINDOW_BYTES / 2;
+}
+
+/* Should bytes be moving? Between the request and its answer they need not. */
+static bool should_flow(const struct sim_stream *s, enum sim_side side)
+{
+    return side == SIM_SERVER || s->up.arrived < s->up.size || s->status != 0;
+}
+
+static void time_out(struct sim_stream *s, enum sim_side side, const char *words)
+{
+    struct sim_connection *c = s->connection;
+    bool dead = now_of(s) - c->received_ns >= idle_ns(s, side);
+    c->references++;
+    sim_stream_end(s, side, ERR_TIMEOUT, words);
+    if (dead && side == SIM_CLIENT) /* a later call shall dial again */
+        sim_net_close_side(c, SIM_CLIENT, ERR_UNREACHABLE);
+    sim_net_unref(c);
+}
+
+static void look(struct sim_stream *s, enum sim_side side)
+{
+    struct side *own = &s->side[side];
+    uint64_t now = now_of(s), idle = idle_ns(s, side);
+    uint64_t rate = side == SIM_CLIENT ? s->rate_min_bytes_s : NET_RATE_MIN_DEFAULT;
+    bool moved = own->moved != own->seen, excused = !is_peers_turn(s, side);
+    if (moved || excused)
+        own->moved_ns = now;
+    if (now - own->moved_ns >= idle) {
+        time_out(s, side, "nothing moved for the idle time");
+        return;
+    }
+    if (!should_flow(s, side) || excused)
+        own->rating = false;
+    else if (!own->rating || now - own->rate_ns >= idle) {
+        if (own->rating &&
+            own->moved - own->rate_base < rate * ((now - own->rate_ns) / 1000000) / 1000) {
+            time_out(s, side, "it moved less than the least rate");
+            return;
+        }
+        own->rating = true;
+        own->rate_base = own->moved;
+        own->rate_ns = now;
+    }
+    own->seen = own->moved;
+    look_later(s, side);
+}
+
+static void client_looks(struct sim_event *event)
+{
+    look(container_of(event, struct sim_stream, side[SIM_CLIENT].idle), SIM_CLIENT);
 }
 
 static void server_looks(struct sim_event *event)
 {
-    struct sim_stream *s = container_of(event, struct sim_stream, side[SIM_SERVER].idle);
-    struct side *own = &s->side[SIM_SERVER];
-    uint64_t idle_ns = NET_IDLE_DEFAULT_MS * (uint64_t)1000000;
-    uint64_t least = (uint64_t)NET_RATE_MIN_DEFAULT * NET_IDLE_DEFAULT_MS / 1000;
-    if (server_waits(s) && now_of(s) - s->server_at_ns >= idle_ns)
-        sim_stream_end(s, SIM_SERVER, ERR_TIMEOUT, "nothing moved for the idle time");
-    else if (server_waits(s) && !s->server_paused && own->moved < least)
-        sim_stream_end(s, SIM_SERVER, ERR_TIMEOUT, "it moved less than the least rate");
-    else
-        sim_world_schedule(world_of(s), event, idle_ns);
-    own->moved = 0;
-    s->server_paused = !server_waits(s);
+    look(container_of(event, struct sim_stream, side[SIM_SERVER].idle), SIM_SERVER);
+}
+
+static void start_looking(struct sim_stream *s, enum sim_side side)
+{
+    s->side[side].moved_ns = now_of(s);
+    look_later(s, side);
 }
 
 /* --- bodies --- */
@@ -321,7 +363,6 @@ static void tell_writable(struct sim_event *event)
     struct sim_stream *s = container_of(event, struct sim_stream, writable);
     struct sim_net *server = s->connection->server;
     s->writing = false;
-    s->server_paused = true;
     server->service->on_writable(server->service_user, &s->exchange);
 }
 
@@ -339,7 +380,6 @@ static void arrive_down_credit(struct sim_message *m)
     struct sim_stream *s = m->stream;
     s->down.acked += m->number;
     s->side[SIM_SERVER].moved += m->number;
-    s->server_at_ns = now_of(s);
     if (s->side[SIM_SERVER].open && !s->side[SIM_SERVER].ended && s->write.size > 0 &&
         !sim_event_is_scheduled(&s->down.pump))
         sim_world_schedule(world_of(s), &s->down.pump, 0);
@@ -348,18 +388,10 @@ static void arrive_down_credit(struct sim_message *m)
 static void credit_up(struct sim_stream *s, uint64_t size)
 {
     s->up.credited += size;
+    s->side[SIM_SERVER].moved += size;
     assert(s->up.credited <= s->up.arrived); /* credited more than was delivered */
     if (s->connection->open[SIM_SERVER])
         (void)sim_net_send(s->connection, s, SIM_SERVER, arrive_up_credit, "credit", size, NULL, 0);
-}
-
-static void maybe_body_end(struct sim_stream *s)
-{
-    struct sim_net *server = s->connection->server;
-    if (s->up.arrived == s->up.size && !s->side[SIM_SERVER].ended && !s->replied) {
-        s->server_paused = true;
-        server->service->on_body_end(server->service_user, &s->exchange);
-    }
 }
 
 static void arrive_up_chunk(struct sim_message *m)
@@ -368,7 +400,6 @@ static void arrive_up_chunk(struct sim_message *m)
     s->up.arrived += m->size;
     s->side[SIM_CLIENT].moved += m->size; /* TCP has told the client's kernel */
     s->side[SIM_SERVER].moved += m->size;
-    s->server_at_ns = now_of(s);
     if (!s->side[SIM_SERVER].open || s->side[SIM_SERVER].ended)
         return;
     if (s->replied) {
@@ -376,10 +407,9 @@ static void arrive_up_chunk(struct sim_message *m)
         return;
     }
     struct sim_net *server = s->connection->server;
-    if (s->up.arrived - s->up.credited >= NET_WINDOW_BYTES)
-        s->server_paused = true;
     server->service->on_body(server->service_user, &s->exchange, slice_of(m->bytes, m->size));
-    maybe_body_end(s);
+    if (s->up.arrived == s->up.size && !s->side[SIM_SERVER].ended && !s->replied)
+        server->service->on_body_end(server->service_user, &s->exchange);
 }
 
 static void arrive_down_chunk(struct sim_message *m)
@@ -428,13 +458,12 @@ static void arrive_request_head(struct sim_message *m)
     s->writable =
         (struct sim_event){.run = tell_writable, .kind = "writable", .node = server->node};
     s->exchange.ops = &sim_stream_ops;
-    s->server_at_ns = now_of(s);
     c->served++;
     sim_stream_ref(s);
     list_append(&server->exchanges, &s->by_server);
     server->counters.requests++;
     server->counters.exchanges_now++;
-    sim_world_schedule(world_of(s), &own->idle, NET_IDLE_DEFAULT_MS * (uint64_t)1000000);
+    start_looking(s, SIM_SERVER);
     s->incoming = (struct net_incoming){.session = &c->session,
                                         .method = s->method,
                                         .path = s->path,
@@ -447,8 +476,10 @@ static void arrive_request_head(struct sim_message *m)
         return;
     }
     server->service->on_request(server->service_user, &s->exchange, &s->incoming);
-    if (s->up.size == 0)
-        maybe_body_end(s);
+    /* without a body its end comes with the head: as in HTTP/2 it is told even when the service
+       has replied at once */
+    if (s->up.size == 0 && (!own->ended || own->e == ERR_OK))
+        server->service->on_body_end(server->service_user, &s->exchange);
 }
 
 /* --- the port's calls --- */
@@ -498,7 +529,7 @@ void sim_stream_begin(struct sim_stream *s)
     sim_net_touch(c);
     s->begun = true;
     (void)sim_net_send(c, s, SIM_CLIENT, arrive_request_head, "request", 0, NULL, strlen(s->path));
-    sim_world_schedule(world_of(s), &s->side[SIM_CLIENT].idle, (uint64_t)s->idle_ms * 1000000);
+    start_looking(s, SIM_CLIENT);
     if (s->up.size > 0)
         sim_world_schedule(world_of(s), &s->up.pump, 0);
 }
@@ -553,6 +584,7 @@ static void call_credit(struct net_call *call, size_t size)
 {
     struct sim_stream *s = container_of(call, struct sim_stream, call);
     s->down.credited += size;
+    s->side[SIM_CLIENT].moved += size;
     assert(s->down.credited <= s->down.arrived); /* credited more than was delivered */
     if (s->connection->open[SIM_CLIENT] && s->connection->server)
         (void)sim_net_send(s->connection, s, SIM_CLIENT, arrive_down_credit, "credit", size, NULL,
@@ -592,8 +624,6 @@ static enum err reply_start(struct net_exchange *x, unsigned status, uint64_t bo
         return ERR_STATE;
     s->replied = true;
     s->down.size = body_size;
-    s->server_at_ns = now_of(s);
-    s->server_paused = true;
     (void)sim_net_send(s->connection, s, SIM_SERVER, arrive_reply_head, "response", status, NULL,
                        32);
     if (body_size == 0 || s->method == NET_HEAD)
@@ -607,12 +637,17 @@ static enum err reply_write(struct net_exchange *x, struct slice bytes)
     enum err e = usable(s);
     if (e != ERR_OK)
         return e;
-    if (!s->replied || s->writing || bytes.size == 0 || bytes.size > s->down.size - s->write_end)
+    if (!s->replied || s->writing)
         return ERR_STATE;
+    if (bytes.size > s->down.size - s->write_end)
+        return ERR_TOO_LARGE;
     s->write = bytes;
     s->writing = true;
+    if (bytes.size == 0) {
+        sim_world_schedule(world_of(s), &s->writable, 0);
+        return ERR_OK;
+    }
     s->write_end += bytes.size;
-    s->server_at_ns = now_of(s);
     sim_world_schedule(world_of(s), &s->down.pump, 0);
     return ERR_OK;
 }
