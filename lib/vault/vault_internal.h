@@ -1,0 +1,92 @@
+/* What the room's files share. */
+#pragma once
+
+#include "config/config.h"
+#include "crypto/secret.h"
+#include "identity/account.h"
+#include "identity/manifest.h"
+#include "index/index.h"
+#include "segment/segment_record.h"
+#include "swarm/swarm.h"
+#include "vault/vault.h"
+
+enum { VAULT_EPOCHS_MAX = 64, VAULT_KEY_SIZE = 32 };
+
+/* In secret_new() memory. */
+struct vault_secrets {
+    uint8_t device_seed[SIGN_SEED_SIZE];
+    uint8_t seal_seed[SEAL_SEED_SIZE];
+    struct account_secrets account;
+    uint32_t slot;
+    size_t epoch_count; /* our own data keys, ascending epochs; the last one is written with */
+    struct vault_epoch {
+        uint32_t epoch;
+        uint8_t data_key[SEGMENT_DATA_KEY_SIZE];
+    } epochs[VAULT_EPOCHS_MAX];
+};
+
+/* settings.ini */
+struct vault_settings {
+    char swarm_root[CONFIG_TEXT_SIZE];  /* its public key, hex */
+    char coordinator[CONFIG_TEXT_SIZE]; /* its ID */
+    struct config_list addresses;       /* its addresses */
+    char redundancy[CONFIG_TEXT_SIZE];  /* "4+2", or empty */
+    char swarm_redundancy[CONFIG_TEXT_SIZE];
+    uint64_t compression;     /* zstd's level */
+    uint64_t upload_kib_s;    /* 0: no limit */
+    bool check_before_upload; /* open each finished segment once more */
+};
+
+struct vault {
+    char *dir;
+    enum vault_access access;
+    struct vault_ports ports;
+    struct vault_settings settings;
+    struct swarm_root swarm_root;
+    struct vault_secrets *secrets; /* owned, locked */
+    uint8_t vault_key[VAULT_KEY_SIZE];
+    struct id account;
+    struct sign_key *device;       /* owned */
+    int lock_fd;                   /* -1: not held */
+    struct index *index;           /* owned; in jobs of `lane` only, once the loop runs */
+    struct work_lane *lane;        /* owned */
+    struct manifest *manifest;     /* owned: the newest one known */
+    struct buf manifest_bytes;     /* its document */
+    struct net *net;               /* borrowed; NULL before vault_connect */
+    struct swarm *swarm;           /* owned */
+    struct vault_join_state *join; /* owned; while a new vault is not yet whole */
+    char *phrase;                  /* owned, locked; of a new one */
+};
+
+extern const struct config_key vault_settings_keys[];
+extern const size_t vault_settings_key_count;
+
+/* DIR/name; owned by the caller (free). NULL: out of memory. */
+char *vault_path(const struct vault *vault, const char *name);
+
+/* The data key of `slot` and `epoch`: our own, or another device's by the account's reading key.
+   NOT_FOUND; AUTH. */
+MUST_CHECK enum err vault_data_key(const struct vault *vault, uint32_t slot, uint32_t epoch,
+                                   uint8_t out[SEGMENT_DATA_KEY_SIZE]);
+
+/* --- vault_keys.c: DIR/keys and DIR/key --- */
+
+/* Writes both anew; `passphrase` of size 0: a key file. Also what `key add` uses. */
+MUST_CHECK enum err vault_keys_write(const struct vault *vault, struct slice passphrase,
+                                     struct errmsg *msg);
+/* Fills in secrets, vault_key, account, swarm root, device. */
+MUST_CHECK enum err vault_keys_read(struct vault *vault, struct slice passphrase,
+                                    struct errmsg *msg);
+
+/* --- vault_file.c --- */
+
+/* Atomically: a new file beside it, fsync, rename, fsync of the directory. */
+MUST_CHECK enum err vault_file_write(const char *path, struct slice bytes, unsigned mode,
+                                     struct errmsg *msg);
+/* Appends; NOT_FOUND; TOO_LARGE above out->size_max. */
+MUST_CHECK enum err vault_file_read(const char *path, struct buf *out, struct errmsg *msg);
+/* EXISTS when there is one. */
+MUST_CHECK enum err vault_file_create(const char *path, struct slice bytes, unsigned mode,
+                                      struct errmsg *msg);
+/* Takes DIR/lock; LOCKED names the process. *out_fd is closed to let go. */
+MUST_CHECK enum err vault_file_lock(const char *path, int *out_fd, struct errmsg *msg);
