@@ -1,0 +1,327 @@
+/*
+ * celld: a storage node as a process. Parses, wires the ports, runs.
+ */
+#include "base/text.h"
+#include "cell.h"
+#include "crypto/crypto.h"
+#include "daemon/daemon.h"
+#include "identity/invite_text.h"
+#include "uvio/uvio_disk.h"
+#include "uvio/uvio_net.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct settings {
+    uint64_t give_bytes;
+    char listen[CONFIG_TEXT_SIZE];
+    struct config_list advertise;
+    char site[CONFIG_TEXT_SIZE];
+    uint64_t scrub_period_ms;
+};
+
+static const struct config_key keys[] = {
+    CONFIG_SIZE(struct settings, give_bytes, "give", "100G", 0, UINT64_C(1) << 60,
+                "disk space lent to others"),
+    CONFIG_TEXT(struct settings, listen, "listen", "[::]:7401", "address and port to serve at"),
+    CONFIG_LIST(
+        struct settings, advertise, "advertise",
+        "address and port at which others reach this cell, when it is not the one listened at"),
+    CONFIG_TEXT(struct settings, site, "site", "",
+                "what cells of one place call their place, so that they count as one"),
+    CONFIG_DURATION(struct settings, scrub_period_ms, "scrub-period", "30d", 0, UINT64_MAX,
+                    "how long one check of every stored shard may take; 0: no check"),
+};
+
+/* Taken on the first start only, never kept. */
+static const char *const extra_flags[] = {NULL};
+
+static const char usage[] =
+    "usage: celld --data DIR --invite STRING [--give SIZE] [--listen ADDR:PORT]\n"
+    "             [--advertise ADDR:PORT]... [--site NAME] [--scrub-period T]      first start\n"
+    "       celld --data DIR                                                      later starts\n"
+    "\n"
+    "Stores shards for the members of a swarm. It can read none of them.\n"
+    "\n"
+    "  celld --data /srv/cellar/cell --invite 'cellar-...' --give 500G --listen 0.0.0.0:7401\n";
+
+struct program {
+    struct daemon d;
+    struct daemon_flags flags;
+    struct settings settings;
+    struct uvio *io;
+    struct net *net;
+    struct disk *disk;
+    struct work_lane *lane;
+    struct store *store;
+    struct cell *cell;
+    struct invite_text invite;
+    struct buf kept;         /* the file "swarm" */
+    struct swarm_root swarm; /* whose cell this is */
+    struct id coordinator;
+    struct address_list coordinator_addresses, addresses;
+    const char *coordinator_pointers[LIMIT_ADDRESSES], *pointers[LIMIT_ADDRESSES];
+    char claim_code[32];
+    struct errmsg msg;
+    int exit_code;
+};
+
+/* --- whom this cell belongs to: DATA/swarm holds the invite that it joined with --- */
+
+static enum err load_swarm(struct program *p, const char *invite)
+{
+    char path[DAEMON_PATH_SIZE];
+    daemon_path(&p->d, "swarm", path);
+    p->kept = BUF_INIT(INVITE_TEXT_MAX + 1);
+    enum err e = daemon_file_read(path, &p->kept, &p->msg);
+    if (e == ERR_NOT_FOUND && !invite)
+        return err_say(&p->msg, ERR_USAGE,
+                       "%s belongs to no swarm yet: start it once with --invite STRING", p->d.data);
+    if (e == ERR_NOT_FOUND) {
+        e = invite_text_open(invite, &p->invite, &p->msg);
+        if (e == ERR_OK && p->invite.kind != INVITE_CELL)
+            e = err_say(&p->msg, ERR_USAGE, "the invite is not one for a cell");
+        if (e == ERR_OK)
+            e = daemon_file_write(path, 0600, slice_text(invite), &p->msg);
+    } else if (e == ERR_OK) {
+        e = buf_append_u8(&p->kept, 0);
+        if (e == ERR_OK)
+            e = invite_text_open((const char *)p->kept.data, &p->invite, &p->msg);
+    }
+    if (e != ERR_OK)
+        return e;
+    p->swarm = p->invite.swarm;
+    p->coordinator = p->invite.certificate.id;
+    p->coordinator_addresses = p->invite.addresses;
+    return ERR_OK;
+}
+
+/* Whoever is not in this cell's own network shows the code to claim it. */
+static enum err load_claim_code(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    uint8_t random[10];
+    struct buf file = BUF_INIT(sizeof(p->claim_code) - 1);
+    enum err e = daemon_file_read(daemon_path(&p->d, "claim-code", path), &file, &p->msg);
+    if (e == ERR_OK) {
+        size_t size = file.size;
+        while (size && (file.data[size - 1] == '\n' || file.data[size - 1] == ' '))
+            size--;
+        memcpy(p->claim_code, file.data, size);
+    } else if (e == ERR_NOT_FOUND) {
+        char line[40];
+        crypto_random(random, sizeof(random));
+        text_base32(slice_of(random, sizeof(random)), p->claim_code);
+        snprintf(line, sizeof(line), "%s\n", p->claim_code);
+        e = daemon_file_write(path, 0600, slice_text(line), &p->msg);
+    }
+    buf_free(&file);
+    return e;
+}
+
+/* --- wiring --- */
+
+static enum err open_store(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    enum err e = uvio_disk_open(p->d.data, 0, &p->disk, &p->msg);
+    if (e != ERR_OK)
+        return e;
+    const struct store_options options = {
+        .disk = p->disk,
+        .random = uvio_random(p->io),
+        .log = &p->d.log,
+        .catalogue_path = daemon_path(&p->d, STORE_CATALOGUE_NAME, path),
+        .cell = *sign_key_id(p->d.key),
+        .first_start = p->d.first_start,
+        .give_bytes = p->settings.give_bytes,
+    };
+    return store_open(&options, &p->store, &p->msg);
+}
+
+static enum err open_net(struct program *p)
+{
+    const struct uvio_net_options options = {.seed = p->d.seed, .listen = p->settings.listen};
+    enum err e = uvio_net_open(p->io, &options, &p->net, &p->msg);
+    for (size_t i = 0; i < p->settings.advertise.count && e == ERR_OK; i++)
+        e = address_list_add(&p->addresses, p->settings.advertise.items[i]);
+    if (e == ERR_OK && p->addresses.count == 0)
+        e = address_list_add(&p->addresses, uvio_net_listen_address(p->net));
+    address_list_pointers(&p->addresses, p->pointers);
+    return e;
+}
+
+static enum err open_cell(struct program *p)
+{
+    struct cell_options options = {
+        .net = p->net,
+        .clock = uvio_clock(p->io),
+        .random = uvio_random(p->io),
+        .work = uvio_work(p->io),
+        .log = &p->d.log,
+        .store = p->store,
+        .lane = p->lane,
+        .key = p->d.key,
+        .coordinator = p->coordinator,
+        .coordinator_addresses = p->coordinator_pointers,
+        .coordinator_address_count =
+            address_list_pointers(&p->coordinator_addresses, p->coordinator_pointers),
+        .invite = p->invite.invite,
+        .addresses = p->pointers,
+        .address_count = p->addresses.count,
+        .site = p->settings.site,
+        .give_bytes = p->settings.give_bytes,
+        .claim_code = p->claim_code,
+        .scrub_period_ms = p->settings.scrub_period_ms,
+    };
+    memcpy(options.swarm_root, p->swarm.key, sizeof(options.swarm_root));
+    return cell_new(&options, &p->cell, &p->msg);
+}
+
+/* --- events --- */
+
+static void net_closed(void *user)
+{
+    struct program *p = user;
+    p->net = NULL;
+    uvio_stop(p->io);
+}
+
+static void cell_stopped(void *user)
+{
+    struct program *p = user;
+    uvio_net_close(p->net, 1000, net_closed, p);
+}
+
+static void stop(void *user, int signal_number)
+{
+    struct program *p = user;
+    (void)signal_number;
+    static const char words[] = "stopping";
+    if (p->exit_code == -1) {
+        p->exit_code = 0;
+        log_say(&p->d.log, LOG_INFO, "%s", words);
+        cell_stop(p->cell, cell_stopped, p);
+    }
+}
+
+static void joined(void *user, enum err e, const struct errmsg *msg)
+{
+    struct program *p = user;
+    struct errmsg why;
+    if (e != ERR_OK) {
+        fprintf(stderr, "celld: the swarm does not take this cell: %s\n", msg->text);
+        p->exit_code = 1;
+        cell_stop(p->cell, cell_stopped, p);
+        return;
+    }
+    if (daemon_say_address(&p->d, p->addresses.text[0], &why) != ERR_OK)
+        log_say(&p->d.log, LOG_WARN, "%s", why.text);
+}
+
+static void reload(void *user, int signal_number)
+{
+    struct program *p = user;
+    struct settings settings;
+    struct errmsg msg;
+    (void)signal_number;
+    if (daemon_settings(&p->d, &p->flags, keys, ARRAY_COUNT(keys), &settings, &msg) != ERR_OK) {
+        log_say(&p->d.log, LOG_ERROR, "the settings stay as they were: %s", msg.text);
+        return;
+    }
+    log_say(&p->d.log, LOG_INFO, "settings read again");
+    p->settings.give_bytes = settings.give_bytes;
+    store_set_give(p->store, settings.give_bytes);
+    cell_set_give(p->cell, settings.give_bytes);
+}
+
+static enum err start(struct program *p, const char *invite)
+{
+    enum err e = load_swarm(p, invite);
+    if (e == ERR_OK)
+        e = load_claim_code(p);
+    if (e == ERR_OK)
+        e = uvio_new(&(struct uvio_options){.log = &p->d.log}, &p->io, &p->msg);
+    if (e == ERR_OK)
+        e = open_store(p);
+    if (e == ERR_OK && !(p->lane = work_lane_new(uvio_work(p->io), "store")))
+        e = err_say(&p->msg, ERR_NOMEM, "out of memory for a thread");
+    if (e == ERR_OK)
+        e = open_net(p);
+    if (e == ERR_OK)
+        e = open_cell(p);
+    if (e == ERR_OK)
+        e = uvio_on_signal(p->io, SIGTERM, stop, p, &p->msg);
+    if (e == ERR_OK)
+        e = uvio_on_signal(p->io, SIGINT, stop, p, &p->msg);
+    if (e == ERR_OK)
+        e = uvio_on_signal(p->io, SIGHUP, reload, p, &p->msg);
+    if (e == ERR_OK)
+        e = cell_start(p->cell, joined, p, &p->msg);
+    return e;
+}
+
+static void finish(struct program *p)
+{
+    if (p->net)
+        uvio_net_close(p->net, 0, NULL, NULL);
+    if (p->lane)
+        work_lane_free(uvio_work(p->io), p->lane);
+    uvio_free(p->io);
+    cell_free(p->cell);
+    store_close(p->store);
+    uvio_disk_close(p->disk);
+    invite_text_free(&p->invite);
+    buf_free(&p->kept);
+    daemon_close(&p->d);
+}
+
+/* An invite is a flag of its own: it is no setting. */
+static const char *take_invite(int *argc, char **argv)
+{
+    const char *invite = NULL;
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--invite") == 0 && i + 1 < *argc)
+            invite = argv[++i];
+        else if (strncmp(argv[i], "--invite=", 9) == 0)
+            invite = argv[i] + 9;
+        else
+            argv[kept++] = argv[i];
+    }
+    *argc = kept;
+    return invite;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program = {.exit_code = -1};
+    struct program *p = &program;
+    const char *invite = take_invite(&argc, argv);
+    enum err e = daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra_flags, &p->flags, &p->msg);
+    if (e == ERR_OK && p->flags.help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (e == ERR_OK && p->flags.version) {
+        puts("celld " CELLAR_VERSION);
+        return 0;
+    }
+    if (e == ERR_OK && p->flags.word_count)
+        e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
+    if (e == ERR_OK)
+        e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
+    if (e != ERR_OK) {
+        fprintf(stderr, "celld: %s\n", p->msg.text);
+        return e == ERR_USAGE ? 2 : 1;
+    }
+    e = start(p, invite);
+    if (e == ERR_OK)
+        uvio_run(p->io);
+    else
+        fprintf(stderr, "celld: cannot start: %s\n", p->msg.text);
+    finish(p);
+    return e == ERR_USAGE ? 2 : e != ERR_OK ? 1 : p->exit_code;
+}

@@ -1,0 +1,437 @@
+/*
+ * coordinatord: the coordinator as a process, and its subcommand `invite`.
+ */
+#include "base/text.h"
+#include "coordinator.h"
+#include "crypto/crypto.h"
+#include "crypto/secret.h"
+#include "daemon/daemon.h"
+#include "identity/invite_text.h"
+#include "identity/phrase.h"
+#include "placement/placement_level.h"
+#include "uvio/uvio_net.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct settings {
+    char listen[CONFIG_TEXT_SIZE];
+    struct config_list advertise;
+    char redundancy[CONFIG_TEXT_SIZE];
+    uint64_t asleep_after_ms, gone_after_ms, proof_period_ms;
+};
+
+static const struct config_key keys[] = {
+    CONFIG_TEXT(struct settings, listen, "listen", "[::]:7400", "address and port to serve at"),
+    CONFIG_LIST(struct settings, advertise, "advertise",
+                "address and port at which others reach the coordinator"),
+    CONFIG_TEXT(struct settings, redundancy, "redundancy", "",
+                "k+m that new accounts begin with, as 4+2; empty: by the number of households"),
+    CONFIG_DURATION(struct settings, asleep_after_ms, "asleep-after", "4h", 1, UINT64_MAX,
+                    "a cell that was silent for so long is asleep"),
+    CONFIG_DURATION(struct settings, gone_after_ms, "gone-after", "14d", 1, UINT64_MAX,
+                    "a cell that was silent for so long is gone"),
+    CONFIG_DURATION(struct settings, proof_period_ms, "proof-period", "7d", 1, UINT64_MAX,
+                    "how often each stored shard is asked for a proof"),
+};
+
+enum { HEARTBEAT_MAX_MS = 60000, HEARTBEAT_MIN_MS = 50, INVITE_DEFAULT_S = 30 * 86400 };
+
+static const char usage[] =
+    "usage: coordinatord --data DIR [--listen ADDR:PORT] [--advertise ADDR:PORT]...\n"
+    "                    [--redundancy K+M] [--asleep-after T] [--gone-after T] [--proof-period "
+    "T]\n"
+    "       coordinatord --data DIR invite --cell|--account [--uses N] [--expires T]\n"
+    "\n"
+    "Knows the members of a swarm, issues grants, keeps the directory of segments. It sees no "
+    "file,\n"
+    "no name and no key. The first start makes what it needs and writes the swarm root's sheet to\n"
+    "DIR/swarm-root.txt: print it, and keep it away from this machine.\n"
+    "\n"
+    "  coordinatord --data /srv/cellar/coordinator --listen 0.0.0.0:7400 \\\n"
+    "               --advertise backup.example.net:7400\n";
+
+struct program {
+    struct daemon d;
+    struct daemon_flags flags;
+    struct settings settings;
+    struct swarm_root swarm;
+    struct buf certificate;
+    struct coordinator_cert cert;
+    struct uvio *io;
+    struct net *net;
+    struct work_lane *lane;
+    struct registry *registry;
+    struct coordinator *coordinator;
+    struct errmsg msg;
+    int exit_code;
+};
+
+/* --- the first start: a swarm is made --- */
+
+static enum err write_sheet(struct program *p, const uint8_t entropy[PHRASE_ENTROPY_SIZE])
+{
+    char path[DAEMON_PATH_SIZE], words[PHRASE_TEXT_SIZE], name[ID_TEXT_SIZE];
+    struct buf sheet = BUF_INIT(4096);
+    phrase_encode(entropy, words);
+    enum err e = buf_append_format(&sheet,
+                                   "Cellar: the root of a swarm\n\n%s\n\n"
+                                   "These 24 words certify the swarm's coordinators. They are "
+                                   "needed only when the coordinator's\n"
+                                   "machine is lost and another one takes its place. Print this "
+                                   "sheet, keep it where the machine\n"
+                                   "is not, and delete the file.\n\nswarm %s\n",
+                                   words, id_format(&p->swarm.hash, name));
+    if (e == ERR_OK)
+        e = daemon_file_write(daemon_path(&p->d, "swarm-root.txt", path), 0600, buf_slice(&sheet),
+                              &p->msg);
+    secret_wipe(words, sizeof(words));
+    if (sheet.data)
+        secret_wipe(sheet.data, sheet.size);
+    buf_free(&sheet);
+    if (e == ERR_OK)
+        fprintf(stderr,
+                "The root of the new swarm is in %s: print it, keep it elsewhere, delete it.\n",
+                path);
+    return e;
+}
+
+static enum err make_swarm(struct program *p)
+{
+    uint8_t *entropy = secret_new(PHRASE_ENTROPY_SIZE);
+    struct sign_key *root = NULL;
+    char path[DAEMON_PATH_SIZE];
+    struct coordinator_cert cert = {.incarnation = 1, .time_s = time(NULL)};
+    enum err e = entropy ? ERR_OK : err_say(&p->msg, ERR_NOMEM, "out of memory for a swarm");
+    if (e == ERR_OK) {
+        crypto_random(entropy, PHRASE_ENTROPY_SIZE);
+        e = swarm_root_key(entropy, &root);
+    }
+    if (e == ERR_OK) {
+        swarm_root_of(sign_key_public(root), &p->swarm);
+        memcpy(cert.key, sign_key_public(p->d.key), sizeof(cert.key));
+        for (size_t i = 0; i < p->settings.advertise.count && e == ERR_OK; i++)
+            e = address_list_add(&cert.addresses, p->settings.advertise.items[i]);
+    }
+    /* the sheet first: a swarm whose root nobody has could never be moved */
+    if (e == ERR_OK)
+        e = write_sheet(p, entropy);
+    if (e == ERR_OK)
+        e = coordinator_cert_make(&cert, &p->swarm, root, &p->certificate);
+    if (e == ERR_OK)
+        e = daemon_file_write(daemon_path(&p->d, "swarm-root.pub", path), 0644,
+                              slice_of(p->swarm.key, sizeof(p->swarm.key)), &p->msg);
+    if (e == ERR_OK)
+        e = daemon_file_write(daemon_path(&p->d, "certificate", path), 0644,
+                              buf_slice(&p->certificate), &p->msg);
+    sign_key_free(root);
+    secret_free(entropy);
+    return e;
+}
+
+static enum err load_swarm(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    struct buf root = BUF_INIT(SIGN_PUBLIC_SIZE);
+    enum err e = daemon_file_read(daemon_path(&p->d, "swarm-root.pub", path), &root, &p->msg);
+    if (e == ERR_OK && root.size != SIGN_PUBLIC_SIZE)
+        e = err_say(&p->msg, ERR_CORRUPT, "%s has not %d bytes", path, SIGN_PUBLIC_SIZE);
+    if (e == ERR_OK) {
+        swarm_root_of(root.data, &p->swarm);
+        e = daemon_file_read(daemon_path(&p->d, "certificate", path), &p->certificate, &p->msg);
+    }
+    buf_free(&root);
+    return e;
+}
+
+static enum err open_swarm(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    struct buf known = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
+    p->certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
+    enum err e = daemon_file_read(daemon_path(&p->d, "certificate", path), &known, &p->msg);
+    buf_free(&known);
+    if (e == ERR_OK)
+        e = load_swarm(p);
+    else if (e == ERR_NOT_FOUND)
+        e = make_swarm(p);
+    if (e == ERR_OK)
+        e = coordinator_cert_open(buf_slice(&p->certificate), &p->swarm, &p->cert, &p->msg);
+    if (e == ERR_OK && !id_equal(&p->cert.id, sign_key_id(p->d.key)))
+        e = err_say(&p->msg, ERR_CORRUPT, "%s is not for the key in identity.key", path);
+    return e;
+}
+
+/* --- invite: needs no running server, signs with the key in DATA --- */
+
+static enum err invite_addresses(struct program *p, struct address_list *out)
+{
+    char path[DAEMON_PATH_SIZE];
+    struct buf file = BUF_INIT(512);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < p->settings.advertise.count && e == ERR_OK; i++)
+        e = address_list_add(out, p->settings.advertise.items[i]);
+    if (e != ERR_OK || out->count)
+        return e;
+    e = daemon_file_read(daemon_path(&p->d, "address", path), &file, &p->msg);
+    if (e == ERR_OK)
+        e = buf_append_u8(&file, 0);
+    if (e == ERR_OK) {
+        char *text = (char *)file.data, *at = strchr(text, '@');
+        text[strcspn(text, "\n")] = 0;
+        e = at ? address_list_add(out, at + 1) : ERR_FORMAT;
+    }
+    buf_free(&file);
+    if (e != ERR_OK)
+        e = err_say(&p->msg, ERR_STATE,
+                    "the coordinator's address is not known: start it first, or set --advertise");
+    return e;
+}
+
+static enum err read_invite_flags(struct program *p, struct invite *invite)
+{
+    const struct daemon_flags *f = &p->flags;
+    const bool cell = daemon_flag(f, "cell") != NULL, account = daemon_flag(f, "account") != NULL;
+    uint64_t uses = 1, ms = (uint64_t)INVITE_DEFAULT_S * 1000;
+    if (cell == account)
+        return err_say(&p->msg, ERR_USAGE, "say whom to invite: --cell or --account");
+    if (daemon_flag(f, "uses") &&
+        (text_parse_u64(daemon_flag(f, "uses"), UINT32_MAX, &uses) != ERR_OK || uses == 0))
+        return err_say(&p->msg, ERR_USAGE, "--uses takes a number from 1 on");
+    if (daemon_flag(f, "expires") &&
+        text_parse_duration_ms(daemon_flag(f, "expires"), &ms) != ERR_OK)
+        return err_say(&p->msg, ERR_USAGE, "--expires takes a time, as 30d or 12h");
+    *invite = (struct invite){
+        .kind = cell ? INVITE_CELL : INVITE_ACCOUNT,
+        .uses = (uint32_t)uses,
+        .expires_s = time(NULL) + (int64_t)(ms / 1000),
+        .incarnation = p->cert.incarnation,
+    };
+    crypto_random(invite->id, sizeof(invite->id));
+    return ERR_OK;
+}
+
+static enum err print_invite(struct program *p)
+{
+    struct invite invite;
+    struct buf doc = BUF_INIT(INVITE_BYTES_MAX), text = BUF_INIT(INVITE_TEXT_MAX);
+    struct invite_text out = {.swarm = p->swarm, .coordinator = buf_slice(&p->certificate)};
+    enum err e = read_invite_flags(p, &invite);
+    if (e == ERR_OK)
+        e = invite_addresses(p, &out.addresses);
+    if (e == ERR_OK)
+        e = invite_make(&invite, &p->swarm, p->d.key, &doc);
+    out.invite = buf_slice(&doc);
+    if (e == ERR_OK)
+        e = invite_text_make(&out, &text);
+    if (e == ERR_OK)
+        printf("%.*s\n", (int)text.size, (const char *)text.data);
+    buf_free(&doc);
+    buf_free(&text);
+    return e;
+}
+
+/* --- wiring --- */
+
+static uint64_t heartbeat_ms(const struct settings *s)
+{
+    const uint64_t part = s->asleep_after_ms / 4;
+    return part < HEARTBEAT_MIN_MS   ? HEARTBEAT_MIN_MS
+           : part > HEARTBEAT_MAX_MS ? HEARTBEAT_MAX_MS
+                                     : part;
+}
+
+static enum err open_registry(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    const struct registry_options options = {
+        .path = daemon_path(&p->d, REGISTRY_FILE, path),
+        .key = p->d.key,
+        .swarm = &p->swarm,
+        .certificate = buf_slice(&p->certificate),
+        .incarnation = p->cert.incarnation,
+        .random = uvio_random(p->io),
+        .log = &p->d.log,
+        .asleep_after_ms = p->settings.asleep_after_ms,
+        .gone_after_ms = p->settings.gone_after_ms,
+    };
+    return registry_open(&options, &p->registry, &p->msg);
+}
+
+static enum err open_coordinator(struct program *p)
+{
+    const struct uvio_net_options net = {.seed = p->d.seed, .listen = p->settings.listen};
+    enum err e = uvio_net_open(p->io, &net, &p->net, &p->msg);
+    if (e != ERR_OK)
+        return e;
+    const struct coordinator_options options = {
+        .net = p->net,
+        .clock = uvio_clock(p->io),
+        .work = uvio_work(p->io),
+        .log = &p->d.log,
+        .registry = p->registry,
+        .lane = p->lane,
+        .key = p->d.key,
+        .swarm = &p->swarm,
+        .certificate = buf_slice(&p->certificate),
+        .redundancy = p->settings.redundancy,
+        .heartbeat_ms = heartbeat_ms(&p->settings),
+    };
+    return coordinator_new(&options, &p->coordinator, &p->msg);
+}
+
+static void net_closed(void *user)
+{
+    struct program *p = user;
+    p->net = NULL;
+    uvio_stop(p->io);
+}
+
+static void coordinator_stopped(void *user)
+{
+    struct program *p = user;
+    uvio_net_close(p->net, 1000, net_closed, p);
+}
+
+static void stop(void *user, int signal_number)
+{
+    struct program *p = user;
+    (void)signal_number;
+    if (p->exit_code == -1) {
+        p->exit_code = 0;
+        log_say(&p->d.log, LOG_INFO, "stopping");
+        coordinator_stop(p->coordinator, coordinator_stopped, p);
+    }
+}
+
+static enum err check_settings(struct program *p)
+{
+    struct placement_level level;
+    if (!p->settings.redundancy[0])
+        return ERR_OK;
+    return placement_level_parse(p->settings.redundancy, &level, &p->msg) == ERR_OK
+               ? ERR_OK
+               : err_wrap(&p->msg, ERR_USAGE, "--redundancy");
+}
+
+static enum err start(struct program *p)
+{
+    enum err e = check_settings(p);
+    if (e == ERR_OK)
+        e = uvio_new(&(struct uvio_options){.log = &p->d.log}, &p->io, &p->msg);
+    if (e == ERR_OK)
+        e = open_registry(p);
+    if (e == ERR_OK && !(p->lane = work_lane_new(uvio_work(p->io), "registry")))
+        e = err_say(&p->msg, ERR_NOMEM, "out of memory for a thread");
+    if (e == ERR_OK)
+        e = open_coordinator(p);
+    if (e == ERR_OK)
+        e = uvio_on_signal(p->io, SIGTERM, stop, p, &p->msg);
+    if (e == ERR_OK)
+        e = uvio_on_signal(p->io, SIGINT, stop, p, &p->msg);
+    if (e == ERR_OK)
+        e = daemon_say_address(&p->d,
+                               p->settings.advertise.count ? p->settings.advertise.items[0]
+                                                           : uvio_net_listen_address(p->net),
+                               &p->msg);
+    return e;
+}
+
+static void finish(struct program *p)
+{
+    if (p->net)
+        uvio_net_close(p->net, 0, NULL, NULL);
+    if (p->lane)
+        work_lane_free(uvio_work(p->io), p->lane);
+    uvio_free(p->io);
+    coordinator_free(p->coordinator);
+    registry_close(p->registry);
+    buf_free(&p->certificate);
+    daemon_close(&p->d);
+}
+
+/* --- main --- */
+
+/* A subcommand reads what is there and changes nothing: no lock, no first start. */
+static enum err open_beside(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    enum err e =
+        daemon_open_beside(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
+    p->certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
+    if (e == ERR_OK)
+        e = load_swarm(p);
+    if (e == ERR_OK)
+        e = coordinator_cert_open(buf_slice(&p->certificate), &p->swarm, &p->cert, &p->msg);
+    return e == ERR_NOT_FOUND ? err_say(&p->msg, ERR_STATE, "there is no coordinator in %s yet",
+                                        daemon_path(&p->d, "", path))
+                              : e;
+}
+
+static int run_invite(struct program *p)
+{
+    enum err e = open_beside(p);
+    if (e == ERR_OK)
+        e = print_invite(p);
+    if (e != ERR_OK)
+        fprintf(stderr, "coordinatord: no invite: %s\n", p->msg.text);
+    buf_free(&p->certificate);
+    daemon_close(&p->d);
+    return e == ERR_OK ? 0 : e == ERR_USAGE ? 2 : 1;
+}
+
+static const struct config_key invite_keys[] = {
+    CONFIG_TEXT(struct settings, listen, "uses", "", "how often the invite may be used"),
+    CONFIG_TEXT(struct settings, listen, "expires", "", "how long it holds"),
+};
+
+/* `invite` takes flags that are no settings. */
+static enum err parse(int argc, char **argv, struct program *p)
+{
+    static const char *const switches[] = {"cell", "account", NULL};
+    struct config_key all[ARRAY_COUNT(keys) + ARRAY_COUNT(invite_keys)];
+    bool invite = false;
+    for (int i = 1; i < argc; i++)
+        invite |= strcmp(argv[i], "invite") == 0;
+    memcpy(all, keys, sizeof(keys));
+    memcpy(all + ARRAY_COUNT(keys), invite_keys, sizeof(invite_keys));
+    return daemon_flags(argc, argv, all, invite ? ARRAY_COUNT(all) : ARRAY_COUNT(keys),
+                        invite ? switches : NULL, &p->flags, &p->msg);
+}
+
+int main(int argc, char **argv)
+{
+    static struct program program = {.exit_code = -1};
+    struct program *p = &program;
+    enum err e = parse(argc, argv, p);
+    if (e == ERR_OK && p->flags.help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (e == ERR_OK && p->flags.version) {
+        puts("coordinatord " CELLAR_VERSION);
+        return 0;
+    }
+    if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "invite") == 0)
+        return run_invite(p);
+    if (e == ERR_OK && p->flags.word_count)
+        e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
+    if (e == ERR_OK)
+        e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
+    if (e != ERR_OK) {
+        fprintf(stderr, "coordinatord: %s\n", p->msg.text);
+        return e == ERR_USAGE ? 2 : 1;
+    }
+    e = open_swarm(p);
+    if (e == ERR_OK)
+        e = start(p);
+    if (e == ERR_OK)
+        uvio_run(p->io);
+    else
+        fprintf(stderr, "coordinatord: cannot start: %s\n", p->msg.text);
+    finish(p);
+    return e == ERR_USAGE ? 2 : e != ERR_OK ? 1 : p->exit_code;
+}
