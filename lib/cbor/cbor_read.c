@@ -204,7 +204,10 @@ bool cbor_read_key_optional(struct cbor_reader *r, uint64_t key)
 {
     struct head head;
     struct slice text;
-    if (r->e != ERR_OK || r->levels[r->depth - 1].left == 0)
+    if (r->e != ERR_OK)
+        return false;
+    assert(r->depth > 0);
+    if (r->levels[r->depth - 1].left == 0)
         return false;
     struct cbor_level level = r->levels[r->depth - 1];
     size_t at = r->c.at;
@@ -223,7 +226,10 @@ bool cbor_read_key_text(struct cbor_reader *r, struct slice *out)
 {
     struct head head;
     *out = (struct slice){0};
-    if (r->e != ERR_OK || r->levels[r->depth - 1].left == 0)
+    if (r->e != ERR_OK)
+        return false;
+    assert(r->depth > 0);
+    if (r->levels[r->depth - 1].left == 0)
         return false;
     if (!take_key(r, &head, out))
         return false;
