@@ -59,7 +59,7 @@ MUST_CHECK enum err fs_reader_details(struct fs_reader *reader, struct fs_detail
                                       struct errmsg *msg);
 
 /* The data runs of the file: *count is 1 with the whole size when it has no holes, 0 when it is
-   empty or all hole. Borrowed from the reader. */
+   empty or all hole; *out is not NULL even then. Borrowed from the reader. */
 MUST_CHECK enum err fs_reader_runs(struct fs_reader *reader, const struct fs_run **out,
                                    size_t *count, struct errmsg *msg);
 

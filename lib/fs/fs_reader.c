@@ -158,7 +158,8 @@ enum err fs_reader_runs(struct fs_reader *reader, const struct fs_run **out, siz
                         struct errmsg *msg)
 {
     enum err e = find_runs(reader, msg);
-    *out = reader->runs;
+    static const struct fs_run none;
+    *out = reader->runs ? reader->runs : &none;
     *count = e == ERR_OK ? reader->run_count : 0;
     return e;
 }

@@ -454,7 +454,7 @@ enum err fs_target_link(struct fs_target *target, struct fs_dir *dir, const stru
                         struct fs_dir *other_dir, struct slice other_name, struct errmsg *msg)
 {
     int dir_fd, other_fd;
-    char part[FS_PART_SIZE], shown[FS_PATH_TEXT_SIZE];
+    char shown[FS_PATH_TEXT_SIZE];
     const char *name = (const char *)entry->name.data, *other = (const char *)other_name.data;
     if (target->options.dry_run)
         return ERR_OK;
@@ -473,13 +473,11 @@ enum err fs_target_link(struct fs_target *target, struct fs_dir *dir, const stru
                         fs_dir_path_text(dir, entry->name, shown));
             goto unpin_other;
         }
-        fs_target_part(target, part);
-        problem = link_name(other_fd, other, dir_fd, part);
-        if (!problem) {
-            e = fs_target_place(target, dir, dir_fd, part, entry->name, msg);
-            if (e != ERR_OK)
-                (void)unlinkat(dir_fd, part, 0);
-        }
+        /* not by way of a passing name: an immutable inode cannot be renamed */
+        problem = 0;
+        e = clear_way(target, dir, dir_fd, entry->name, msg);
+        if (e == ERR_OK)
+            problem = link_name(other_fd, other, dir_fd, name);
     } else if (problem == EEXIST) {
         problem = 0;
     }

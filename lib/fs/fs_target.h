@@ -90,8 +90,8 @@ MUST_CHECK enum err fs_target_dir_finish(struct fs_target *target, struct fs_dir
                                          const struct fs_entry *entry,
                                          const struct fs_details *details, struct errmsg *msg);
 
-/* The whole of a small file at once; `content` is the data runs joined, `runs` NULL when there are
-   no holes. */
+/* The whole of a small file at once; `content` is the data runs joined. `runs` NULL: no holes. Not
+   NULL and `run_count` 0: all hole. ERR_USAGE when content, runs and entry->size do not agree. */
 MUST_CHECK enum err fs_target_file(struct fs_target *target, struct fs_dir *dir,
                                    const struct fs_entry *entry, const struct fs_details *details,
                                    const struct fs_run *runs, size_t run_count,
