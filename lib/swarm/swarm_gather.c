@@ -653,7 +653,8 @@ static void step(struct swarm_task *task)
         advance(g);
     if (g->over)
         collect(g); /* a cancel may have ended some at once */
-    if (g->over && g->run_count == 0 && !g->decoding && !g->directory && !g->everybody)
+    if (g->over && !task->posted && g->run_count == 0 && !g->decoding && !g->directory &&
+        !g->everybody)
         finish(g);
 }
 

@@ -24,7 +24,8 @@ struct swarm_task {
 void swarm_task_begin(struct swarm_task *task, struct swarm *swarm,
                       void (*step)(struct swarm_task *task));
 void swarm_task_wake(struct swarm_task *task);
-/* From inside step(), last but for freeing. */
+/* From inside step(), last but for freeing, and not when it was woken since (`posted`): then the
+   next step is the last one. */
 void swarm_task_end(struct swarm_task *task);
 
 /* From now on it is woken every SWARM_TICK_MS too. */

@@ -422,7 +422,7 @@ static void step(struct swarm_task *task)
         advance(u);
     if (u->over)
         collect(u);
-    if (u->over && u->attempt_count == 0 && swarm_grant_settle(u->swarm, task))
+    if (u->over && u->attempt_count == 0 && !task->posted && swarm_grant_settle(u->swarm, task))
         finish(u);
 }
 

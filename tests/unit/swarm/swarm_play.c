@@ -55,12 +55,22 @@ static void take_request(struct net_exchange *x, const struct net_incoming *requ
     x->user = ex;
 }
 
+void (*play_aside)(bool aside);
+
+static void aside(bool on)
+{
+    if (play_aside)
+        play_aside(on);
+}
+
 static void on_body(void *user, struct net_exchange *x, struct slice bytes)
 {
     (void)user;
     struct exchange *ex = x->user;
+    aside(true);
     OK(buf_append(&ex->body, bytes.data, bytes.size));
     net_exchange_credit(x, bytes.size);
+    aside(false);
 }
 
 static void answer(struct net_exchange *x)
@@ -90,7 +100,9 @@ static void on_closed(void *user, struct net_exchange *x, enum err e)
 static void on_request(void *user, struct net_exchange *x, const struct net_incoming *request)
 {
     (void)user;
+    aside(true);
     take_request(x, request);
+    aside(false);
 }
 
 /* ---- a cell ---- */
@@ -303,6 +315,7 @@ static void cell_on_body_end(void *user, struct net_exchange *x)
     struct exchange *ex = x->user;
     if (cell->silent)
         return;
+    aside(true);
     switch (ex->path.route) {
     case WIRE_SHARD:
         if (ex->method == NET_PUT)
@@ -334,6 +347,7 @@ static void cell_on_body_end(void *user, struct net_exchange *x)
         refuse(ex, ERR_NOT_FOUND);
     }
     answer(x);
+    aside(false);
 }
 
 /* ---- the coordinator ---- */
@@ -417,6 +431,7 @@ static void coordinator_on_body_end(void *user, struct net_exchange *x)
     struct exchange *ex = x->user;
     if (play->coordinator_silent)
         return;
+    aside(true);
     switch (ex->path.route) {
     case WIRE_CELLS:
         cells(play, ex);
@@ -450,11 +465,13 @@ static void coordinator_on_body_end(void *user, struct net_exchange *x)
         break;
     }
     case WIRE_HELLO:
+        play->hellos++;
         break;
     default:
         refuse(ex, ERR_NOT_FOUND);
     }
     answer(x);
+    aside(false);
 }
 
 /* ---- the world ---- */

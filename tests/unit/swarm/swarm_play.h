@@ -58,13 +58,17 @@ struct play {
     /* the coordinator */
     uint64_t grant_bytes;  /* the most it grants at once; 0: what is asked */
     int64_t grant_lasts_s; /* 0: a week */
-    unsigned places, finds, lists, registered;
+    unsigned places, finds, lists, registered, hellos;
     struct id refuses_cell; /* no grant for it */
     bool coordinator_silent;
     struct wire_shard_at directory[LIMIT_SHARDS];
     unsigned directory_count;
     struct swarm *swarm;
 };
+
+/* Called (when set) as the simulated servers begin (true) and end (false) to work: what they
+   allocate is not the code under test. */
+extern void (*play_aside)(bool aside);
 
 /* `cells` cells, each a household of its own. */
 void play_new(struct play *play, uint64_t seed, unsigned cells);
