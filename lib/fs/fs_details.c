@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -106,8 +107,10 @@ static int read_xattrs(struct fs_inode inode, struct buf *memory, struct fs_deta
         problem = ENOMEM;
     for (size_t at = first; at < end && !problem;) {
         size_t start = memory->size;
-        const char *name = (const char *)memory->data + at;
-        size_t name_size = strlen(name) + 1;
+        /* a copy: `memory` moves when it grows */
+        char name[XATTR_NAME_MAX + 1];
+        size_t name_size = strlen((const char *)memory->data + at) + 1;
+        (void)snprintf(name, sizeof(name), "%s", (const char *)memory->data + at);
         problem = append_value(inode, name, memory);
         if (problem == 0) {
             names[kept] = at;
