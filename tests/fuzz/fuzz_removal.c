@@ -1,7 +1,6 @@
 /*
- * identity/: tickets and the documents about removal (the others are in fuzz_identity.c), and
- * printed invites. The first byte chooses; its top bit says that a payload follows, which is signed
- * here.
+ * identity/: tickets and the documents about removal (the others are in fuzz_identity.c). The first
+ * byte chooses; its top bit says that a payload follows, which is signed here.
  */
 #include "fuzz.h"
 
