@@ -17,8 +17,7 @@ static const struct identity_example *example_of(size_t kind)
     for (size_t i = 0; i < identity_example_count; i++)
         if (strcmp(identity_examples[i].name, names[kind]) == 0)
             return &identity_examples[i];
-    FUZZ_CHECK(!"an example is missing");
-    return NULL;
+    abort(); /* renamed there, and not here */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
