@@ -66,8 +66,8 @@ const char *vault_phrase(const struct vault *vault);
 /* Redeems the invite. On success settings.ini is written: from then on the vault exists. On failure
    whatever vault_create() wrote is removed again (the phrase file too: it opens nothing). DENIED:
    used up, expired, or of another swarm. */
-MUST_CHECK enum err vault_join(struct vault *vault, vault_done_fn *done, void *user,
-                               struct errmsg *msg);
+MUST_CHECK enum err vault_join(struct vault *vault, struct net *net, vault_done_fn *done,
+                               void *user, struct errmsg *msg);
 
 /* --- one that exists --- */
 
@@ -99,7 +99,7 @@ const uint8_t *vault_seed(const struct vault *vault);
 MUST_CHECK enum err vault_connect(struct vault *vault, struct net *net, struct errmsg *msg);
 uint32_t vault_upload_limit(const struct vault *vault);
 
-/* Newest members and states, manifest from the mailbox if a newer one is there; caches them. */
+/* Newest members and states; a writer keeps them in DIR/members. */
 MUST_CHECK enum err vault_refresh(struct vault *vault, vault_done_fn *done, void *user,
                                   struct errmsg *msg);
 

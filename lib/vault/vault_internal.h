@@ -54,6 +54,7 @@ struct vault {
     struct buf manifest_bytes;     /* its document */
     struct net *net;               /* borrowed; NULL before vault_connect */
     struct swarm *swarm;           /* owned */
+    uint64_t members_number;       /* of the list in DIR/members */
     struct vault_join_state *join; /* owned; while a new vault is not yet whole */
     char *phrase;                  /* owned, locked; of a new one */
 };
@@ -63,6 +64,24 @@ extern const size_t vault_settings_key_count;
 
 /* DIR/name; owned by the caller (free). NULL: out of memory. */
 char *vault_path(const struct vault *vault, const char *name);
+
+/* --- vault_open.c --- */
+
+/* Zeroed, with directory, lane and room for secrets. */
+MUST_CHECK enum err vault_new(const char *dir, enum vault_access access,
+                              const struct vault_ports *ports, struct vault **out,
+                              struct errmsg *msg);
+MUST_CHECK enum err vault_index_open(struct vault *vault, bool create, struct errmsg *msg);
+
+/* Makes this document the vault's manifest, if it may follow the one that is there. In memory only.
+ */
+MUST_CHECK enum err vault_manifest_take(struct vault *vault, struct slice bytes,
+                                        struct errmsg *msg);
+
+/* Shows the newest manifest on all connections from now on. */
+MUST_CHECK enum err vault_introduce(struct vault *vault, struct errmsg *msg);
+
+void vault_join_free(struct vault *vault); /* vault_create.c */
 
 /* The data key of `slot` and `epoch`: our own, or another device's by the account's reading key.
    NOT_FOUND; AUTH. */

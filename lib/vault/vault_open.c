@@ -1,0 +1,260 @@
+#include "vault/vault_internal.h"
+
+#include "base/text.h"
+#include "placement/placement_level.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static enum err read_settings(struct vault *vault, struct errmsg *msg)
+{
+    char *path = vault_path(vault, "settings.ini");
+    if (!path)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    config_defaults(vault_settings_keys, vault_settings_key_count, &vault->settings);
+    enum err e = config_read_file(path, vault_settings_keys, vault_settings_key_count,
+                                  &vault->settings, vault->ports.log, msg);
+    free(path);
+    if (e == ERR_NOT_FOUND)
+        return err_say(msg, e, "there is no vault at %s; \"cellctl init\" makes one", vault->dir);
+    return e;
+}
+
+enum err vault_index_open(struct vault *vault, bool create, struct errmsg *msg)
+{
+    char *path = vault_path(vault, INDEX_FILE);
+    if (!path)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    const struct index_options options = {
+        .path = path, .create = create, .read_only = vault->access == VAULT_READ};
+    enum err e = index_open(&options, &vault->index, msg);
+    free(path);
+    return e;
+}
+
+enum err vault_manifest_take(struct vault *vault, struct slice bytes, struct errmsg *msg)
+{
+    struct manifest *manifest = NULL;
+    enum err e = manifest_open(bytes, &vault->swarm_root, &manifest, msg);
+    if (e == ERR_OK && !id_equal(&manifest->account, &vault->account))
+        e = err_say(msg, ERR_INCONSISTENT, "a manifest of another account");
+    if (e == ERR_OK && vault->manifest)
+        e = manifest_follows(vault->manifest, manifest, msg);
+    struct buf copy = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    if (e == ERR_OK)
+        e = buf_append(&copy, bytes.data, bytes.size);
+    if (e != ERR_OK) {
+        manifest_free(manifest);
+        return e;
+    }
+    manifest_free(vault->manifest);
+    buf_free(&vault->manifest_bytes);
+    vault->manifest = manifest;
+    vault->manifest_bytes = copy;
+    return ERR_OK;
+}
+
+static enum err read_manifest(struct vault *vault, struct errmsg *msg)
+{
+    struct slice bytes;
+    enum err e = index_fact_get(vault->index, "manifest", &bytes, msg);
+    return e == ERR_OK ? vault_manifest_take(vault, bytes, msg)
+                       : err_wrap(msg, e, "the vault's index does not know the account's manifest");
+}
+
+static enum err open_parts(struct vault *vault, const struct vault_open_options *options,
+                           struct errmsg *msg)
+{
+    enum err e = read_settings(vault, msg);
+    if (e == ERR_OK && options->access == VAULT_WRITE) {
+        char *path = vault_path(vault, "lock");
+        e = path ? vault_file_lock(path, &vault->lock_fd, msg) : ERR_NOMEM;
+        free(path);
+    }
+    if (e == ERR_OK)
+        e = vault_keys_read(vault, options->passphrase, msg);
+    if (e == ERR_OK)
+        e = vault_index_open(vault, false, msg);
+    if (e == ERR_OK)
+        e = read_manifest(vault, msg);
+    return e;
+}
+
+enum err vault_new(const char *dir, enum vault_access access, const struct vault_ports *ports,
+                   struct vault **out, struct errmsg *msg)
+{
+    struct vault *vault = calloc(1, sizeof(*vault));
+    if (!vault)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    vault->access = access;
+    vault->ports = *ports;
+    vault->lock_fd = -1;
+    vault->manifest_bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    vault->dir = strdup(dir);
+    vault->secrets = secret_new(sizeof(*vault->secrets));
+    vault->lane = work_lane_new(ports->work, "index");
+    if (vault->dir && vault->secrets && vault->lane) {
+        *out = vault;
+        return ERR_OK;
+    }
+    vault_close(vault);
+    return err_say(msg, ERR_NOMEM, "out of memory");
+}
+
+enum err vault_open(const struct vault_open_options *options, const struct vault_ports *ports,
+                    struct vault **out, struct errmsg *msg)
+{
+    struct vault *vault;
+    enum err e = vault_new(options->dir, options->access, ports, &vault, msg);
+    if (e != ERR_OK)
+        return e;
+    e = open_parts(vault, options, msg);
+    if (e != ERR_OK) {
+        vault_close(vault);
+        return e;
+    }
+    *out = vault;
+    return ERR_OK;
+}
+
+void vault_close(struct vault *vault)
+{
+    if (!vault)
+        return;
+    swarm_close(vault->swarm);
+    work_lane_free(vault->ports.work, vault->lane);
+    index_close(vault->index);
+    manifest_free(vault->manifest);
+    buf_free(&vault->manifest_bytes);
+    sign_key_free(vault->device);
+    secret_free(vault->secrets);
+    secret_free(vault->phrase);
+    vault_join_free(vault);
+    secret_wipe(vault->vault_key, sizeof(vault->vault_key));
+    if (vault->lock_fd >= 0)
+        close(vault->lock_fd);
+    free(vault->dir);
+    free(vault);
+}
+
+/* --- the swarm --- */
+
+static enum err open_swarm(struct vault *vault, struct errmsg *msg)
+{
+    const char *addresses[CONFIG_LIST_MAX];
+    struct swarm_options options = {
+        .net = vault->net,
+        .clock = vault->ports.clock,
+        .random = vault->ports.random,
+        .work = vault->ports.work,
+        .log = vault->ports.log,
+        .root = &vault->swarm_root,
+        .account = vault->account,
+        .coordinator_addresses = addresses,
+        .coordinator_address_count = vault->settings.addresses.count,
+    };
+    struct buf members = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
+    for (size_t i = 0; i < vault->settings.addresses.count; i++)
+        addresses[i] = vault->settings.addresses.items[i];
+    const char *id = vault->settings.coordinator;
+    if (id[0] && id_parse(id, strlen(id), &options.coordinator) != ERR_OK)
+        return err_say(msg, ERR_FORMAT, "the coordinator's ID in %s/settings.ini is wrong",
+                       vault->dir);
+    char *path = vault_path(vault, "members");
+    enum err e = path ? vault_file_read(path, &members, msg) : ERR_NOMEM;
+    options.members = e == ERR_OK ? buf_slice(&members) : slice_of(NULL, 0);
+    if (e == ERR_OK || e == ERR_NOT_FOUND)
+        e = swarm_open(&options, &vault->swarm, msg);
+    free(path);
+    buf_free(&members);
+    return e;
+}
+
+enum err vault_introduce(struct vault *vault, struct errmsg *msg)
+{
+    const struct wire_hello hello = {
+        .kind = WIRE_PEER_DEVICE,
+        .document = buf_slice(&vault->manifest_bytes),
+        .list_number = swarm_list_number(vault->swarm),
+        .manifest_number = vault->manifest->number,
+    };
+    return swarm_introduce(vault->swarm, &hello, msg);
+}
+
+enum err vault_connect(struct vault *vault, struct net *net, struct errmsg *msg)
+{
+    struct slice grants;
+    vault->net = net;
+    enum err e = open_swarm(vault, msg);
+    if (e == ERR_OK)
+        e = vault_introduce(vault, msg);
+    /* grants that are no longer good are left out by the swarm; none is no error */
+    if (e == ERR_OK && index_fact_get(vault->index, "grants", &grants, NULL) == ERR_OK &&
+        swarm_grants_load(vault->swarm, grants) != ERR_OK)
+        log_say(vault->ports.log, LOG_WARN, "the grants kept in the vault cannot be read");
+    return e == ERR_OK ? e : err_wrap(msg, e, "cannot speak to the swarm");
+}
+
+/* --- what it is --- */
+
+const uint8_t *vault_seed(const struct vault *vault)
+{
+    return vault->secrets->device_seed;
+}
+
+uint32_t vault_upload_limit(const struct vault *vault)
+{
+    return (uint32_t)vault->settings.upload_kib_s;
+}
+
+const struct id *vault_account(const struct vault *vault)
+{
+    return &vault->account;
+}
+
+const struct id *vault_device(const struct vault *vault)
+{
+    return sign_key_id(vault->device);
+}
+
+const char *vault_dir(const struct vault *vault)
+{
+    return vault->dir;
+}
+
+void vault_level(const struct vault *vault, unsigned *k, unsigned *m)
+{
+    struct placement_level level = {0, 0};
+    const char *asked = vault->settings.redundancy[0] ? vault->settings.redundancy
+                                                      : vault->settings.swarm_redundancy;
+    if (!asked[0] || placement_level_parse(asked, &level, NULL) != ERR_OK) {
+        struct swarm_survey survey = {0};
+        if (vault->swarm)
+            swarm_survey(vault->swarm, &survey);
+        level = placement_level_for(survey.domains);
+    }
+    *k = level.k;
+    *m = level.m;
+}
+
+/* Another device's key, by the account's reading key. */
+static enum err sealed_data_key(const struct vault *vault, const struct manifest_epoch *epoch,
+                                uint8_t out[SEGMENT_DATA_KEY_SIZE])
+{
+    return seal_open(vault->manifest->reading_key, vault->secrets->account.reading_secret,
+                     slice_of(epoch->sealed, sizeof(epoch->sealed)), out);
+}
+
+enum err vault_data_key(const struct vault *vault, uint32_t slot, uint32_t epoch,
+                        uint8_t out[SEGMENT_DATA_KEY_SIZE])
+{
+    const struct vault_secrets *secrets = vault->secrets;
+    for (size_t i = 0; slot == secrets->slot && i < secrets->epoch_count; i++)
+        if (secrets->epochs[i].epoch == epoch) {
+            memcpy(out, secrets->epochs[i].data_key, SEGMENT_DATA_KEY_SIZE);
+            return ERR_OK;
+        }
+    const struct manifest_device *device = manifest_device_at(vault->manifest, slot);
+    const struct manifest_epoch *found = device ? manifest_epoch_find(device, epoch) : NULL;
+    return found ? sealed_data_key(vault, found, out) : ERR_NOT_FOUND;
+}

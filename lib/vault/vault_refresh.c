@@ -1,0 +1,69 @@
+#include "vault/vault_internal.h"
+
+#include <stdlib.h>
+
+struct refresh {
+    struct work_job job; /* first */
+    struct vault *vault;
+    struct buf members; /* a copy, for the job */
+    enum err e;
+    struct errmsg msg;
+    vault_done_fn *done;
+    void *user;
+};
+
+static void refresh_end(struct refresh *refresh)
+{
+    refresh->done(refresh->user, refresh->e, &refresh->msg);
+    buf_free(&refresh->members);
+    free(refresh);
+}
+
+static void write_members(struct work_job *job)
+{
+    struct refresh *refresh = container_of(job, struct refresh, job);
+    char *path = vault_path(refresh->vault, "members");
+    refresh->e = path ? vault_file_write(path, buf_slice(&refresh->members), 0600, &refresh->msg)
+                      : ERR_NOMEM;
+    free(path);
+}
+
+static void members_written(struct work_job *job)
+{
+    refresh_end(container_of(job, struct refresh, job));
+}
+
+static void refreshed(void *user, enum err e, const struct errmsg *msg)
+{
+    struct refresh *refresh = user;
+    struct vault *vault = refresh->vault;
+    refresh->e = e;
+    refresh->msg = *msg;
+    const struct slice list = swarm_list_bytes(vault->swarm);
+    if (e == ERR_OK && vault->access == VAULT_WRITE &&
+        swarm_list_number(vault->swarm) != vault->members_number) {
+        vault->members_number = swarm_list_number(vault->swarm);
+        refresh->e = buf_append(&refresh->members, list.data, list.size);
+        if (refresh->e == ERR_OK) {
+            work_submit(vault->ports.work, vault->lane, &refresh->job);
+            return;
+        }
+    }
+    refresh_end(refresh);
+}
+
+enum err vault_refresh(struct vault *vault, vault_done_fn *done, void *user, struct errmsg *msg)
+{
+    struct refresh *refresh = calloc(1, sizeof(*refresh));
+    if (!refresh)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    *refresh = (struct refresh){.job = {.run = write_members, .done = members_written},
+                                .vault = vault,
+                                .members = BUF_INIT(LIMIT_MEMBER_LIST_BYTES),
+                                .done = done,
+                                .user = user};
+    enum err e = swarm_refresh(vault->swarm, refreshed, refresh, msg);
+    if (e != ERR_OK)
+        free(refresh);
+    return e;
+}
