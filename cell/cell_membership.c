@@ -225,7 +225,9 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
 static void complain(struct cell *cell, enum err e, const struct errmsg *msg)
 {
     if (!cell->coordinator_away || err_class(e) != ERR_CLASS_RETRYABLE)
-        log_say(cell->options.log, LOG_WARN, "the coordinator does not take us: %s", msg->text);
+        log_say(cell->options.log, LOG_WARN, "the coordinator %s: %s",
+                err_class(e) == ERR_CLASS_RETRYABLE ? "cannot be reached" : "refused this cell",
+                msg->text);
     cell->coordinator_away = true;
     cell->retry_ms = cell->retry_ms ? cell->retry_ms * 2 : RETRY_MIN_MS;
     if (cell->retry_ms > RETRY_MAX_MS)

@@ -1,0 +1,385 @@
+#include "sim_swarm.h"
+
+#include "crypto/crypto.h"
+#include "port/net_body.h"
+#include "wire/wire_error.h"
+#include "wire/wire_hello.h"
+#include "wire/wire_path.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROOT_SEED = 1, COORDINATOR_SEED = 2, CELL_SEED = 1000, DEVICE_SEED = 100000 };
+
+static void must(enum err e, const struct errmsg *msg, const char *what)
+{
+    if (e == ERR_OK)
+        return;
+    fprintf(stderr, "%s: %s (%s)\n", what, err_name(e), msg ? msg->text : "");
+    abort();
+}
+
+/* Keys are made from small numbers: the same in every run. */
+static struct sign_key *key_of(uint64_t number)
+{
+    uint8_t seed[SIGN_SEED_SIZE] = "cellar-sim-key";
+    struct sign_key *key;
+    put_le64(seed + 16, number);
+    must(sign_key_new(seed, &key), NULL, "making a key");
+    return key;
+}
+
+static struct sim_node *node_of(struct sim_swarm *s, const char *name, const struct sign_key *key,
+                                const char *address)
+{
+    struct sim_identity identity = {.name = name, .id = *sign_key_id(key), .address = address};
+    memcpy(identity.key, sign_key_public(key), sizeof(identity.key));
+    return sim_node_new(s->world, &identity);
+}
+
+static void settle(struct sim_swarm *s)
+{
+    must(sim_world_run(s->world, 1), NULL, "running the world");
+}
+
+/* --- the coordinator --- */
+
+void sim_swarm_start_coordinator(struct sim_swarm *s)
+{
+    struct errmsg msg;
+    struct sim_node *node = s->coordinator_node;
+    if (!node->alive)
+        sim_node_start(node);
+    const struct registry_options registry = {
+        .path = REGISTRY_FILE,
+        .vfs = node->vfs,
+        .key = s->coordinator_key,
+        .swarm = &s->root,
+        .certificate = buf_slice(&s->certificate),
+        .incarnation = 1,
+        .random = &node->random,
+        .asleep_after_ms = s->options.asleep_after_ms,
+        .gone_after_ms = s->options.gone_after_ms,
+    };
+    must(registry_open(&registry, &s->registry, &msg), &msg, "opening the registry");
+    s->lane = work_lane_new(&node->work, "registry");
+    const struct coordinator_options options = {
+        .net = node->net,
+        .clock = &node->clock,
+        .work = &node->work,
+        .registry = s->registry,
+        .lane = s->lane,
+        .key = s->coordinator_key,
+        .swarm = &s->root,
+        .certificate = buf_slice(&s->certificate),
+        .redundancy = "",
+        .heartbeat_ms = s->options.heartbeat_ms,
+    };
+    must(coordinator_new(&options, &s->coordinator, &msg), &msg, "starting the coordinator");
+}
+
+void sim_swarm_stop_coordinator(struct sim_swarm *s, enum sim_death how)
+{
+    if (!s->coordinator)
+        return;
+    sim_node_crash(s->coordinator_node, how);
+    coordinator_free(s->coordinator);
+    registry_close(s->registry);
+    work_lane_free(&s->coordinator_node->work, s->lane);
+    s->coordinator = NULL;
+    s->registry = NULL;
+}
+
+static void certify(struct sim_swarm *s)
+{
+    struct coordinator_cert cert = {.incarnation = 1, .time_s = SIM_WALL_START_NS / 1000000000};
+    s->certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
+    memcpy(cert.key, sign_key_public(s->coordinator_key), sizeof(cert.key));
+    must(address_list_add(&cert.addresses, "coordinator:1"), NULL, "an address");
+    must(coordinator_cert_make(&cert, &s->root, s->root_key, &s->certificate), NULL,
+         "certifying the coordinator");
+}
+
+void sim_swarm_invite(struct sim_swarm *s, enum invite_kind kind, uint32_t uses, struct buf *out)
+{
+    struct invite invite = {.kind = kind,
+                            .uses = uses,
+                            .expires_s = SIM_WALL_START_NS / 1000000000 + 86400,
+                            .incarnation = 1};
+    put_le32(invite.id, ++s->invites);
+    must(invite_make(&invite, &s->root, s->coordinator_key, out), NULL, "making an invite");
+}
+
+/* --- cells --- */
+
+static void on_joined(void *user, enum err e, const struct errmsg *msg)
+{
+    struct sim_cell *c = user;
+    must(e, msg, "a cell joins");
+    c->joined = true;
+}
+
+static bool is_joined(void *user)
+{
+    return ((const struct sim_cell *)user)->joined;
+}
+
+static void open_store(struct sim_cell *c)
+{
+    struct errmsg msg;
+    const struct store_options options = {
+        .disk = &c->node->disk,
+        .random = &c->node->random,
+        .catalogue_path = STORE_CATALOGUE_NAME,
+        .vfs = c->node->vfs,
+        .cell = c->node->id,
+        .first_start = !c->was_member,
+        .give_bytes = c->swarm->options.give_bytes,
+        .reserve_bytes = 4096,
+    };
+    must(store_open(&options, &c->store, &msg), &msg, "opening a store");
+}
+
+void sim_swarm_start_cell(struct sim_swarm *s, unsigned number)
+{
+    struct sim_cell *c = &s->cells[number];
+    struct buf invite = BUF_INIT(INVITE_BYTES_MAX);
+    struct errmsg msg;
+    static const char *const coordinator_addresses[] = {"coordinator:1"};
+    const char *const addresses[] = {c->address};
+    if (!c->node->alive)
+        sim_node_start(c->node);
+    open_store(c);
+    c->lane = work_lane_new(&c->node->work, "store");
+    if (!c->was_member)
+        sim_swarm_invite(s, INVITE_CELL, 1, &invite);
+    struct cell_options options = {
+        .net = c->node->net,
+        .clock = &c->node->clock,
+        .random = &c->node->random,
+        .work = &c->node->work,
+        .store = c->store,
+        .lane = c->lane,
+        .key = c->key,
+        .coordinator = s->coordinator_node->id,
+        .coordinator_addresses = coordinator_addresses,
+        .coordinator_address_count = 1,
+        .invite = buf_slice(&invite),
+        .addresses = addresses,
+        .address_count = 1,
+        .site = "",
+        .give_bytes = s->options.give_bytes,
+        .claim_code = "a-code",
+        .scrub_period_ms = s->options.scrub_period_ms,
+    };
+    memcpy(options.swarm_root, s->root.key, sizeof(options.swarm_root));
+    must(cell_new(&options, &c->cell, &msg), &msg, "making a cell");
+    c->joined = false;
+    must(cell_start(c->cell, on_joined, c, &msg), &msg, "starting a cell");
+    must(sim_world_run_until(s->world, is_joined, c, 600000), NULL, "waiting for a cell to join");
+    c->was_member = true;
+    buf_free(&invite);
+}
+
+void sim_swarm_stop_cell(struct sim_swarm *s, unsigned number, enum sim_death how)
+{
+    struct sim_cell *c = &s->cells[number];
+    if (!c->cell)
+        return;
+    sim_node_crash(c->node, how);
+    cell_free(c->cell);
+    store_close(c->store);
+    work_lane_free(&c->node->work, c->lane);
+    c->cell = NULL;
+    c->store = NULL;
+}
+
+/* --- the swarm --- */
+
+struct sim_swarm *sim_swarm_new(struct sim_world *world, const struct sim_swarm_options *options)
+{
+    struct errmsg msg;
+    must(crypto_init(&msg), &msg, "starting the cryptography");
+    struct sim_swarm *s = calloc(1, sizeof(*s));
+    if (!s || options->cells > SIM_SWARM_CELLS_MAX)
+        abort();
+    s->world = world;
+    s->options = *options;
+    if (!s->options.give_bytes)
+        s->options.give_bytes = GIB(1);
+    if (!s->options.heartbeat_ms)
+        s->options.heartbeat_ms = 15 * 60 * 1000;
+    if (!s->options.asleep_after_ms)
+        s->options.asleep_after_ms = UINT64_C(4) * 3600 * 1000;
+    if (!s->options.gone_after_ms)
+        s->options.gone_after_ms = UINT64_C(14) * 86400 * 1000;
+    s->root_key = key_of(ROOT_SEED);
+    swarm_root_of(sign_key_public(s->root_key), &s->root);
+    s->coordinator_key = key_of(COORDINATOR_SEED);
+    certify(s);
+    s->coordinator_node = node_of(s, "coordinator", s->coordinator_key, "coordinator:1");
+    sim_swarm_start_coordinator(s);
+    for (unsigned i = 0; i < options->cells; i++) {
+        struct sim_cell *c = &s->cells[i];
+        char name[32];
+        snprintf(name, sizeof(name), "cell-%u", i);
+        snprintf(c->address, sizeof(c->address), "cell-%u:1", i);
+        c->swarm = s;
+        c->key = key_of(CELL_SEED + i);
+        c->node = node_of(s, name, c->key, c->address);
+        sim_swarm_start_cell(s, i);
+    }
+    return s;
+}
+
+void sim_swarm_free(struct sim_swarm *s)
+{
+    for (unsigned i = 0; i < s->options.cells; i++) {
+        sim_swarm_stop_cell(s, i, SIM_STOP);
+        sign_key_free(s->cells[i].key);
+    }
+    sim_swarm_stop_coordinator(s, SIM_STOP);
+    settle(s);
+    sign_key_free(s->coordinator_key);
+    sign_key_free(s->root_key);
+    buf_free(&s->certificate);
+    free(s);
+}
+
+/* --- asking --- */
+
+struct ask {
+    bool done;
+    enum err e;
+    unsigned status;
+    struct buf *reply;
+};
+
+static void ask_done(void *user, enum err e, unsigned status, struct slice body,
+                     const struct errmsg *msg)
+{
+    struct ask *ask = user;
+    (void)msg;
+    ask->done = true;
+    ask->e = e;
+    ask->status = status;
+    if (e == ERR_OK && buf_append(ask->reply, body.data, body.size) != ERR_OK)
+        abort();
+    if (e == ERR_OK && wire_status_failed(status))
+        ask->e = wire_error_take(status, body, NULL, NULL);
+}
+
+static bool is_asked(void *user)
+{
+    return ((const struct ask *)user)->done;
+}
+
+enum err sim_ask(struct sim_swarm *s, struct sim_node *from, const struct id *to,
+                 const char *address, enum net_method method, const char *path, struct slice body,
+                 unsigned *status, struct buf *reply)
+{
+    struct errmsg msg;
+    struct net_message *message;
+    const char *const addresses[] = {address};
+    const struct net_request request = {
+        .target = {.id = *to, .addresses = addresses, .address_count = 1},
+        .method = method,
+        .path = path,
+        .net_class = NET_OTHER,
+        .body = &body,
+        .body_count = body.size ? 1 : 0,
+    };
+    struct ask ask = {.reply = reply};
+    buf_clear(reply);
+    must(net_message_start(from->net, &request, reply->size_max, ask_done, &ask, &message, &msg),
+         &msg, "starting a request");
+    must(sim_world_run_until(s->world, is_asked, &ask, 3600000), NULL, "waiting for an answer");
+    *status = ask.status;
+    return ask.e;
+}
+
+/* --- devices --- */
+
+static void make_manifest(struct sim_device *d, unsigned number)
+{
+    struct manifest *m;
+    struct manifest_device device = {
+        .capabilities = MANIFEST_PUT | MANIFEST_READ | MANIFEST_DELETE | MANIFEST_ADMIN,
+        .has_secrets = true,
+    };
+    struct manifest_epoch epoch = {.epoch = 1};
+    uint8_t seal_secret[SEAL_SECRET_SIZE], random[32] = {1}, data_key[32] = {2};
+    put_le32(random + 8, number);
+    put_le32(data_key + 8, number);
+    memcpy(device.key, sign_key_public(d->key), sizeof(device.key));
+    snprintf(device.name, sizeof(device.name), "device-%u", number);
+    seal_pair(sign_key_seed(d->key), device.seal_key, seal_secret);
+    must(account_secrets_seal(&d->account.secrets, device.seal_key, random, device.secrets), NULL,
+         "sealing secrets");
+    must(seal(d->account.reading_public, random, slice_of(data_key, 32), epoch.sealed), NULL,
+         "sealing a data key");
+    must(manifest_new(&d->swarm->root, sign_key_public(d->account.root), d->account.reading_public,
+                      &m),
+         NULL, "making a manifest");
+    m->number = manifest_next_number(0, true);
+    m->time_s = SIM_WALL_START_NS / 1000000000;
+    m->hold_s = MANIFEST_HOLD_DEFAULT_S;
+    must(manifest_add_device(m, &device, &d->slot), NULL, "adding a device");
+    must(manifest_add_epoch(m, d->slot, &epoch), NULL, "adding an epoch");
+    must(manifest_certify_admins(m, &d->swarm->root, d->account.root), NULL, "certifying");
+    must(manifest_make(m, &d->swarm->root, d->account.root, &d->manifest), NULL,
+         "signing a manifest");
+    manifest_free(m);
+}
+
+static void join_account(struct sim_device *d)
+{
+    struct buf invite = BUF_INIT(INVITE_BYTES_MAX), body = BUF_INIT(WIRE_JOIN_BYTES);
+    struct buf reply = BUF_INIT(WIRE_JOIN_REPLY_BYTES), hello = BUF_INIT(WIRE_HELLO_BYTES);
+    unsigned status;
+    sim_swarm_invite(d->swarm, INVITE_ACCOUNT, 1, &invite);
+    const struct wire_join join = {.kind = WIRE_JOIN_ACCOUNT,
+                                   .invite = buf_slice(&invite),
+                                   .document = buf_slice(&d->manifest)};
+    must(wire_join_encode(&join, &body), NULL, "encoding a join");
+    must(sim_ask(d->swarm, d->node, &d->swarm->coordinator_node->id, "coordinator:1", NET_POST,
+                 wire_path_plain(WIRE_JOIN), buf_slice(&body), &status, &reply),
+         NULL, "an account joins");
+    const struct wire_hello message = {.kind = WIRE_PEER_DEVICE,
+                                       .document = buf_slice(&d->manifest)};
+    must(wire_hello_encode(&message, &hello), NULL, "encoding a hello");
+    must(net_introduce(d->node->net, wire_path_plain(WIRE_HELLO), buf_slice(&hello)), NULL,
+         "introducing a device");
+    buf_free(&invite);
+    buf_free(&body);
+    buf_free(&reply);
+    buf_free(&hello);
+}
+
+struct sim_device *sim_device_new(struct sim_swarm *s, unsigned number)
+{
+    struct sim_device *d = calloc(1, sizeof(*d));
+    char name[32];
+    uint8_t entropy[32] = "phrase";
+    if (!d)
+        abort();
+    put_le32(entropy + 8, number);
+    snprintf(name, sizeof(name), "device-%u", number);
+    d->swarm = s;
+    d->key = key_of(DEVICE_SEED + number);
+    d->node = node_of(s, name, d->key, NULL);
+    d->manifest = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    must(account_keys_derive(entropy, &s->root, &d->account), NULL, "deriving an account");
+    make_manifest(d, number);
+    join_account(d);
+    return d;
+}
+
+void sim_device_free(struct sim_device *d)
+{
+    sim_node_stop(d->node);
+    sign_key_free(d->key);
+    account_keys_clear(&d->account);
+    buf_free(&d->manifest);
+    free(d);
+}

@@ -1,0 +1,446 @@
+/*
+ * The daemons' libraries on the simulated net: who is let in, what a cell takes, from whom, and
+ * what it gives to whom.
+ */
+#include "sim_swarm.h"
+
+#include "identity/claim.h"
+#include "identity/grant.h"
+#include "identity/head.h"
+#include "identity/receipt.h"
+#include "identity/signed_record.h"
+#include "segment/segment_header.h"
+#include "wire/wire_cell.h"
+#include "wire/wire_heads.h"
+#include "wire/wire_hello.h"
+#include "wire/wire_ids.h"
+#include "wire/wire_path.h"
+#include "wire/wire_shard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { CELLS = 3, SHARD_BYTES = 135168 /* two leaves and a bit */ };
+
+struct fixture {
+    struct sim_world *world;
+    struct sim_swarm *swarm;
+    struct sim_device *owner, *other;
+    struct buf reply, body;
+    unsigned status;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    f->world = sim_world_new(7);
+    f->swarm = sim_swarm_new(f->world, &(struct sim_swarm_options){.cells = CELLS});
+    f->owner = sim_device_new(f->swarm, 1);
+    f->other = sim_device_new(f->swarm, 2);
+    f->reply = BUF_INIT(16u << 20);
+    f->body = BUF_INIT(16u << 20);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    buf_free(&f->reply);
+    buf_free(&f->body);
+    sim_device_free(f->owner);
+    sim_device_free(f->other);
+    sim_swarm_free(f->swarm);
+    sim_world_free(f->world);
+    free(f);
+    return 0;
+}
+
+/* --- a 2+1 segment of which shard 0 exists --- */
+
+struct shard {
+    struct id segment;
+    uint8_t header[SEGMENT_HEADER_SIZE_MAX];
+    size_t header_bytes;
+    uint8_t payload[SHARD_BYTES];
+    struct merkle_hash root;
+};
+
+static struct shard *shard_make(const struct sim_device *d, uint8_t fill)
+{
+    struct shard *s = calloc(1, sizeof(*s));
+    struct segment_header header = {.suite = 1,
+                                    .k = 2,
+                                    .m = 1,
+                                    .shard_bytes = SHARD_BYTES,
+                                    .device_slot = d->slot,
+                                    .epoch = 1,
+                                    .account = d->account.account};
+    struct merkle_hash leaves[3];
+    struct sha256 *hash;
+    assert_int_equal(sha256_new(&hash), ERR_OK);
+    for (size_t i = 0; i < SHARD_BYTES; i++)
+        s->payload[i] = (uint8_t)(i * 31 + i / 977 + fill);
+    for (uint32_t i = 0; i < 3; i++)
+        sha256_leaf(
+            hash,
+            slice_of(s->payload + (size_t)i * LIMIT_LEAF_BYTES, segment_leaf_bytes(SHARD_BYTES, i)),
+            leaves[i].bytes);
+    merkle_root(hash, leaves, 3, &s->root);
+    header.roots[0] = s->root;
+    sha256_free(hash);
+    s->header_bytes = segment_header_size(2, 1);
+    segment_header_encode(&header, s->header);
+    segment_header_id(slice_of(s->header, s->header_bytes), &s->segment);
+    return s;
+}
+
+/* A grant for `device` on cell `number`, from the coordinator. */
+static void get_grant(struct fixture *f, struct sim_device *d, unsigned number, uint64_t bytes,
+                      struct buf *out)
+{
+    const struct wire_want want = {.cell = f->swarm->cells[number].node->id, .bytes = bytes};
+    struct wire_list list;
+    struct slice doc;
+    buf_clear(&f->body);
+    assert_int_equal(wire_place_encode(1, &want, 1, &f->body), ERR_OK);
+    assert_int_equal(sim_ask(f->swarm, d->node, &f->swarm->coordinator_node->id, "coordinator:1",
+                             NET_POST, wire_path_plain(WIRE_PLACE), buf_slice(&f->body), &f->status,
+                             &f->reply),
+                     ERR_OK);
+    assert_int_equal(wire_grants_decode(buf_slice(&f->reply), &list), ERR_OK);
+    buf_clear(out);
+    if (wire_grants_next(&list, &doc))
+        assert_int_equal(buf_append(out, doc.data, doc.size), ERR_OK);
+}
+
+struct put {
+    struct shard *shard;
+    struct sim_device *as; /* who sends and signs the record */
+    struct slice grant;
+    unsigned cell;
+    unsigned index;
+    size_t payload_bytes; /* sent */
+};
+
+static enum err do_put(struct fixture *f, const struct put *put)
+{
+    struct buf record = BUF_INIT(SIGNED_RECORD_BYTES_MAX);
+    const struct signed_record r = {.segment = put->shard->segment,
+                                    .account = put->as->account.account,
+                                    .slot = put->as->slot,
+                                    .list_number = 1,
+                                    .sequence = 1};
+    struct sim_cell *cell = &f->swarm->cells[put->cell];
+    char path[WIRE_PATH_SIZE];
+    const struct wire_path name = {
+        .route = WIRE_SHARD, .id = put->shard->segment, .index = put->index};
+    assert_int_equal(signed_record_make(&r, &f->swarm->root, put->as->key, &record), ERR_OK);
+    const struct wire_prelude prelude = {
+        .grant = put->grant,
+        .record = buf_slice(&record),
+        .header = slice_of(put->shard->header, put->shard->header_bytes)};
+    buf_clear(&f->body);
+    assert_int_equal(wire_prelude_encode(&prelude, &f->body), ERR_OK);
+    assert_int_equal(buf_append(&f->body, put->shard->payload, put->payload_bytes), ERR_OK);
+    const enum err e =
+        sim_ask(f->swarm, put->as->node, &cell->node->id, cell->address, NET_PUT,
+                wire_path_format(&name, path), buf_slice(&f->body), &f->status, &f->reply);
+    buf_free(&record);
+    return e;
+}
+
+static enum err do_get(struct fixture *f, struct sim_node *from, const struct shard *s,
+                       unsigned cell)
+{
+    char path[WIRE_PATH_SIZE];
+    const struct wire_path name = {.route = WIRE_SHARD, .id = s->segment, .index = 0};
+    return sim_ask(f->swarm, from, &f->swarm->cells[cell].node->id, f->swarm->cells[cell].address,
+                   NET_GET, wire_path_format(&name, path), slice_of(NULL, 0), &f->status,
+                   &f->reply);
+}
+
+static void test_a_shard_is_stored_receipted_and_given_back(void **state)
+{
+    struct fixture *f = *state;
+    struct buf grant = BUF_INIT(GRANT_BYTES_MAX);
+    struct shard *s = shard_make(f->owner, 1);
+    struct receipt receipt;
+    get_grant(f, f->owner, 0, MIB(1), &grant);
+    struct put put = {s, f->owner, buf_slice(&grant), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &put), ERR_OK);
+    assert_int_equal(f->status, 201);
+    assert_int_equal(receipt_open(buf_slice(&f->reply), &f->swarm->root,
+                                  &f->swarm->cells[0].node->id, &receipt, NULL),
+                     ERR_OK);
+    assert_true(id_equal(&receipt.segment, &s->segment));
+    assert_int_equal(receipt.shard_bytes, SHARD_BYTES);
+    assert_int_equal(do_put(f, &put), ERR_OK);
+    assert_int_equal(f->status, 200);
+    assert_int_equal(do_get(f, f->owner->node, s, 0), ERR_OK);
+    assert_int_equal(f->reply.size, 4 + SHARD_BYTES);
+    assert_memory_equal(f->reply.data + 4, s->payload, SHARD_BYTES);
+    buf_free(&grant);
+    free(s);
+}
+
+/* What was receipted is there after a power cut. */
+static void test_a_receipted_shard_outlives_a_power_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct buf grant = BUF_INIT(GRANT_BYTES_MAX);
+    struct shard *s[4];
+    for (uint8_t i = 0; i < 4; i++) {
+        s[i] = shard_make(f->owner, i);
+        get_grant(f, f->owner, 0, MIB(1), &grant);
+        struct put put = {s[i], f->owner, buf_slice(&grant), 0, 0, SHARD_BYTES};
+        assert_int_equal(do_put(f, &put), ERR_OK);
+    }
+    sim_swarm_stop_cell(f->swarm, 0, SIM_POWER);
+    sim_swarm_start_cell(f->swarm, 0);
+    /* the connection of before is dead, and is found to be so by the first request */
+    assert_int_equal(do_get(f, f->owner->node, s[0], 0), ERR_UNREACHABLE);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(do_get(f, f->owner->node, s[i], 0), ERR_OK);
+        assert_memory_equal(f->reply.data + 4, s[i]->payload, SHARD_BYTES);
+        free(s[i]);
+    }
+    buf_free(&grant);
+}
+
+static void test_puts_without_a_right_or_a_grant_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct buf grant = BUF_INIT(GRANT_BYTES_MAX), small = BUF_INIT(GRANT_BYTES_MAX);
+    struct shard *s = shard_make(f->owner, 1);
+    get_grant(f, f->owner, 0, MIB(1), &grant);
+    get_grant(f, f->owner, 0, SHARD_BYTES - 1, &small);
+    struct put another_cell = {s, f->owner, buf_slice(&grant), 1, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &another_cell), ERR_DENIED);
+    struct put another_device = {s, f->other, buf_slice(&grant), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &another_device), ERR_DENIED);
+    struct put too_small = {s, f->owner, buf_slice(&small), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &too_small), ERR_QUOTA);
+    struct put no_grant = {s, f->owner, slice_text("x"), 0, 0, SHARD_BYTES};
+    assert_int_not_equal(do_put(f, &no_grant), ERR_OK);
+    struct put wrong_index = {s, f->owner, buf_slice(&grant), 0, 1, SHARD_BYTES};
+    assert_int_equal(do_put(f, &wrong_index), ERR_CORRUPT);
+    struct put short_one = {s, f->owner, buf_slice(&grant), 0, 0, SHARD_BYTES - 1};
+    assert_int_equal(do_put(f, &short_one), ERR_FORMAT);
+    s->payload[70000] ^= 1;
+    struct put damaged = {s, f->owner, buf_slice(&grant), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &damaged), ERR_CORRUPT);
+    struct store_usage usage;
+    assert_int_equal(store_usage(f->swarm->cells[0].store, &usage, NULL), ERR_OK);
+    assert_int_equal(usage.shard_count + usage.reserved_bytes + usage.used_bytes, 0);
+    buf_free(&grant);
+    buf_free(&small);
+    free(s);
+}
+
+static void test_nobody_else_reads_or_finds_a_shard(void **state)
+{
+    struct fixture *f = *state;
+    struct buf grant = BUF_INIT(GRANT_BYTES_MAX);
+    struct shard *s = shard_make(f->owner, 1);
+    struct wire_list list;
+    struct wire_held held;
+    get_grant(f, f->owner, 0, MIB(1), &grant);
+    struct put put = {s, f->owner, buf_slice(&grant), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &put), ERR_OK);
+    assert_int_equal(do_get(f, f->other->node, s, 0), ERR_DENIED);
+    assert_int_equal(do_get(f, f->swarm->cells[1].node, s, 0), ERR_DENIED);
+    for (int own = 0; own < 2; own++) {
+        buf_clear(&f->body);
+        assert_int_equal(wire_ids_encode(&s->segment, 1, &f->body), ERR_OK);
+        assert_int_equal(sim_ask(f->swarm, (own ? f->owner : f->other)->node,
+                                 &f->swarm->cells[0].node->id, f->swarm->cells[0].address, NET_POST,
+                                 wire_path_plain(WIRE_HAVE), buf_slice(&f->body), &f->status,
+                                 &f->reply),
+                         ERR_OK);
+        assert_int_equal(wire_have_reply_decode(buf_slice(&f->reply), &list), ERR_OK);
+        assert_int_equal(wire_have_reply_next(&list, &held), own);
+    }
+    buf_free(&grant);
+    free(s);
+}
+
+static void test_an_invite_serves_once(void **state)
+{
+    struct fixture *f = *state;
+    struct buf invite = BUF_INIT(INVITE_BYTES_MAX);
+    sim_swarm_invite(f->swarm, INVITE_ACCOUNT, 1, &invite);
+    for (int time = 0; time < 2; time++) {
+        struct sim_device *d = time ? f->other : f->owner;
+        const struct wire_join join = {.kind = WIRE_JOIN_ACCOUNT,
+                                       .invite = buf_slice(&invite),
+                                       .document = buf_slice(&d->manifest)};
+        buf_clear(&f->body);
+        assert_int_equal(wire_join_encode(&join, &f->body), ERR_OK);
+        const enum err e =
+            sim_ask(f->swarm, d->node, &f->swarm->coordinator_node->id, "coordinator:1", NET_POST,
+                    wire_path_plain(WIRE_JOIN), buf_slice(&f->body), &f->status, &f->reply);
+        assert_int_equal(e, time ? ERR_DENIED : ERR_OK);
+        if (time)
+            assert_non_null(memmem(f->reply.data, f->reply.size, "invite", 6));
+    }
+    buf_free(&invite);
+}
+
+static enum err claim_cell(struct fixture *f, struct sim_device *d, unsigned number,
+                           const char *code)
+{
+    struct sim_cell *cell = &f->swarm->cells[number];
+    struct buf half = BUF_INIT(CLAIM_BYTES_MAX);
+    const struct claim claim = {
+        .account = d->account.account, .manifest_number = 1, .cell = cell->node->id, .time_s = 1};
+    assert_int_equal(claim_make(&claim, &f->swarm->root, d->key, &half), ERR_OK);
+    const struct wire_claim message = {.claim = buf_slice(&half), .code = slice_text(code)};
+    buf_clear(&f->body);
+    assert_int_equal(wire_claim_encode(&message, &f->body), ERR_OK);
+    enum err e = sim_ask(f->swarm, d->node, &cell->node->id, cell->address, NET_POST,
+                         wire_path_plain(WIRE_CLAIM), buf_slice(&f->body), &f->status, &f->reply);
+    buf_free(&half);
+    if (e != ERR_OK)
+        return e;
+    buf_clear(&f->body);
+    assert_int_equal(buf_append(&f->body, f->reply.data, f->reply.size), ERR_OK);
+    return sim_ask(f->swarm, d->node, &f->swarm->coordinator_node->id, "coordinator:1", NET_POST,
+                   wire_path_plain(WIRE_CLAIMS), buf_slice(&f->body), &f->status, &f->reply);
+}
+
+/* From afar a claim takes the code; a claimed cell is nobody else's, and gives its owner no grant.
+ */
+static void test_a_claimed_cell_is_its_owners_and_holds_none_of_his_shards(void **state)
+{
+    struct fixture *f = *state;
+    struct buf grant = BUF_INIT(GRANT_BYTES_MAX), before = BUF_INIT(GRANT_BYTES_MAX);
+    struct shard *s = shard_make(f->owner, 1);
+    get_grant(f, f->owner, 0, MIB(1), &before);
+    assert_int_equal(claim_cell(f, f->owner, 0, "wrong"), ERR_DENIED);
+    assert_int_equal(claim_cell(f, f->owner, 0, "a-code"), ERR_OK);
+    assert_int_equal(claim_cell(f, f->other, 0, "a-code"), ERR_DENIED);
+    get_grant(f, f->owner, 0, MIB(1), &grant);
+    assert_int_equal(grant.size, 0);
+    get_grant(f, f->other, 0, MIB(1), &grant);
+    assert_true(grant.size > 0);
+    struct put put = {s, f->owner, buf_slice(&before), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &put), ERR_DENIED);
+    buf_free(&grant);
+    buf_free(&before);
+    free(s);
+}
+
+/* The newest head counts, a fork is noticed, another account's is refused, and all of it outlives
+   the process. */
+static void test_heads_are_kept_in_order(void **state)
+{
+    struct fixture *f = *state;
+    struct head *head = calloc(1, sizeof(*head));
+    struct buf docs[3] = {BUF_INIT(HEAD_BYTES_MAX), BUF_INIT(HEAD_BYTES_MAX),
+                          BUF_INIT(HEAD_BYTES_MAX)};
+    char path[WIRE_PATH_SIZE];
+    const struct wire_path name = {.route = WIRE_HEADS, .id = f->owner->account.account};
+    const enum err wanted[3] = {ERR_OK, ERR_EXISTS, ERR_OK};
+    head->account = f->owner->account.account;
+    head->slot = f->owner->slot;
+    wire_path_format(&name, path);
+    for (int i = 0; i < 3; i++) {
+        head->sequence = i == 2 ? 2 : 1;
+        head->time_s = i;
+        head->sealed = slice_text("sealed");
+        if (i == 2)
+            document_hash(buf_slice(&docs[0]), &head->previous);
+        assert_int_equal(head_make(head, &f->swarm->root, f->owner->key, &docs[i]), ERR_OK);
+        const struct slice doc = buf_slice(&docs[i]);
+        for (int who = 0; who < 2; who++) {
+            buf_clear(&f->body);
+            assert_int_equal(wire_heads_encode(buf_slice(&f->owner->manifest), &doc, 1, &f->body),
+                             ERR_OK);
+            struct sim_cell *cell = &f->swarm->cells[1];
+            const enum err e =
+                sim_ask(f->swarm, (who ? f->owner : f->other)->node, &cell->node->id, cell->address,
+                        NET_PUT, path, buf_slice(&f->body), &f->status, &f->reply);
+            assert_int_equal(e, who ? wanted[i] : ERR_DENIED);
+        }
+    }
+    sim_swarm_stop_cell(f->swarm, 1, SIM_POWER);
+    sim_swarm_start_cell(f->swarm, 1);
+    struct sim_cell *cell = &f->swarm->cells[1];
+    assert_int_equal(sim_ask(f->swarm, f->owner->node, &cell->node->id, cell->address, NET_GET,
+                             path, slice_of(NULL, 0), &f->status, &f->reply),
+                     ERR_OK);
+    struct wire_heads heads;
+    struct slice doc;
+    assert_int_equal(wire_heads_decode(buf_slice(&f->reply), &heads), ERR_OK);
+    assert_true(slice_equal(heads.manifest, buf_slice(&f->owner->manifest)));
+    assert_true(wire_heads_next(&heads.list, &doc));
+    assert_true(slice_equal(doc, buf_slice(&docs[2])));
+    for (int i = 0; i < 3; i++)
+        buf_free(&docs[i]);
+    free(head);
+}
+
+/* Cells fall asleep and are gone by what the coordinator hears; who comes back is up again. */
+static void test_silent_cells_fall_asleep_and_come_back(void **state)
+{
+    struct fixture *f = *state;
+    const unsigned hours[] = {0, 3, 5, 24 * 15};
+    const enum wire_cell_state wanted[] = {WIRE_CELL_UP, WIRE_CELL_UP, WIRE_CELL_ASLEEP,
+                                           WIRE_CELL_GONE};
+    struct registry_counts counts;
+    sim_swarm_stop_cell(f->swarm, 2, SIM_KILL);
+    unsigned passed = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(hours); i++) {
+        assert_int_equal(sim_world_run(f->world, (uint64_t)(hours[i] - passed) * 3600000), ERR_OK);
+        passed = hours[i];
+        const int64_t now_s = clock_wall_ns(&f->swarm->coordinator_node->clock) / 1000000000;
+        assert_int_equal(registry_counts(f->swarm->registry, now_s, &counts, NULL), ERR_OK);
+        assert_int_equal(counts.up, wanted[i] == WIRE_CELL_UP ? 3 : 2);
+        assert_int_equal(counts.asleep, wanted[i] == WIRE_CELL_ASLEEP);
+        assert_int_equal(counts.gone, wanted[i] == WIRE_CELL_GONE);
+    }
+    sim_swarm_start_cell(f->swarm, 2);
+    assert_int_equal(sim_world_run(f->world, 1000), ERR_OK);
+    const int64_t now_s = clock_wall_ns(&f->swarm->coordinator_node->clock) / 1000000000;
+    assert_int_equal(registry_counts(f->swarm->registry, now_s, &counts, NULL), ERR_OK);
+    assert_int_equal(counts.up, 3);
+}
+
+/* The registry, its list and its invites are what they were after a power cut. */
+static void test_the_coordinator_outlives_a_power_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct slice list;
+    uint64_t number, after;
+    assert_int_equal(registry_members(f->swarm->registry, 1, &list, &number, NULL), ERR_OK);
+    sim_swarm_stop_coordinator(f->swarm, SIM_POWER);
+    sim_swarm_start_coordinator(f->swarm);
+    assert_int_equal(registry_members(f->swarm->registry, 1, &list, &after, NULL), ERR_OK);
+    assert_int_equal(number, after);
+    struct member_list *members;
+    assert_int_equal(member_list_open(list, &f->swarm->root, &members, NULL), ERR_OK);
+    assert_int_equal(members->count, CELLS);
+    member_list_free(members);
+}
+
+int main(void)
+{
+#define SERVICE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        SERVICE_TEST(test_a_shard_is_stored_receipted_and_given_back),
+        SERVICE_TEST(test_a_receipted_shard_outlives_a_power_cut),
+        SERVICE_TEST(test_puts_without_a_right_or_a_grant_are_refused),
+        SERVICE_TEST(test_nobody_else_reads_or_finds_a_shard),
+        SERVICE_TEST(test_an_invite_serves_once),
+        SERVICE_TEST(test_a_claimed_cell_is_its_owners_and_holds_none_of_his_shards),
+        SERVICE_TEST(test_heads_are_kept_in_order),
+        SERVICE_TEST(test_silent_cells_fall_asleep_and_come_back),
+        SERVICE_TEST(test_the_coordinator_outlives_a_power_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
