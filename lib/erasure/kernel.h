@@ -73,9 +73,7 @@ struct tile_call {
     unsigned init_count;           /* the rows start from the sum of so many others, or from zero */
     const uint8_t *inits[TILE_INITS][TILE_ROWS];
     uint8_t *out[TILE_ROWS];
-    size_t size;                 /* of the block; a multiple of KERNEL_COLUMN */
-    const uint8_t *const *ahead; /* what is needed next, fetched meanwhile: `size` bytes of each */
-    unsigned ahead_count;
+    size_t size; /* of the block; a multiple of KERNEL_COLUMN */
     bool stream; /* store around the cache; `out` is aligned to KERNEL_COLUMN then */
 };
 
@@ -117,8 +115,9 @@ struct transform_call {
     unsigned width; /* TRANSFORM_WIDTH or half */
     const uint8_t *const *sources;
     uint8_t *const *rows;
-    size_t size;  /* a multiple of width */
-    size_t ahead; /* sources are fetched so many bytes ahead; 0: they are not */
+    size_t size;                 /* a multiple of width */
+    const uint8_t *const *ahead; /* what comes next, fetched meanwhile: `size` bytes of each */
+    unsigned ahead_count;
     bool stream;
 };
 

@@ -130,16 +130,9 @@ ALWAYS void BODY(quad_column)(const struct tile_call *call, size_t at, bool stre
     BODY(put)(call->out[3] + at, v_xor(v_xor(s.bb, s.bt), tb), stream);
 }
 
-ALWAYS void BODY(fetch_ahead)(const struct tile_call *call, size_t at)
-{
-    for (unsigned i = 0; i < call->ahead_count; i++)
-        __builtin_prefetch(call->ahead[i] + at, 0, 3);
-}
-
 ALWAYS void BODY(quad_tile)(const struct tile_call *call, bool stream)
 {
     for (size_t at = 0; at < call->size; at += KERNEL_COLUMN) {
-        BODY(fetch_ahead)(call, at);
         for (size_t part = 0; part < KERNEL_COLUMN; part += V_BYTES)
             BODY(quad_column)(call, at + part, stream);
     }
@@ -183,7 +176,6 @@ ALWAYS void BODY(dense_tile)(const struct tile_call *call, unsigned rows, bool s
 {
     enum { WIDE = V_BYTES * 2 <= KERNEL_COLUMN ? 2 : 1 };
     for (size_t at = 0; at < call->size; at += KERNEL_COLUMN) {
-        BODY(fetch_ahead)(call, at);
         for (size_t part = 0; part < KERNEL_COLUMN; part += V_BYTES * WIDE)
             BODY(dense_column)(call, rows, WIDE, at + part, stream);
     }

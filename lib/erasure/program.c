@@ -4,8 +4,12 @@
 #include <string.h>
 
 enum {
-    BLOCK_MAX = 2048,    /* columns, in bytes: what is walked at a time */
-    SCRATCH_MAX = 3,     /* slots: two for the upper level, one for the lower */
+    BLOCK_MIN = 256, /* columns, in bytes: what is walked at a time */
+    BLOCK_MAX = 2048,
+    AHEAD_MIN = 20, /* so many streams are more than hardware fetches ahead by itself (measured) */
+    STREAM_MIN =
+        8 << 20,     /* results of so many bytes would only push other things out of the caches */
+    SCRATCH_MAX = 3, /* slots: two for the upper level, one for the lower */
     POINTERS_MAX = 1024, /* of 255 sources, each in at most 4 sums */
 };
 
@@ -27,6 +31,26 @@ void program_free(struct program *program)
 unsigned program_products(const struct program *program)
 {
     return program->products;
+}
+
+/* Sources of a block, and the rows of a tile, take at most half of the first-level cache: the other
+   half is for tables, the workspace and what is fetched ahead. */
+void program_set_block(struct program *program)
+{
+    size_t block = kernels_cache_l1() / 2 / (program->source_count + TILE_ROWS);
+    block &= ~(size_t)(TRANSFORM_WIDTH - 1);
+    program->block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block;
+}
+
+/* Storing around the caches saves reading what is overwritten, and suits whole lines only. */
+static bool may_stream(const struct program *p, uint8_t *const outs[], size_t offset, size_t size)
+{
+    if (size * (p->source_count + p->row_count) < STREAM_MIN)
+        return false;
+    for (unsigned i = 0; i < p->row_count; i++)
+        if (outs[i] && (uintptr_t)(outs[i] + offset) % KERNEL_COLUMN)
+            return false;
+    return true;
 }
 
 /* Buffers of one block that are nobody's shard. */
@@ -76,22 +100,29 @@ static void run_transform(const struct program *p, const uint8_t *const sources[
                           uint8_t *const outs[], size_t offset, size_t size, bool stream,
                           struct scratch *scratch)
 {
-    const uint8_t *from[255];
+    const uint8_t *from[255], *ahead[255];
     uint8_t *to[255 + TILE_ROWS];
     unsigned width =
         p->slot_count <= TRANSFORM_SLOTS_MAX / 2 ? TRANSFORM_WIDTH : TRANSFORM_WIDTH / 2;
-    struct transform_call call = {
-        .ops = p->ops, .op_count = p->op_count, .sources = from, .rows = to, .stream = stream};
+    struct transform_call call = {.ops = p->ops,
+                                  .op_count = p->op_count,
+                                  .sources = from,
+                                  .rows = to,
+                                  .stream = stream,
+                                  .ahead = ahead};
     while (size > 0) {
         call.width = size < width ? TRANSFORM_WIDTH / 2 : width;
-        call.size = size < BLOCK_MAX ? size & ~(size_t)(call.width - 1) : BLOCK_MAX;
-        for (unsigned i = 0; i < p->source_count; i++)
+        call.size = size < p->block ? size & ~(size_t)(call.width - 1) : p->block;
+        for (unsigned i = 0; i < p->source_count; i++) {
             from[i] = sources[i] + offset;
+            ahead[i] = from[i] + call.size;
+        }
         for (unsigned i = 0; i < p->row_count + TILE_ROWS; i++)
             to[i] = i < p->row_count && outs[i] ? outs[i] + offset : scratch->waste;
-        p->kernel->transform(&call);
         offset += call.size;
         size -= call.size;
+        call.ahead_count = stream && size > 0 && p->source_count >= AHEAD_MIN ? p->source_count : 0;
+        p->kernel->transform(&call);
     }
 }
 
@@ -99,13 +130,13 @@ static void run_columns(const struct program *p, const uint8_t *const sources[],
                         uint8_t *const outs[], size_t offset, size_t size, bool stream,
                         struct scratch *scratch)
 {
-    (void)stream;
     if (p->ops) {
-        run_transform(p, sources, outs, offset, size, false, scratch);
+        run_transform(p, sources, outs, offset, size, stream, scratch);
         return;
     }
-    for (size_t done = 0; done < size; done += BLOCK_MAX) {
-        struct tile_call call = {.size = size - done < BLOCK_MAX ? size - done : BLOCK_MAX};
+    for (size_t done = 0; done < size; done += p->block) {
+        struct tile_call call = {.size = size - done < p->block ? size - done : p->block,
+                                 .stream = stream};
         for (unsigned i = 0; i < p->tile_count; i++)
             if (tile_wanted(&p->tiles[i], outs))
                 run_tile(p, &p->tiles[i], sources, outs, offset + done, scratch, &call);
@@ -142,7 +173,8 @@ void program_run(const struct program *program, const uint8_t *const sources[],
         run_narrow(program, sources, outs, offset, size, &scratch);
         return;
     }
-    run_columns(program, sources, outs, offset, whole, !stay, &scratch);
+    run_columns(program, sources, outs, offset, whole,
+                !stay && may_stream(program, outs, offset, size), &scratch);
     if (whole < size) /* the last column again, shifted to the end */
         run_columns(program, sources, outs, offset + size - KERNEL_COLUMN, KERNEL_COLUMN, false,
                     &scratch);

@@ -399,6 +399,7 @@ static struct program *program_alloc(const struct kernel *kernel, unsigned rows,
         program->kernel = kernel;
         program->row_count = rows;
         program->source_count = sources;
+        program_set_block(program);
     }
     return program;
 }

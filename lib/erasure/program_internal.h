@@ -33,4 +33,8 @@ struct program {
     unsigned tile_count;
     struct transform_op *ops; /* owned, with their tables; NULL in a program of tiles */
     unsigned op_count, slot_count;
+    size_t block; /* columns walked at a time, in bytes */
 };
+
+/* Chooses the block from the caches' sizes; once the counts are known. */
+void program_set_block(struct program *program);

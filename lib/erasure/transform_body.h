@@ -16,10 +16,6 @@ ALWAYS void BODY(source4)(const struct transform_call *call, const struct transf
 {
     const uint8_t *const *s = call->sources + op->a;
     const uint8_t *w0 = op->tables, *w1 = w0 + TABLE_BYTES, *w2 = w1 + TABLE_BYTES;
-    if (call->ahead)
-        for (unsigned i = 0; i < 4; i++)
-            for (unsigned part = 0; part < width; part += 64)
-                __builtin_prefetch(s[i] + at + call->ahead + part, 0, 3);
     for (unsigned part = 0; part < width; part += V_BYTES) {
         V low0 = v_load(s[0] + at + part), low1 = v_load(s[2] + at + part);
         V high0 = v_xor(v_load(s[1] + at + part), low0);
@@ -129,12 +125,34 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
     }
 }
 
+/* Fetches `lines` more cache lines of what comes next: a whole block of one source, then of the
+   next, which memory likes better than a line of each. */
+struct BODY(fetcher) {
+    unsigned source;
+    size_t at;
+};
+
+ALWAYS void BODY(fetch)(const struct transform_call *call, struct BODY(fetcher) * f, unsigned lines)
+{
+    for (unsigned i = 0; i < lines && f->source < call->ahead_count; i++) {
+        __builtin_prefetch(call->ahead[f->source] + f->at, 0, 3);
+        f->at += 64;
+        if (f->at >= call->size) {
+            f->at = 0;
+            f->source++;
+        }
+    }
+}
+
 ALWAYS void BODY(columns)(const struct transform_call *call, unsigned width, bool stream)
 {
     uint8_t space[TRANSFORM_SLOTS_MAX * TRANSFORM_WIDTH / 2] __attribute__((aligned(64)));
-    for (size_t at = 0; at < call->size; at += width)
+    struct BODY(fetcher) fetcher = {0, 0};
+    for (size_t at = 0; at < call->size; at += width) {
+        BODY(fetch)(call, &fetcher, call->ahead_count * (width / 64));
         for (const struct transform_op *op = call->ops; op < call->ops + call->op_count; op++)
             BODY(op)(call, op, at, width, space, stream);
+    }
 }
 
 static void BODY(transform)(const struct transform_call *call)

@@ -2,6 +2,7 @@
 
 #include "erasure/gf256.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,7 @@ static enum err emit_layer(struct builder *b, enum transform_kind kind, unsigned
     unsigned end = to + (kind == TRANSFORM_FORWARD ? 2 * count : count);
     if (end > b->program->slot_count)
         b->program->slot_count = end;
+    assert(end <= TRANSFORM_SLOTS_MAX);
     return emit(b, op, &w, 1);
 }
 
@@ -144,7 +146,7 @@ static enum err build_prune(struct builder *b, const struct block *source, unsig
     enum err e = ERR_OK;
     *slot = source->base;
     for (unsigned i = source->level; e == ERR_OK && i-- > level;) {
-        unsigned half = 1u << i, to = *slot == *free ? *free : *free;
+        unsigned half = 1u << i, to = *free;
         bool merge = source->open_top && i + 1 == source->level;
         e = emit_layer(b, merge ? TRANSFORM_MERGE : TRANSFORM_ADD, *slot, *slot + half, to, half,
                        twiddle(i, merge ? row ^ source->base : row));
@@ -251,6 +253,7 @@ enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m
     b.program->kernel = kernel;
     b.program->source_count = k;
     b.program->row_count = m;
+    program_set_block(b.program);
     enum err e = build_all(&b);
     if (e != ERR_OK) {
         program_free(b.program);
