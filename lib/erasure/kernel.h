@@ -131,12 +131,15 @@ struct kernel {
     void (*transform)(const struct transform_call *call);
 };
 
-extern const struct kernel kernel_portable, kernel_avx2;
+extern const struct kernel kernel_portable, kernel_ssse3, kernel_avx2, kernel_avx2_gfni,
+    kernel_avx512_gfni, kernel_neon;
 
 /* Compiled in, slowest first; NULL past the last. */
 const struct kernel *kernels_at(unsigned index);
 const struct kernel *kernels_find(const char *name);   /* NULL: none of that name */
 const struct kernel *kernels_best(bool even_unproven); /* the fastest that this CPU can run */
+
+bool kernels_have_gfni(void);
 
 /* Data-cache sizes of this CPU in bytes, with guesses where the system does not say. */
 size_t kernels_cache_l1(void);

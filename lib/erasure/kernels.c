@@ -2,13 +2,29 @@
 
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 static const struct kernel *const all[] = {
     &kernel_portable,
 #if defined(__x86_64__)
-    &kernel_avx2,
+    &kernel_ssse3,    &kernel_avx2, &kernel_avx2_gfni, &kernel_avx512_gfni,
+#elif defined(__aarch64__)
+    &kernel_neon,
 #endif
 };
+
+/* Asked by hand: gcc 12 and clang 14 do not agree on a name for it. */
+bool kernels_have_gfni(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 8 & 1);
+#else
+    return false;
+#endif
+}
 
 const struct kernel *kernels_at(unsigned index)
 {
