@@ -4,8 +4,7 @@
 #include "erasure/kernel_tables.h"
 #include "erasure/kernel_target.h"
 
-#ifdef KERNEL_MODEL /* the tests' own gf2p8affineqb, for CPUs without it */
-#include KERNEL_MODEL
+#ifdef KERNEL_MODEL /* the tests bring their own gf2p8affineqb, for CPUs without it */
 #define KERNEL_ISA "avx2"
 #else
 #include <immintrin.h>

@@ -4,8 +4,7 @@
 #include "erasure/kernel_tables.h"
 #include "erasure/kernel_target.h"
 
-#ifdef KERNEL_MODEL /* the tests' own 512-bit vectors, for CPUs without them */
-#include KERNEL_MODEL
+#ifdef KERNEL_MODEL /* the tests bring their own 512-bit vectors, for CPUs without them */
 #define KERNEL_ISA "avx2"
 #else
 #include <immintrin.h>
