@@ -220,11 +220,11 @@ struct erasure_range erasure_split(size_t size, unsigned parts, unsigned index)
     return range;
 }
 
+/* The next size that is 17 lines after a page's start: an odd number of lines, so that shards in a
+   row get all cache sets in turn. */
 size_t erasure_stride(size_t size)
 {
-    enum { LINE = 64, PAGE = 4096, APART = 1088 }; /* 17 lines: odd, so all sets get their share */
-    size_t page = (size + PAGE - 1) / PAGE * PAGE;
-    if (page + APART - PAGE >= size && page >= PAGE)
-        return page + APART - PAGE;
+    enum { PAGE = 4096, APART = 17 * 64 };
+    size_t page = size < APART ? 0 : (size - APART + PAGE - 1) / PAGE * PAGE;
     return page + APART;
 }
