@@ -230,7 +230,8 @@ static void test_exclude_random(void **state)
         }
         fs_exclude_free(list);
         size_t used = 0;
-        bool has_name = false, dots = strstr(path, "/./") || strcmp(path + size - 2, "/.") == 0;
+        bool has_name = false,
+             dots = strstr(path, "/./") || (size > 1 && strcmp(path + size - 2, "/.") == 0);
         for (size_t i = 0; i < size; i++) {
             if (strchr("*?[]^-\\!", path[i]))
                 literal[used++] = '\\';
