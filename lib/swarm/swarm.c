@@ -76,6 +76,7 @@ enum err swarm_introduce(struct swarm *swarm, const struct wire_hello *hello, st
     if (e == ERR_OK)
         e = net_introduce(swarm->net, wire_path_plain(WIRE_HELLO), buf_slice(&body));
     buf_free(&body);
+    swarm->introduced |= e == ERR_OK;
     return e == ERR_OK ? e : err_say(msg, e, "cannot introduce ourselves: %s", err_words(e));
 }
 

@@ -46,6 +46,7 @@ struct swarm {
     struct idmap peers;             /* owns them */
     struct swarm_peer *coordinator; /* one of them, or NULL */
     bool coordinator_up;
+    bool introduced; /* something was shown of us */
 
     struct member_list *list;        /* NULL: none yet */
     struct swarm_cell_state *states; /* of list->members, in their order */

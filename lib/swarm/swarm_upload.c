@@ -140,12 +140,18 @@ static uint16_t next_cell(const struct swarm_upload *u, unsigned index)
     return PLACEMENT_NONE;
 }
 
+/* Cells that were slow just now are passed over when there are enough others. */
 static void make_plan(struct swarm_upload *u)
 {
-    bool asleep[LIMIT_GROUP_CELLS];
-    for (uint32_t i = 0; i < u->group.count; i++)
-        asleep[i] = !swarm_peer_takes(u->swarm, u->peers[i]);
-    placement_plan(&u->group, &u->request.segment, u->n, asleep, &u->plan);
+    bool passed_over[LIMIT_GROUP_CELLS];
+    for (int quick = 1; quick >= 0; quick--) {
+        for (uint32_t i = 0; i < u->group.count; i++)
+            passed_over[i] = !swarm_peer_takes(u->swarm, u->peers[i]) ||
+                             (quick && !swarm_peer_quick(u->swarm, u->peers[i]));
+        placement_plan(&u->group, &u->request.segment, u->n, passed_over, &u->plan);
+        if (u->plan.placed == u->n)
+            break;
+    }
     for (unsigned i = 0; i < u->n; i++)
         if (u->shards[i].state == SHARD_WANTED)
             u->shards[i].cell = u->plan.cells[i];

@@ -230,6 +230,12 @@ static void test_upload_gets_past_a_slow_cell(void **state)
     assert_true(sim_world_now_ms(play.world) - start_ms < 10000); /* alone it takes 64 s */
     assert_ptr_not_equal(cell_of(&play, &upload.cells[1]), slow);
     assert_stored(&play, &segment, &upload);
+    /* and the next segment does not even try it: there are others */
+    const unsigned puts = slow->puts;
+    play_upload(&play, &first, &upload);
+    OK(upload.end.e);
+    assert_int_equal(upload.result.receipted, 6);
+    assert_int_equal(slow->puts, puts);
     play_segment_free(&first);
     play_segment_free(&segment);
     play_free(&play);
