@@ -66,6 +66,7 @@ enum err wire_heartbeat_encode(const struct wire_heartbeat *beat, struct buf *ou
     wire_put_number(&w, 3, beat->shard_count);
     wire_put_number(&w, 4, beat->list_number);
     wire_put_number(&w, 5, beat->damaged_count);
+    wire_put_flag(&w, 6, beat->leaving);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -80,6 +81,7 @@ enum err wire_heartbeat_decode(struct slice in, struct wire_heartbeat *out)
     out->shard_count = wire_take_number(&r, 3);
     out->list_number = wire_take_number(&r, 4);
     out->damaged_count = wire_take_number(&r, 5);
+    out->leaving = wire_take_flag(&r, 6);
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "a heartbeat");
 }
@@ -91,6 +93,9 @@ enum err wire_heartbeat_reply_encode(const struct wire_heartbeat_reply *reply, s
     wire_put_number(&w, 0, reply->list_number);
     wire_put_time(&w, 1, reply->time_s);
     wire_put_number(&w, 2, reply->interval_ms);
+    if (reply->work)
+        wire_put_number(&w, 3, reply->work);
+    wire_put_flag(&w, 4, reply->drained);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -102,6 +107,13 @@ enum err wire_heartbeat_reply_decode(struct slice in, struct wire_heartbeat_repl
     out->list_number = wire_take_number(&r, 0);
     out->time_s = wire_take_time(&r, 1);
     out->interval_ms = wire_take_u32(&r, 2, UINT32_MAX);
+    out->work = 0;
+    if (cbor_read_key_optional(&r, 3)) {
+        out->work = cbor_read_u32(&r, UINT32_MAX);
+        if (r.e == ERR_OK && out->work == 0)
+            cbor_read_refuse(&r, ERR_FORMAT);
+    }
+    out->drained = wire_take_flag(&r, 4);
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "the answer to a heartbeat");
 }

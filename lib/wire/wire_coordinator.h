@@ -52,12 +52,15 @@ struct wire_heartbeat {
     uint64_t shard_count;
     uint64_t list_number; /* that the cell holds */
     uint64_t damaged_count;
+    bool leaving; /* its shards are to go elsewhere, and no new ones to come */
 };
 
 struct wire_heartbeat_reply {
     uint64_t list_number; /* the newest; a cell that holds an older one GETs /v1/members */
     int64_t time_s;
     uint32_t interval_ms; /* until the next heartbeat */
+    uint32_t work;        /* bits of wire_repair.h: worth asking for */
+    bool drained;         /* for a cell that leaves: the directory names it no more, it can go */
 };
 
 MUST_CHECK enum err wire_heartbeat_encode(const struct wire_heartbeat *beat, struct buf *out);

@@ -69,3 +69,22 @@ static inline struct slice wire_take_optional(struct cbor_reader *r, uint64_t ke
         cbor_read_refuse(r, ERR_FORMAT);
     return bytes;
 }
+
+/* Left out when false, so "true" is the only value that may stand there. */
+static inline void wire_put_flag(struct cbor_writer *w, uint64_t key, bool value)
+{
+    if (value) {
+        cbor_write_key(w, key);
+        cbor_write_bool(w, true);
+    }
+}
+
+static inline bool wire_take_flag(struct cbor_reader *r, uint64_t key)
+{
+    if (!cbor_read_key_optional(r, key))
+        return false;
+    const bool value = cbor_read_bool(r);
+    if (r->e == ERR_OK && !value)
+        cbor_read_refuse(r, ERR_FORMAT);
+    return value;
+}

@@ -10,7 +10,9 @@ static const char *const plain[WIRE_ROUTE_COUNT] = {
     [WIRE_JOIN] = "/v1/join",         [WIRE_HEARTBEAT] = "/v1/heartbeat",
     [WIRE_CELLS] = "/v1/cells",       [WIRE_PLACE] = "/v1/place",
     [WIRE_SEGMENTS] = "/v1/segments", [WIRE_FIND] = "/v1/segments/find",
-    [WIRE_CLAIMS] = "/v1/claims",
+    [WIRE_CLAIMS] = "/v1/claims",     [WIRE_REPAIR] = "/v1/repair",
+    [WIRE_REPAIRS] = "/v1/repairs",   [WIRE_REPORT] = "/v1/repairs/done",
+    [WIRE_DAMAGE] = "/v1/damage",     [WIRE_AWAY] = "/v1/away",
 };
 
 static const char heads_prefix[] = "/v1/heads/", shards_prefix[] = "/v1/shards/",

@@ -24,6 +24,7 @@ enum wire_route {
     WIRE_ACCOUNT_SHARDS, /* GET /v1/accounts/{account}/shards[?after={segment}.{index}] */
     WIRE_CLAIM,          /* POST /v1/claim */
     WIRE_STATE,          /* GET /v1/state */
+    WIRE_REPAIR,         /* POST /v1/repair */
     /* coordinator */
     WIRE_JOIN,      /* POST /v1/join */
     WIRE_HEARTBEAT, /* POST /v1/heartbeat */
@@ -32,6 +33,10 @@ enum wire_route {
     WIRE_SEGMENTS,  /* POST /v1/segments */
     WIRE_FIND,      /* POST /v1/segments/find */
     WIRE_CLAIMS,    /* POST /v1/claims */
+    WIRE_REPAIRS,   /* POST /v1/repairs */
+    WIRE_REPORT,    /* POST /v1/repairs/done */
+    WIRE_DAMAGE,    /* POST /v1/damage */
+    WIRE_AWAY,      /* POST /v1/away */
     WIRE_ROUTE_COUNT,
 };
 

@@ -6,6 +6,7 @@
 #include "wire/wire_error.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
+#include "wire/wire_repair.h"
 #include "wire/wire_shard.h"
 
 /* 32 equal bytes. */
@@ -460,6 +461,111 @@ static enum err again_found(struct slice in, struct buf *out)
     return wire_found_encode(found, count, out);
 }
 
+/* ---- repair ---- */
+
+static enum err build_leaving(struct buf *out)
+{
+    return wire_heartbeat_encode(&(struct wire_heartbeat){.list_number = 17, .leaving = true}, out);
+}
+
+static enum err build_offer(struct buf *out)
+{
+    return wire_heartbeat_reply_encode(
+        &(struct wire_heartbeat_reply){.list_number = 18,
+                                       .time_s = 1700000000,
+                                       .interval_ms = 60000,
+                                       .work = WIRE_WORK_REPAIR | WIRE_WORK_PROOF,
+                                       .drained = true},
+        out);
+}
+
+static enum err build_work(struct buf *out)
+{
+    return wire_work_encode(WIRE_WORK_REPAIR | WIRE_WORK_PROOF, out);
+}
+
+static enum err again_work(struct slice in, struct buf *out)
+{
+    unsigned wanted;
+    enum err e = wire_work_decode(in, &wanted);
+    return e != ERR_OK ? e : wire_work_encode(wanted, out);
+}
+
+static enum err build_work_reply(struct buf *out)
+{
+    return wire_work_reply_encode(
+        &(struct wire_work_reply){.kind = WIRE_WORK_REPAIR, .ticket = DOCUMENT("ticket")}, out);
+}
+
+static enum err again_work_reply(struct slice in, struct buf *out)
+{
+    struct wire_work_reply reply;
+    enum err e = wire_work_reply_decode(in, &reply);
+    return e != ERR_OK ? e : wire_work_reply_encode(&reply, out);
+}
+
+static enum err build_report(struct buf *out)
+{
+    const struct slice receipts[] = {DOCUMENT("receipt 3")};
+    const struct wire_fault faults[] = {{.index = 1, .cell = id_of(0xcc), .kind = WIRE_FAULT_LIED}};
+    return wire_report_encode(&(struct wire_report){.ticket = "0123456789abcde",
+                                                    .segment = id_of(0x11),
+                                                    .outcome = WIRE_OUTCOME_DONE,
+                                                    .receipts = receipts,
+                                                    .receipt_count = ARRAY_COUNT(receipts),
+                                                    .faults = faults,
+                                                    .fault_count = ARRAY_COUNT(faults)},
+                              out);
+}
+
+static enum err again_report(struct slice in, struct buf *out)
+{
+    static struct slice receipts[LIMIT_SHARDS + 1];
+    static struct wire_fault faults[WIRE_REPORT_FAULTS + 1];
+    struct wire_report report;
+    enum err e = wire_report_decode(in, &report);
+    if (e != ERR_OK)
+        return e;
+    report.receipts = receipts;
+    report.faults = faults;
+    while (wire_report_receipts_next(&report.receipt_list, &receipts[report.receipt_count]))
+        report.receipt_count++;
+    while (wire_report_faults_next(&report.fault_list, &faults[report.fault_count]))
+        report.fault_count++;
+    return wire_report_encode(&report, out);
+}
+
+static enum err build_damage(struct buf *out)
+{
+    const struct wire_damaged shards[] = {{.segment = id_of(0x11), .index = 4}};
+    return wire_damage_encode(shards, ARRAY_COUNT(shards), out);
+}
+
+static enum err again_damage(struct slice in, struct buf *out)
+{
+    static struct wire_damaged shards[WIRE_DAMAGED + 1];
+    struct wire_list list;
+    size_t count = 0;
+    enum err e = wire_damage_decode(in, &list);
+    while (e == ERR_OK && wire_damage_next(&list, &shards[count]))
+        count++;
+    return e != ERR_OK ? e : wire_damage_encode(shards, count, out);
+}
+
+static enum err build_away(struct buf *out)
+{
+    const struct id cell = id_of(0xcc);
+    return wire_away_encode(&cell, 1700000000, out);
+}
+
+static enum err again_away(struct slice in, struct buf *out)
+{
+    struct id cell;
+    int64_t until_s;
+    enum err e = wire_away_decode(in, &cell, &until_s);
+    return e != ERR_OK ? e : wire_away_encode(&cell, until_s, out);
+}
+
 const struct wire_example wire_examples[] = {
     {"error", build_error, again_error},
     {"hello", build_hello, again_hello},
@@ -484,5 +590,12 @@ const struct wire_example wire_examples[] = {
     {"segments", build_register, again_register},
     {"segments reply", build_register_reply, again_register_reply},
     {"find reply", build_found, again_found},
+    {"heartbeat of a cell that leaves", build_leaving, again_heartbeat},
+    {"heartbeat reply with work", build_offer, again_heartbeat_reply},
+    {"repairs", build_work, again_work},
+    {"repairs reply", build_work_reply, again_work_reply},
+    {"report", build_report, again_report},
+    {"damage", build_damage, again_damage},
+    {"away", build_away, again_away},
 };
 const size_t wire_example_count = ARRAY_COUNT(wire_examples);
