@@ -312,10 +312,12 @@ enum err fs_target_dir(struct fs_target *target, struct fs_dir *parent,
         e = fs_dir_child(parent, entry->name, 0, 0, out);
     if (e != ERR_OK || !there)
         return e;
-    if (target->options.overwrite == FS_OVERWRITE_NEVER)
+    if (target->options.overwrite == FS_OVERWRITE_NEVER) {
         fs_dir_mark(*out, FS_MARK_KEPT);
-    else
-        prepare(target, *out);
+        return ERR_OK;
+    }
+    fs_dir_mark(*out, FS_MARK_TAKEN);
+    prepare(target, *out);
     return ERR_OK;
 }
 

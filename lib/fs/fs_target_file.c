@@ -143,7 +143,9 @@ enum err fs_target_file(struct fs_target *target, struct fs_dir *dir, const stru
     if (e != ERR_OK)
         return e;
     struct fs_inode inode = {.fd = -1};
-    int problem = create(target, dir_fd, true, part, &inode.fd);
+    /* to replace a file, the passing name takes fewer steps */
+    bool nameless = !(fs_dir_marks(dir) & FS_MARK_TAKEN);
+    int problem = create(target, dir_fd, nameless, part, &inode.fd);
     if (problem) {
         e = fs_target_say(problem, dir, entry->name, "create", msg);
         goto unpin;

@@ -13,7 +13,8 @@
 enum { FS_PART_SIZE = 48 }; /* ".cellar-part-" 16 hex digits "-" hex digits, with its NUL */
 
 enum {
-    FS_MARK_KEPT = 1, /* was there and stays as it is (NEVER) */
+    FS_MARK_KEPT = 1,  /* was there and stays as it is (NEVER) */
+    FS_MARK_TAKEN = 2, /* was there: its files probably are, too */
 };
 
 struct fs_target {
