@@ -2,6 +2,7 @@
    has what they said, when and where. */
 #include "bench_chunk.h"
 #include "bench_index.h"
+#include "bench_swarm.h"
 
 #include "base/bytes.h"
 
@@ -14,6 +15,7 @@ static const struct {
 } benches[] = {
     {"chunk", bench_chunk, "cutting files, packing and unpacking chunks"},
     {"index", bench_index, "the vault's index with ten million chunks"},
+    {"swarm", bench_swarm, "segments to real cells over loopback TLS, and back"},
 };
 
 int main(int argc, char **argv)

@@ -41,6 +41,8 @@ struct machine {
     struct store *store;
     struct work_lane *lane;
     struct cell *cell;
+    char name[32];
+    const char *addresses[1]; /* borrowed by the cell for its life */
     bool joined, stopped;
 };
 
@@ -175,9 +177,8 @@ static bool has_joined(void *user)
 static void start_cell(struct real *real, unsigned number)
 {
     struct machine *machine = &real->cells[number];
-    char name[32];
-    snprintf(name, sizeof(name), "cell%u:7", number);
-    machine_new(real, machine, name, 4, (uint8_t)number);
+    snprintf(machine->name, sizeof(machine->name), "cell%u:7", number);
+    machine_new(real, machine, machine->name, 4, (uint8_t)number);
     const struct store_options store = {
         .disk = &machine->node->disk,
         .random = &machine->node->random,
@@ -189,7 +190,7 @@ static void start_cell(struct real *real, unsigned number)
         .reserve_bytes = 4096,
     };
     OK(store_open(&store, &machine->store, &real->msg));
-    const char *const addresses[] = {name};
+    machine->addresses[0] = machine->name;
     struct cell_options options = {
         .net = machine->node->net,
         .clock = &machine->node->clock,
@@ -202,7 +203,7 @@ static void start_cell(struct real *real, unsigned number)
         .coordinator_addresses = coordinator_address,
         .coordinator_address_count = 1,
         .invite = buf_slice(&real->cell_invite),
-        .addresses = addresses,
+        .addresses = machine->addresses,
         .address_count = 1,
         .site = "",
         .give_bytes = MIB(64),
