@@ -62,6 +62,20 @@ struct vault {
 extern const struct config_key vault_settings_keys[];
 extern const size_t vault_settings_key_count;
 
+/* index_chunk.type: the segment's type, and whether the record is compressed. */
+static inline uint8_t vault_type(uint8_t type, uint8_t flags)
+{
+    return (uint8_t)(type | (flags & SEGMENT_ZSTD ? 0x80 : 0));
+}
+static inline uint8_t vault_type_of(uint8_t both)
+{
+    return both & 0x7f;
+}
+static inline uint8_t vault_flags_of(uint8_t both)
+{
+    return both & 0x80 ? SEGMENT_ZSTD : 0;
+}
+
 /* DIR/name; owned by the caller (free). NULL: out of memory. */
 char *vault_path(const struct vault *vault, const char *name);
 

@@ -1,0 +1,495 @@
+/*
+ * The happy path: the walk's batches get their cached rows in the lane, the loop compares, what
+ * changed is read; when the root directory is done everything is flushed and published.
+ *
+ * Failing: backup_fail() keeps the first error and starts nothing more; what is under way comes
+ * back; when nothing is, done() is called.
+ */
+#include "crypto/kdf.h"
+#include "vault/vault_backup_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void backup_fail(struct vault_backup *b, enum err e, const struct errmsg *msg)
+{
+    if (b->e != ERR_OK)
+        return;
+    b->e = e;
+    b->msg = *msg;
+    if (b->writer)
+        vault_writer_stop(b->writer);
+}
+
+static void no_memory(struct vault_backup *b)
+{
+    struct errmsg msg;
+    backup_fail(b, err_say(&msg, ERR_NOMEM, "out of memory"), &msg);
+}
+
+void backup_problem(struct vault_backup *b, enum err e, struct fs_dir *dir, struct slice name,
+                    const char *sentence)
+{
+    struct buf path = BUF_INIT(1 << 20);
+    b->summary.problems++;
+    if (fs_dir_path(dir, name, &path) == ERR_OK && buf_append_u8(&path, 0) == ERR_OK)
+        b->events.problem(b->user, e, slice_of(path.data, path.size - 1), sentence);
+    buf_free(&path);
+}
+
+/* --- small things that jobs need --- */
+
+struct backup_hasher *backup_hasher_take(struct vault_backup *b)
+{
+    struct list *node = list_pop(&b->hashers);
+    if (node)
+        return container_of(node, struct backup_hasher, link);
+    struct backup_hasher *hasher = calloc(1, sizeof(*hasher));
+    if (hasher &&
+        keyed_hash_new(b->vault->secrets->account.chunk_id_key, &hasher->hash) == ERR_OK) {
+        list_init(&hasher->link);
+        return hasher;
+    }
+    free(hasher);
+    no_memory(b);
+    return NULL;
+}
+
+void backup_hasher_return(struct vault_backup *b, struct backup_hasher *hasher)
+{
+    if (hasher)
+        list_append(&b->hashers, &hasher->link);
+}
+
+static void chunks_free(struct backup_chunks *chunks)
+{
+    buf_free(&chunks->bytes);
+    free(chunks->chunks);
+    free(chunks);
+}
+
+static void chunks_done(struct vault_batch *batch)
+{
+    struct backup_chunks *chunks = container_of(batch, struct backup_chunks, batch);
+    struct vault_backup *b = chunks->backup;
+    b->chunks_out--;
+    chunks_free(chunks);
+    backup_pump(b);
+}
+
+enum err backup_chunks_new(struct vault_backup *b, enum index_kind kind, struct backup_chunks **out)
+{
+    struct backup_chunks *chunks = calloc(1, sizeof(*chunks));
+    if (!chunks)
+        return ERR_NOMEM;
+    chunks->backup = b;
+    chunks->bytes = BUF_INIT(INDEX_DIR_BYTES_MAX);
+    chunks->batch.kind = kind;
+    chunks->batch.done = chunks_done;
+    chunks->bytes_max = vault_writer_chunk_max(b->writer);
+    *out = chunks;
+    return ERR_OK;
+}
+
+enum err backup_chunks_add(struct backup_chunks *chunks, struct keyed_hash *hash, uint8_t type,
+                           struct slice plain, struct id *out_id)
+{
+    const size_t count = chunks->batch.count;
+    if (plain.size > chunks->bytes_max)
+        return ERR_TOO_LARGE;
+    if (count == chunks->capacity) {
+        const size_t capacity = count ? 2 * count : 2;
+        void *grown = realloc(chunks->chunks, capacity * sizeof(*chunks->chunks));
+        if (!grown)
+            return ERR_NOMEM;
+        chunks->chunks = grown;
+        chunks->capacity = capacity;
+    }
+    struct vault_chunk *chunk = &chunks->chunks[count];
+    *chunk = (struct vault_chunk){
+        .type = type, .offset = (uint32_t)chunks->bytes.size, .plain_bytes = (uint32_t)plain.size};
+    keyed_hash(hash, plain, chunk->id.bytes);
+    enum err e = buf_append(&chunks->bytes, plain.data, plain.size);
+    if (e != ERR_OK)
+        return e;
+    *out_id = chunk->id;
+    chunks->batch.count++;
+    return ERR_OK;
+}
+
+void backup_chunks_put(struct backup_chunks *chunks)
+{
+    if (!chunks)
+        return;
+    struct vault_backup *b = chunks->backup;
+    if (chunks->batch.count == 0 || b->e != ERR_OK) {
+        chunks_free(chunks);
+        return;
+    }
+    chunks->batch.bytes = chunks->bytes.data;
+    chunks->batch.chunks = chunks->chunks;
+    b->chunks_out++;
+    vault_writer_put(b->writer, &chunks->batch);
+}
+
+/* --- the walk --- */
+
+static void step_free(struct backup_step *step)
+{
+    for (size_t i = 0; step->batch && step->has && i < step->batch->count; i++)
+        if (step->has[i])
+            index_dir_free(&step->rows[i]);
+    fs_batch_free(step->batch);
+    free(step->rows);
+    free(step->has);
+    free(step);
+}
+
+static void process_step(struct work_job *job)
+{
+    struct backup_step *step = container_of(job, struct backup_step, job);
+    struct vault_backup *b = step->backup;
+    b->steps_out--;
+    if (step->e != ERR_OK)
+        backup_fail(b, step->e, &step->msg);
+    const bool last = step->batch->last;
+    for (size_t i = 0; b->e == ERR_OK && i < step->batch->count; i++) {
+        struct index_dir *row = step->has[i] ? &step->rows[i] : NULL;
+        step->has[i] = false; /* taken over */
+        backup_tree_event(b, &step->batch->events[i], row);
+    }
+    step_free(step);
+    if (last)
+        b->walked = b->progress.walked = true;
+    backup_pump(b);
+}
+
+/* In the lane: what the directories that are entered looked like last time. */
+static void fetch_rows(struct work_job *job)
+{
+    struct backup_step *step = container_of(job, struct backup_step, job);
+    struct buf path = BUF_INIT(1 << 20);
+    for (size_t i = 0; step->e == ERR_OK && i < step->batch->count; i++) {
+        const struct fs_event *event = &step->batch->events[i];
+        if (event->kind != FS_EVENT_ENTER)
+            continue;
+        buf_clear(&path);
+        step->e = fs_dir_path(event->dir, slice_of(NULL, 0), &path);
+        if (step->e != ERR_OK)
+            break;
+        enum err e =
+            index_dir_get(step->backup->vault->index, buf_slice(&path), &step->rows[i], &step->msg);
+        step->has[i] = e == ERR_OK;
+        if (e == ERR_OK && step->rows[i].doubtful) { /* read it all again: that heals */
+            index_dir_free(&step->rows[i]);
+            step->has[i] = false;
+        }
+        if (e != ERR_OK && e != ERR_NOT_FOUND)
+            step->e = e;
+    }
+    buf_free(&path);
+}
+
+static void start_walking(struct vault_backup *b);
+
+static void walked(struct work_job *job)
+{
+    struct backup_step *step = container_of(job, struct backup_step, job);
+    struct vault_backup *b = step->backup;
+    b->walking = false;
+    if (step->e == ERR_OK && b->e == ERR_OK) {
+        step->rows = calloc(step->batch->count + 1, sizeof(*step->rows));
+        step->has = calloc(step->batch->count + 1, sizeof(*step->has));
+        if (!step->rows || !step->has)
+            step->e = err_say(&step->msg, ERR_NOMEM, "out of memory for the walk");
+    }
+    if (step->e != ERR_OK || b->e != ERR_OK) {
+        if (step->e != ERR_OK)
+            backup_fail(b, step->e, &step->msg);
+        b->steps_out--;
+        step_free(step);
+        backup_pump(b);
+        return;
+    }
+    const bool last = step->batch->last;
+    job->run = fetch_rows;
+    job->done = process_step;
+    work_submit(b->vault->ports.work, b->vault->lane, job);
+    if (last)
+        b->ending = true;
+    start_walking(b);
+}
+
+static void walk_on(struct work_job *job)
+{
+    struct backup_step *step = container_of(job, struct backup_step, job);
+    step->e = fs_walk_next(step->backup->walk, &step->batch, &step->msg);
+}
+
+static void start_walking(struct vault_backup *b)
+{
+    if (b->walking || b->ending || b->e != ERR_OK || b->steps_out >= BACKUP_STEPS ||
+        b->file_count > BACKUP_WAITING_FILES || b->dirs_out > BACKUP_DIRS_OUT)
+        return;
+    struct backup_step *step = calloc(1, sizeof(*step));
+    if (!step) {
+        no_memory(b);
+        return;
+    }
+    step->backup = b;
+    step->job.run = walk_on;
+    step->job.done = walked;
+    b->walking = true;
+    b->steps_out++;
+    work_submit(b->vault->ports.work, NULL, &step->job);
+}
+
+/* --- the end --- */
+
+static void free_backup(struct vault_backup *b)
+{
+    backup_publish_free(b);
+    for (struct list *node; (node = list_pop(&b->hashers));) {
+        struct backup_hasher *hasher = container_of(node, struct backup_hasher, link);
+        keyed_hash_free(hasher->hash);
+        free(hasher);
+    }
+    backup_file_free_all(b);
+    backup_tree_free(b);
+    vault_writer_free(b->writer);
+    fs_walk_close(b->walk);
+    snapshot_index_free(&b->objects);
+    buf_free(&b->published);
+    buf_free(&b->root);
+    secret_free(b->chunker);
+    free(b);
+}
+
+static void take_totals(struct vault_backup *b)
+{
+    struct vault_writer_totals totals = {.margin_min = INT32_MAX};
+    if (b->writer)
+        vault_writer_totals(b->writer, &totals);
+    struct vault_backup_summary *s = &b->summary;
+    s->data_blobs = totals.data_chunks;
+    s->tree_blobs = totals.tree_chunks;
+    s->data_added = totals.plain_bytes;
+    s->data_added_packed = totals.sealed_bytes;
+    s->bytes_sent = totals.sent_bytes;
+    s->debts = totals.debts;
+    s->cells_used = totals.cells;
+    s->margin_min = totals.margin_min;
+    s->total_files_processed = s->files_new + s->files_changed + s->files_unmodified;
+    s->total_bytes_processed = b->progress.bytes_done;
+    s->total_duration_ms = (clock_mono_ns(b->vault->ports.clock) - b->started_ns) / 1000000;
+}
+
+static bool idle(const struct vault_backup *b)
+{
+    return b->steps_out == 0 && b->dirs_out == 0 && b->readings_out == 0 && b->chunks_out == 0 &&
+           !b->row_busy;
+}
+
+void backup_end(struct vault_backup *b)
+{
+    timer_stop(b->vault->ports.clock, &b->timer);
+    take_totals(b);
+    b->events.done(b->user, b->e, &b->summary, &b->msg);
+    free_backup(b);
+}
+
+/* As a job, so that done() never comes from inside a call of the owner's or of the writer's. */
+static void end_job_done(struct work_job *job)
+{
+    backup_end(container_of(job, struct vault_backup, row_job));
+}
+
+static void end_soon(void *user)
+{
+    struct vault_backup *b = user;
+    b->row_job.done = end_job_done;
+    work_post(b->vault->ports.work, &b->row_job);
+}
+
+void backup_flushed(struct vault_backup *b)
+{
+    b->flushed = true;
+    if (b->row_busy)
+        return; /* again when the rows are in the index */
+    b->flushed = false;
+    if (b->e != ERR_OK)
+        end_soon(b);
+    else
+        backup_publish_start(b);
+}
+
+static void flushed(void *user)
+{
+    backup_flushed(user);
+}
+
+void backup_pump(struct vault_backup *b)
+{
+    if (b->finished)
+        return;
+    if (b->e == ERR_OK) {
+        start_walking(b);
+        backup_file_pump(b);
+    }
+    const bool complete = b->walked && b->rooted && b->file_count == 0 && b->files_active == 0;
+    if (!idle(b) || (b->e == ERR_OK && !complete))
+        return;
+    b->finished = true;
+    if (b->writer)
+        vault_writer_flush(b->writer, flushed, b);
+    else
+        end_soon(b);
+}
+
+static void writer_failed(void *user, enum err e, const struct errmsg *msg)
+{
+    struct vault_backup *b = user;
+    if (b->e == ERR_OK) {
+        b->e = e;
+        b->msg = *msg;
+    }
+}
+
+static void writer_safe(void *user)
+{
+    backup_tree_rows(user);
+}
+
+static void writer_committed(void *user, const struct vault_writer_committed *segment)
+{
+    backup_publish_note(user, segment);
+}
+
+static void tick(struct timer *timer)
+{
+    struct vault_backup *b = container_of(timer, struct vault_backup, timer);
+    struct vault_writer_totals totals = {0};
+    if (b->writer)
+        vault_writer_totals(b->writer, &totals);
+    b->progress.bytes_sent = totals.sent_bytes;
+    b->events.progress(b->user, &b->progress);
+    if (timer_start(b->vault->ports.clock, timer, BACKUP_PROGRESS_MS) != ERR_OK)
+        log_say(b->vault->ports.log, LOG_WARN, "no timer for the progress");
+}
+
+void vault_backup_cancel(struct vault_backup *b)
+{
+    struct errmsg msg;
+    (void)err_say(&msg, ERR_CANCELLED, "interrupted; the next run goes on from here");
+    backup_fail(b, ERR_CANCELLED, &msg);
+}
+
+/* --- the start --- */
+
+static enum err make_chunker(struct vault_backup *b, struct errmsg *msg)
+{
+    uint8_t *table = secret_new(CHUNKER_KEY_SIZE);
+    b->chunker = secret_new(sizeof(*b->chunker));
+    enum err e = table && b->chunker ? ERR_OK : ERR_NOMEM;
+    struct chunker_limits limits = CHUNKER_LIMITS_DEFAULT;
+    const uint32_t most = b->writer ? vault_writer_chunk_max(b->writer) : limits.max_bytes;
+    limits.max_bytes = most < limits.max_bytes ? most : limits.max_bytes;
+    if (e == ERR_OK) {
+        kdf_stream(b->vault->secrets->account.cut_point_key, "cellar/chunker", table,
+                   CHUNKER_KEY_SIZE);
+        e = chunker_init(b->chunker, slice_of(table, CHUNKER_KEY_SIZE), &limits);
+    }
+    secret_free(table);
+    return e == ERR_OK ? e : err_say(msg, e, "cannot prepare to cut files");
+}
+
+static enum err make_writer(struct vault_backup *b, struct errmsg *msg)
+{
+    struct slice head;
+    uint64_t sequence = 0;
+    struct vault *vault = b->vault;
+    enum err e = swarm_enough(vault->swarm, b->summary.k, b->summary.m, msg);
+    if (e != ERR_OK)
+        return e;
+    e = index_head_get(vault->index, vault_device(vault), &sequence, &head, msg);
+    if (e != ERR_OK && e != ERR_NOT_FOUND)
+        return e;
+    const struct vault_writer_options options = {
+        .k = b->summary.k,
+        .m = b->summary.m,
+        .sequence = sequence + 1,
+        .failed = writer_failed,
+        .committed = writer_committed,
+        .safe = writer_safe,
+        .user = b,
+    };
+    return vault_writer_new(vault, &options, &b->writer, msg);
+}
+
+static enum err open_walk(struct vault_backup *b, struct errmsg *msg)
+{
+    const struct vault_backup_options *o = &b->options;
+    const struct fs_walk_options options = {
+        .roots = o->paths,
+        .root_count = o->path_count,
+        .exclude = o->exclude,
+        .exclude_if_present = o->exclude_if_present,
+        .exclude_if_present_count = o->exclude_if_present_count,
+        .exclude_caches = o->exclude_caches,
+        .one_file_system = o->one_file_system,
+    };
+    return fs_walk_open(&options, &b->walk, msg);
+}
+
+enum err vault_backup_start(struct vault *vault, const struct vault_backup_options *options,
+                            const struct vault_backup_events *events, void *user,
+                            struct vault_backup **out, struct errmsg *msg)
+{
+    if (vault->access != VAULT_WRITE || !vault->swarm)
+        return err_say(msg, ERR_STATE, "the vault is not open for writing");
+    struct vault_backup *b = calloc(1, sizeof(*b));
+    if (!b)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    const unsigned threads = work_threads(vault->ports.work);
+    *b = (struct vault_backup){
+        .vault = vault,
+        .options = *options,
+        .events = *events,
+        .user = user,
+        .started_ns = clock_mono_ns(vault->ports.clock),
+        .timer = {.fire = tick},
+        .root = BUF_INIT(SNAPSHOT_ENTRY_BYTES_MAX),
+        .published = BUF_INIT(1 << 26),
+        .readings_max = threads + 2 < BACKUP_READINGS_MAX ? threads + 2 : BACKUP_READINGS_MAX,
+        .small_bytes = CHUNK_MIN_BYTES,
+        .summary = {.k = options->k, .m = options->m},
+    };
+    list_init(&b->files);
+    list_init(&b->bigs);
+    list_init(&b->readings);
+    list_init(&b->hashers);
+    list_init(&b->rows);
+    list_init(&b->row_list);
+    snapshot_index_init(&b->objects);
+    if (options->k == 0)
+        vault_level(vault, &b->summary.k, &b->summary.m);
+    enum err e =
+        b->summary.k == 0 && !options->dry_run
+            ? err_say(msg, ERR_NOT_ENOUGH, "there is no cell of another household in the swarm yet")
+            : open_walk(b, msg);
+    if (e == ERR_OK && !options->dry_run)
+        e = make_writer(b, msg);
+    if (e == ERR_OK)
+        e = make_chunker(b, msg);
+    if (e == ERR_OK && events->progress)
+        e = timer_start(vault->ports.clock, &b->timer, BACKUP_PROGRESS_MS);
+    if (e != ERR_OK) {
+        free_backup(b);
+        return e;
+    }
+    *out = b;
+    start_walking(b);
+    return ERR_OK;
+}

@@ -1,0 +1,230 @@
+/*
+ * The backup's parts.
+ *
+ *     vault_backup.c          start, walk, what runs when, the end
+ *     vault_backup_tree.c     directories: compared with their cached rows, encoded, their rows
+ * kept vault_backup_file.c     files: read, cut, named vault_backup_publish.c  index objects,
+ * snapshot, catalogue, head
+ */
+#pragma once
+
+#include "chunker/chunker.h"
+#include "crypto/keyed_hash.h"
+#include "fs/fs_read.h"
+#include "fs/fs_walk.h"
+#include "index/index_cache.h"
+#include "snapshot/snapshot.h"
+#include "snapshot/snapshot_catalogue.h"
+#include "snapshot/snapshot_entry.h"
+#include "snapshot/snapshot_head.h"
+#include "snapshot/snapshot_index.h"
+#include "vault/vault_backup.h"
+#include "vault/vault_writer.h"
+
+enum {
+    BACKUP_READ_BYTES = LIMIT_CHUNK_BYTES, /* of a batch of file data */
+    BACKUP_READ_FILES = 64,                /* small files of one batch */
+    BACKUP_READ_CHUNKS = 128,
+    BACKUP_READINGS_MAX = 8,
+    BACKUP_WAITING_FILES = 2048, /* files not yet read: the walk waits above */
+    BACKUP_DIRS_OUT = 64,        /* directories being encoded: likewise */
+    BACKUP_STEPS = 3,            /* walk batches on their way */
+    BACKUP_ROWS_BYTES =
+        8 << 20, /* cached rows that wait for their chunks: then segments are ended */
+    BACKUP_PROGRESS_MS = 100,
+};
+
+/* What a job needs to name chunks. */
+struct backup_hasher {
+    struct list link;
+    struct keyed_hash *hash;
+};
+
+/* Some chunks in memory of their own; freed when the writer is done with them. */
+struct backup_chunks {
+    struct vault_batch batch; /* first */
+    struct vault_backup *backup;
+    struct buf bytes;
+    struct vault_chunk *chunks; /* owned */
+    size_t capacity;
+    uint32_t bytes_max; /* of one chunk */
+};
+
+/* One entry of a directory, in the order of the walk. */
+struct backup_slot {
+    struct index_cached c; /* borrowed from the cached row, or from `owned` */
+    void *owned;
+    bool dropped; /* it could not be read */
+};
+
+struct backup_dir {
+    struct work_job job;
+    struct vault_backup *backup;
+    struct backup_dir *parent;
+    size_t slot; /* in the parent */
+    struct fs_dir *fs;
+    struct fs_entry entry; /* user and group borrowed from the walk, name from `fs` */
+    struct index_dir row;  /* how it was last time */
+    struct index_cached next;
+    bool has_row, next_ok, partial, left, changed;
+    bool known, same;      /* it was there last time; and its own metadata is the same */
+    struct slice old_node; /* its entry then; borrowed from the parent's row */
+    size_t consumed, seen, pending;
+    struct backup_slot *slots; /* only once it is known to have changed */
+    size_t slot_capacity;
+    /* of the job */
+    struct backup_hasher *hasher;
+    struct backup_chunks *chunks;
+    struct buf node; /* its own entry, encoded */
+    struct buf new_row, path;
+    bool reuse_content;
+    enum err e, note;
+    struct errmsg msg;
+};
+
+struct backup_row {
+    struct list link;
+    struct buf path, row;
+    uint64_t ticket;
+};
+
+struct backup_file {
+    struct list link;
+    struct backup_dir *dir;
+    size_t slot;
+    struct fs_entry entry; /* name owned, in the same allocation */
+    bool known;            /* it was there last time */
+    /* result */
+    struct buf node;
+    enum err e, note; /* could not be read; was read, but ... */
+    struct errmsg msg;
+    bool grown; /* larger than a small file by now */
+    char name[];
+};
+
+/* A large file on its way, a piece at a time. */
+struct backup_big {
+    struct list link;
+    struct backup_file *file;
+    struct fs_reader reader;
+    bool opened, busy, ended;
+    struct buf carry; /* read and not yet cut */
+    struct buf refs;  /* unused until finished */
+    struct snapshot_list list;
+    struct backup_chunks *lists;  /* list chunks of this piece */
+    struct backup_hasher *hasher; /* of the piece that is running */
+};
+
+struct backup_reading {
+    struct work_job job;
+    struct vault_batch batch;
+    struct vault_backup *backup;
+    struct list link;
+    uint8_t *bytes; /* owned, BACKUP_READ_BYTES */
+    size_t used;
+    struct vault_chunk chunks[BACKUP_READ_CHUNKS];
+    struct backup_hasher *hasher;
+    struct backup_file *files[BACKUP_READ_FILES];
+    size_t file_count;
+    struct backup_big *big;
+    struct backup_chunks *extra; /* metadata chunks made on the way; NULL: none */
+};
+
+/* A batch of the walk on its way through the lane. */
+struct backup_step {
+    struct work_job job;
+    struct vault_backup *backup;
+    struct fs_batch *batch;
+    struct index_dir *rows; /* owned: of the ENTER events, by the number of the event */
+    bool *has;
+    enum err e;
+    struct errmsg msg;
+};
+
+struct vault_backup {
+    struct vault *vault;
+    struct vault_backup_options options;
+    struct vault_backup_events events;
+    void *user;
+    struct vault_writer *writer; /* NULL in a dry run */
+    struct fs_walk *walk;
+    struct chunker *chunker; /* owned, locked */
+    uint32_t small_bytes;
+    uint64_t started_ns;
+    struct timer timer;
+    /* walking */
+    size_t steps_out;
+    bool walking, walked;
+    struct backup_dir *dir; /* where the walk is */
+    bool rooted;            /* the root directory is done: `root` */
+    struct buf root;        /* its entry */
+    size_t dirs_out;
+    /* reading */
+    struct list files; /* to be read */
+    size_t file_count, files_active;
+    struct list bigs; /* those that are not busy */
+    size_t big_count;
+    struct list readings; /* free ones */
+    size_t readings_made, readings_max, readings_out;
+    struct list hashers;
+    size_t chunks_out;
+    /* rows */
+    struct list rows;
+    size_t rows_bytes;
+    struct work_job row_job;
+    struct list row_list; /* of the job */
+    bool row_busy;
+    enum err row_e;
+    struct errmsg row_msg;
+    /* publishing */
+    struct backup_publish *publish;
+    struct snapshot_index objects; /* of what this run commits */
+    struct buf published;          /* numbers of the segments in it, le64 */
+    /* result */
+    bool ending, finished, flushed;
+    enum err e;
+    struct errmsg msg;
+    struct vault_backup_summary summary;
+    struct vault_backup_progress progress;
+};
+
+/* --- vault_backup.c --- */
+void backup_fail(struct vault_backup *b, enum err e, const struct errmsg *msg);
+void backup_problem(struct vault_backup *b, enum err e, struct fs_dir *dir, struct slice name,
+                    const char *sentence);
+void backup_pump(struct vault_backup *b); /* starts what can be started; notices the end */
+struct backup_hasher *backup_hasher_take(struct vault_backup *b); /* NULL: failed */
+void backup_hasher_return(struct vault_backup *b, struct backup_hasher *hasher);
+MUST_CHECK enum err backup_chunks_new(struct vault_backup *b, enum index_kind kind,
+                                      struct backup_chunks **out);
+/* In a job: a copy of `plain` becomes a chunk of it. */
+MUST_CHECK enum err backup_chunks_add(struct backup_chunks *chunks, struct keyed_hash *hash,
+                                      uint8_t type, struct slice plain, struct id *out_id);
+/* To the writer; takes it over. Nothing for NULL or an empty one but to free it. */
+void backup_chunks_put(struct backup_chunks *chunks);
+
+void backup_flushed(
+    struct vault_backup *b); /* the writer is idle: publish, once all rows are put */
+
+/* --- vault_backup_tree.c --- */
+void backup_tree_event(struct vault_backup *b, const struct fs_event *event, struct index_dir *row);
+/* The file's entry is there, or it is dropped. Frees the file. */
+void backup_tree_file_done(struct backup_file *file);
+void backup_tree_rows(struct vault_backup *b); /* those that are safe go into the index */
+void backup_tree_free(struct vault_backup *b); /* what is left after a failure */
+MUST_CHECK enum err backup_tree_encode(const struct fs_entry *entry,
+                                       const struct fs_details *details,
+                                       const struct snapshot_content *content, bool sparse,
+                                       struct slice runs, const struct snapshot_ref *runs_ref,
+                                       struct buf *out, enum err *note);
+
+/* --- vault_backup_file.c --- */
+void backup_file_pump(struct vault_backup *b);
+void backup_file_free_all(struct vault_backup *b);
+
+/* --- vault_backup_publish.c --- */
+void backup_publish_note(struct vault_backup *b, const struct vault_writer_committed *segment);
+void backup_publish_start(struct vault_backup *b);
+void backup_publish_free(struct vault_backup *b);
+/* The end of it, told by publish. */
+void backup_end(struct vault_backup *b);

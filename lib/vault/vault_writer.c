@@ -1,0 +1,895 @@
+#include "vault/vault_writer.h"
+
+#include "base/idmap.h"
+#include "compress/compress.h"
+#include "identity/signed_record.h"
+#include "segment/segment_builder.h"
+#include "swarm/swarm_directory.h"
+#include "swarm/swarm_upload.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    DATA_BUDGET_BYTES = 64 << 20, /* of segment buffers, but at least two of them */
+    DATA_SEGMENTS_MAX = 4,
+    METADATA_SEGMENTS = 2,
+    METADATA_PAYLOAD_BYTES = 8 << 20,
+    SEGMENTS_MAX = DATA_SEGMENTS_MAX + METADATA_SEGMENTS,
+};
+
+/* Of one job that packs or seals. */
+struct vault_writer_tools {
+    struct list link;
+    struct compressor *compressor;
+    struct aead *aead;
+    uint8_t *scratch; /* LIMIT_CHUNK_BYTES */
+};
+
+struct vault_writer_ticket {
+    struct list link;
+    uint64_t number;
+    size_t unsafe; /* segments with its chunks that are not committed, and 1 until all are placed */
+};
+
+enum segment_state { SEGMENT_FREE, SEGMENT_OPEN, SEGMENT_CLOSED, SEGMENT_SENT };
+
+struct vault_writer_segment {
+    struct work_job job;
+    struct vault_writer *writer;
+    struct segment_builder *builder; /* owned; made when first used */
+    enum index_kind kind;
+    enum segment_state state;
+    size_t sealing; /* jobs that fill it */
+    struct vault_writer_ticket **tickets;
+    size_t ticket_count, ticket_capacity;
+    uint64_t list_number; /* of the member list that it is placed by */
+    struct index_segment row;
+    struct index_shard shards[LIMIT_SHARDS];
+    struct slice parts[LIMIT_SHARDS];
+    struct buf record; /* the signed one */
+    struct buf receipts;
+    struct slice receipt_at[LIMIT_SHARDS]; /* offset and size in `receipts` until registered */
+    unsigned receipt_count;
+    struct swarm_upload *upload;
+    enum err e;
+    struct errmsg msg;
+};
+
+struct vault_writer {
+    struct vault *vault;
+    struct vault_writer_options options;
+    struct segment_identity identity;
+    uint8_t *data_key; /* owned, locked */
+    struct vault_writer_segment segments[SEGMENTS_MAX];
+    size_t segment_count;
+    struct vault_writer_segment *open[2]; /* by kind - 1 */
+    struct list waiting[2];               /* batches without a place, by kind - 1 */
+    struct list tools, waiting_tools;     /* free ones; batches without */
+    size_t tools_made, tools_max;
+    struct list tickets; /* oldest first */
+    uint64_t last, safe;
+    struct idmap flying; /* chunk -> its ticket, until committed */
+    struct idmap cells;  /* that hold something */
+    struct vault_writer_totals totals;
+    size_t batches_out, segments_out, registering;
+    void (*flushed)(void *user);
+    void *flushed_user;
+    enum err e; /* the first error */
+};
+
+static void place(struct vault_batch *batch);
+static void finish_segment(struct vault_writer_segment *segment);
+
+static void check_flushed(struct vault_writer *w)
+{
+    if (!w->flushed || w->segments_out > 0 || w->batches_out > 0 || w->registering > 0)
+        return;
+    void (*flushed)(void *user) = w->flushed;
+    w->flushed = NULL;
+    flushed(w->flushed_user);
+}
+
+static void give_back(struct vault_batch *batch)
+{
+    struct vault_writer *w = batch->writer;
+    free(batch->found);
+    batch->found = NULL;
+    w->batches_out--;
+    batch->done(batch);
+}
+
+/* Batches that wait come back as they are: nothing will happen to them. */
+static void fail(struct vault_writer *w, enum err e, const struct errmsg *msg)
+{
+    if (w->e != ERR_OK)
+        return;
+    w->e = e;
+    struct list back;
+    list_init(&back);
+    for (int i = 0; i < 2; i++)
+        for (struct list *node; (node = list_pop(&w->waiting[i]));)
+            list_append(&back, node);
+    for (struct list *node; (node = list_pop(&w->waiting_tools));)
+        list_append(&back, node);
+    for (size_t i = 0; i < w->segment_count; i++)
+        if (w->segments[i].upload)
+            swarm_upload_cancel(w->segments[i].upload);
+    w->options.failed(w->options.user, e, msg);
+    for (struct list *node; (node = list_pop(&back));)
+        give_back(container_of(node, struct vault_batch, link));
+}
+
+/* --- tickets --- */
+
+static void count_safe(struct vault_writer *w)
+{
+    const uint64_t before = w->safe;
+    while (!list_empty(&w->tickets)) {
+        struct vault_writer_ticket *t =
+            container_of(w->tickets.next, struct vault_writer_ticket, link);
+        if (t->unsafe > 0)
+            break;
+        w->safe = t->number;
+        list_remove(&t->link);
+        free(t);
+    }
+    if (w->safe != before && w->e == ERR_OK)
+        w->options.safe(w->options.user);
+}
+
+static enum err hold_ticket(struct vault_writer_segment *s, struct vault_writer_ticket *t)
+{
+    for (size_t i = s->ticket_count; i-- > 0 && s->ticket_count - i <= 16;)
+        if (s->tickets[i] == t)
+            return ERR_OK;
+    if (s->ticket_count == s->ticket_capacity) {
+        const size_t capacity = s->ticket_capacity ? 2 * s->ticket_capacity : 64;
+        void *grown = realloc(s->tickets, capacity * sizeof(struct vault_writer_ticket *));
+        if (!grown)
+            return ERR_NOMEM;
+        s->tickets = grown;
+        s->ticket_capacity = capacity;
+    }
+    s->tickets[s->ticket_count++] = t;
+    t->unsafe++;
+    return ERR_OK;
+}
+
+/* --- tools --- */
+
+static void tools_free(struct vault_writer_tools *tools)
+{
+    if (!tools)
+        return;
+    compress_free(tools->compressor);
+    aead_free(tools->aead);
+    free(tools->scratch);
+    free(tools);
+}
+
+static enum err tools_new(struct vault_writer *w, struct vault_writer_tools **out)
+{
+    struct vault_writer_tools *tools = calloc(1, sizeof(*tools));
+    if (!tools)
+        return ERR_NOMEM;
+    enum err e = compress_new((int)w->vault->settings.compression, &tools->compressor, NULL);
+    if (e == ERR_OK)
+        e = aead_new(&tools->aead);
+    if (e == ERR_OK && !(tools->scratch = malloc(LIMIT_CHUNK_BYTES)))
+        e = ERR_NOMEM;
+    if (e != ERR_OK) {
+        tools_free(tools);
+        return e;
+    }
+    list_init(&tools->link);
+    *out = tools;
+    return ERR_OK;
+}
+
+/* False: the batch waits for some, or the writer has failed. */
+static bool take_tools(struct vault_batch *batch)
+{
+    struct vault_writer *w = batch->writer;
+    struct list *node = list_pop(&w->tools);
+    if (node) {
+        batch->tools = container_of(node, struct vault_writer_tools, link);
+        return true;
+    }
+    if (w->tools_made == w->tools_max) {
+        list_append(&w->waiting_tools, &batch->link);
+        return false;
+    }
+    struct errmsg msg;
+    enum err e = tools_new(w, &batch->tools);
+    if (e == ERR_OK) {
+        w->tools_made++;
+        return true;
+    }
+    (void)err_say(&msg, e, "out of memory for packing");
+    fail(w, e, &msg);
+    give_back(batch);
+    return false;
+}
+
+static void start_pack(struct vault_batch *batch);
+
+static void return_tools(struct vault_batch *batch)
+{
+    struct vault_writer *w = batch->writer;
+    list_append(&w->tools, &batch->tools->link);
+    batch->tools = NULL;
+    struct list *node = list_pop(&w->waiting_tools);
+    if (!node)
+        return;
+    struct vault_batch *next = container_of(node, struct vault_batch, link);
+    if (next->packed)
+        place(next);
+    else
+        start_pack(next);
+}
+
+/* --- a batch: known? --- */
+
+static void look_up(struct work_job *job)
+{
+    struct vault_batch *batch = container_of(job, struct vault_batch, job);
+    struct id *ids = malloc((batch->count + 1) * sizeof(*ids));
+    batch->found = calloc(batch->count + 1, sizeof(*batch->found));
+    if (!ids || !batch->found) {
+        batch->e = err_say(&batch->msg, ERR_NOMEM, "out of memory for looking up chunks");
+    } else {
+        for (size_t i = 0; i < batch->count; i++)
+            ids[i] = batch->chunks[i].id;
+        batch->e = index_chunks_find(batch->writer->vault->index, ids, batch->count, false,
+                                     batch->found, &batch->msg);
+    }
+    free(ids);
+}
+
+static void batch_placed(struct vault_batch *batch)
+{
+    struct vault_writer *w = batch->writer;
+    batch->mark->unsafe--;
+    count_safe(w);
+    give_back(batch);
+    check_flushed(w);
+}
+
+static bool batch_failed(struct vault_batch *batch)
+{
+    struct vault_writer *w = batch->writer;
+    if (batch->e != ERR_OK)
+        fail(w, batch->e, &batch->msg);
+    if (w->e == ERR_OK)
+        return false;
+    give_back(batch);
+    check_flushed(w);
+    return true;
+}
+
+static void looked_up(struct work_job *job)
+{
+    struct vault_batch *batch = container_of(job, struct vault_batch, job);
+    struct vault_writer *w = batch->writer;
+    size_t fresh = 0;
+    for (size_t i = 0; batch->e == ERR_OK && i < batch->count; i++) {
+        struct vault_chunk *chunk = &batch->chunks[i];
+        chunk->fresh = batch->found[i].segment == 0 && !idmap_get(&w->flying, &chunk->id);
+        if (!chunk->fresh)
+            continue;
+        fresh++;
+        batch->e = idmap_set(&w->flying, &chunk->id, batch->mark);
+        if (batch->e != ERR_OK)
+            (void)err_say(&batch->msg, batch->e, "out of memory for chunks on their way");
+    }
+    if (batch_failed(batch))
+        return;
+    if (fresh == 0)
+        batch_placed(batch);
+    else
+        start_pack(batch);
+}
+
+/* --- packing --- */
+
+static void pack(struct work_job *job)
+{
+    struct vault_batch *batch = container_of(job, struct vault_batch, job);
+    for (size_t i = 0; batch->e == ERR_OK && i < batch->count; i++) {
+        struct vault_chunk *chunk = &batch->chunks[i];
+        enum compress_form form;
+        size_t size;
+        if (!chunk->fresh)
+            continue;
+        uint8_t *bytes = batch->bytes + chunk->offset;
+        batch->e = compress_pack(batch->tools->compressor, slice_of(bytes, chunk->plain_bytes),
+                                 batch->tools->scratch, &form, &size, &batch->msg);
+        if (batch->e != ERR_OK)
+            break;
+        if (form == COMPRESS_ZSTD)
+            memcpy(bytes, batch->tools->scratch, size);
+        chunk->flags = form == COMPRESS_ZSTD ? SEGMENT_ZSTD : 0;
+        chunk->packed_bytes = (uint32_t)size;
+    }
+}
+
+static void packed(struct work_job *job)
+{
+    struct vault_batch *batch = container_of(job, struct vault_batch, job);
+    batch->packed = true;
+    return_tools(batch);
+    if (!batch_failed(batch))
+        place(batch);
+}
+
+static void start_pack(struct vault_batch *batch)
+{
+    if (!take_tools(batch))
+        return;
+    batch->job.run = pack;
+    batch->job.done = packed;
+    work_submit(batch->writer->vault->ports.work, NULL, &batch->job);
+}
+
+/* --- placing and sealing --- */
+
+static void fill(struct work_job *job)
+{
+    struct vault_batch *batch = container_of(job, struct vault_batch, job);
+    for (size_t i = batch->from; batch->e == ERR_OK && i < batch->at; i++) {
+        const struct vault_chunk *chunk = &batch->chunks[i];
+        if (chunk->fresh)
+            batch->e =
+                segment_builder_seal(batch->segment->builder, batch->tools->aead, chunk->number,
+                                     slice_of(batch->bytes + chunk->offset, chunk->packed_bytes));
+    }
+    if (batch->e != ERR_OK)
+        (void)err_say(&batch->msg, batch->e, "cannot seal a chunk");
+}
+
+static void filled(struct work_job *job)
+{
+    struct vault_batch *batch = container_of(job, struct vault_batch, job);
+    struct vault_writer_segment *segment = batch->segment;
+    batch->segment = NULL;
+    segment->sealing--;
+    return_tools(batch);
+    if (segment->state == SEGMENT_CLOSED && segment->sealing == 0)
+        finish_segment(segment);
+    if (batch_failed(batch))
+        return;
+    if (batch->at == batch->count)
+        batch_placed(batch);
+    else
+        place(batch);
+}
+
+static enum err start_segment(struct vault_writer_segment *s, struct errmsg *msg)
+{
+    struct vault_writer *w = s->writer;
+    uint8_t salt[SEGMENT_SALT_SIZE];
+    enum err e = ERR_OK;
+    if (!s->builder) {
+        struct segment_shape shape = {.k = w->options.k, .m = w->options.m};
+        const uint32_t most = segment_shard_bytes_max(shape.k);
+        if (s->kind == INDEX_METADATA && (uint64_t)most * shape.k > METADATA_PAYLOAD_BYTES)
+            shape.shard_bytes_max = segment_shard_bytes_for(shape.k, METADATA_PAYLOAD_BYTES, most);
+        e = segment_builder_new(&shape, &s->builder, msg);
+    }
+    if (e != ERR_OK)
+        return e;
+    w->identity.kind = s->kind == INDEX_DATA ? SEGMENT_DATA : SEGMENT_METADATA;
+    random_fill(w->vault->ports.random, salt, sizeof(salt));
+    e = segment_builder_start(s->builder, &w->identity, w->data_key, salt);
+    if (e != ERR_OK)
+        return err_say(msg, e, "cannot begin a segment");
+    s->state = SEGMENT_OPEN;
+    s->sealing = 0;
+    s->ticket_count = 0;
+    s->receipt_count = 0;
+    s->row = (struct index_segment){.kind = s->kind, .state = INDEX_BUILDING};
+    memset(s->shards, 0, sizeof(s->shards));
+    buf_clear(&s->record);
+    buf_clear(&s->receipts);
+    w->segments_out++;
+    return ERR_OK;
+}
+
+/* The open segment of the kind; NULL when all are on their way. */
+static struct vault_writer_segment *open_segment(struct vault_writer *w, enum index_kind kind,
+                                                 enum err *e, struct errmsg *msg)
+{
+    *e = ERR_OK;
+    if (w->open[kind - 1])
+        return w->open[kind - 1];
+    for (size_t i = 0; i < w->segment_count; i++) {
+        struct vault_writer_segment *s = &w->segments[i];
+        if (s->kind != kind || s->state != SEGMENT_FREE)
+            continue;
+        *e = start_segment(s, msg);
+        return *e == ERR_OK ? (w->open[kind - 1] = s) : NULL;
+    }
+    return NULL;
+}
+
+static void close_segment(struct vault_writer_segment *s)
+{
+    s->writer->open[s->kind - 1] = NULL;
+    s->state = SEGMENT_CLOSED;
+    if (s->sealing == 0)
+        finish_segment(s);
+}
+
+/* Takes places for what fits, from batch->at on. */
+static enum err reserve(struct vault_batch *batch, struct vault_writer_segment *s)
+{
+    struct vault_writer *w = batch->writer;
+    batch->from = batch->at;
+    for (; batch->at < batch->count; batch->at++) {
+        struct vault_chunk *chunk = &batch->chunks[batch->at];
+        if (!chunk->fresh)
+            continue;
+        if (!segment_builder_fits(s->builder, chunk->packed_bytes))
+            return ERR_OK;
+        struct segment_entry entry = {.id = chunk->id,
+                                      .plain_bytes = chunk->plain_bytes,
+                                      .type = chunk->type,
+                                      .flags = chunk->flags};
+        enum err e =
+            segment_builder_reserve(s->builder, &entry, chunk->packed_bytes, &chunk->number);
+        if (e == ERR_OK)
+            e = hold_ticket(s, batch->mark);
+        if (e != ERR_OK)
+            return e;
+        s->row.plain_bytes += entry.plain_bytes;
+        s->row.sealed_bytes += entry.sealed_bytes;
+        if (chunk->type == SEGMENT_FILE)
+            w->totals.data_chunks++;
+        else
+            w->totals.tree_chunks++;
+        w->totals.plain_bytes += entry.plain_bytes;
+        w->totals.sealed_bytes += entry.sealed_bytes;
+    }
+    return ERR_OK;
+}
+
+static void place(struct vault_batch *batch)
+{
+    struct vault_writer *w = batch->writer;
+    if (!batch->tools && !take_tools(batch))
+        return;
+    for (;;) {
+        struct vault_writer_segment *s = open_segment(w, batch->kind, &batch->e, &batch->msg);
+        if (s && (batch->e = reserve(batch, s)) != ERR_OK)
+            (void)err_say(&batch->msg, batch->e, "cannot place a chunk in a segment");
+        if (batch->e != ERR_OK) {
+            return_tools(batch);
+            (void)batch_failed(batch);
+            return;
+        }
+        if (!s) { /* until one has been committed */
+            list_append(&w->waiting[batch->kind - 1], &batch->link);
+            return_tools(batch);
+            return;
+        }
+        bool any = false;
+        for (size_t i = batch->from; i < batch->at; i++)
+            any |= batch->chunks[i].fresh;
+        if (any) {
+            batch->segment = s;
+            s->sealing++;
+        }
+        if (batch->at < batch->count)
+            close_segment(s);
+        if (any)
+            break;
+    }
+    batch->job.run = fill;
+    batch->job.done = filled;
+    work_submit(w->vault->ports.work, NULL, &batch->job);
+}
+
+/* --- a segment: finish, add, upload, commit --- */
+
+static void segment_free_again(struct vault_writer_segment *s)
+{
+    struct vault_writer *w = s->writer;
+    s->state = SEGMENT_FREE;
+    w->segments_out--;
+    /* those that find no place even now wait again, in their order */
+    struct list waiting;
+    list_init(&waiting);
+    for (struct list *node; (node = list_pop(&w->waiting[s->kind - 1]));)
+        list_append(&waiting, node);
+    for (struct list *node; (node = list_pop(&waiting));)
+        place(container_of(node, struct vault_batch, link));
+    check_flushed(w);
+}
+
+static bool segment_failed(struct vault_writer_segment *s)
+{
+    struct vault_writer *w = s->writer;
+    if (s->e != ERR_OK)
+        fail(w, s->e, &s->msg);
+    if (w->e == ERR_OK)
+        return false;
+    segment_free_again(s);
+    return true;
+}
+
+static void finish_job(struct work_job *job)
+{
+    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
+    struct vault *vault = s->writer->vault;
+    s->e = segment_builder_finish(s->builder, &s->msg);
+    if (s->e == ERR_OK && vault->settings.check_before_upload)
+        s->e = segment_builder_check(s->builder, s->writer->data_key, &s->msg);
+    if (s->e != ERR_OK)
+        return;
+    const struct segment_header *header = segment_builder_header(s->builder);
+    const struct signed_record record = {
+        .segment = *segment_builder_id(s->builder),
+        .account = vault->account,
+        .slot = header->device_slot,
+        .list_number = s->list_number,
+        .sequence = s->writer->options.sequence,
+    };
+    s->e = signed_record_make(&record, &vault->swarm_root, vault->device, &s->record);
+    if (s->e != ERR_OK)
+        (void)err_say(&s->msg, s->e, "cannot sign a segment's record");
+    s->row.id = record.segment;
+    s->row.k = header->k;
+    s->row.m = header->m;
+    s->row.shard_bytes = header->shard_bytes;
+    s->row.epoch = header->epoch;
+    s->row.created_s = clock_wall_ns(vault->ports.clock) / 1000000000;
+    s->row.chunk_count = segment_builder_count(s->builder);
+}
+
+static void add_job(struct work_job *job)
+{
+    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
+    struct index *index = s->writer->vault->index;
+    s->e = index_begin(index, &s->msg);
+    if (s->e == ERR_OK)
+        s->e = index_segment_add(index, &s->row, segment_builder_header_bytes(s->builder),
+                                 buf_slice(&s->record), s->shards, &s->msg);
+    if (s->e == ERR_OK)
+        s->e = index_commit(index, &s->msg);
+    else
+        index_rollback(index);
+}
+
+static enum err chunks_of(const struct vault_writer_segment *s, struct index_chunk **out)
+{
+    uint32_t count;
+    const struct segment_entry *entries = segment_builder_entries(s->builder, &count);
+    struct index_chunk *chunks = calloc(count + 1, sizeof(*chunks));
+    if (!chunks)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        chunks[i] = (struct index_chunk){.id = entries[i].id,
+                                         .segment = s->row.number,
+                                         .record = i,
+                                         .offset = entries[i].offset,
+                                         .sealed_bytes = entries[i].sealed_bytes,
+                                         .plain_bytes = entries[i].plain_bytes,
+                                         .type = vault_type(entries[i].type, entries[i].flags)};
+    *out = chunks;
+    return ERR_OK;
+}
+
+static void commit_job(struct work_job *job)
+{
+    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
+    struct index *index = s->writer->vault->index;
+    struct index_chunk *chunks = NULL;
+    s->e = chunks_of(s, &chunks);
+    if (s->e != ERR_OK)
+        (void)err_say(&s->msg, s->e, "out of memory for a segment's chunks");
+    if (s->e == ERR_OK)
+        s->e = index_begin(index, &s->msg);
+    if (s->e == ERR_OK)
+        s->e =
+            index_segment_set_shards(index, s->row.number, s->shards, s->row.k + s->row.m, &s->msg);
+    if (s->e == ERR_OK)
+        s->e = index_segment_set_state(index, s->row.number, INDEX_COMMITTED, &s->msg);
+    if (s->e == ERR_OK)
+        s->e = index_chunks_add(index, chunks, s->row.chunk_count, &s->msg);
+    if (s->e == ERR_OK)
+        s->e = index_commit(index, &s->msg);
+    else
+        index_rollback(index);
+    free(chunks);
+}
+
+static void registered(void *user, enum err e, uint32_t taken, const struct errmsg *msg)
+{
+    struct vault_writer *w = user;
+    (void)taken;
+    if (e != ERR_OK)
+        log_say(w->vault->ports.log, LOG_WARN, "the coordinator did not note a segment: %s",
+                msg->text);
+    w->registering--;
+    check_flushed(w);
+}
+
+/* The directory learns of it; a coordinator that is away learns it from the cells later. */
+static void register_segment(struct vault_writer_segment *s)
+{
+    struct vault_writer *w = s->writer;
+    struct slice receipts[LIMIT_SHARDS];
+    struct errmsg msg;
+    for (unsigned i = 0; i < s->receipt_count; i++)
+        receipts[i] =
+            slice_of(s->receipts.data + (uintptr_t)s->receipt_at[i].data, s->receipt_at[i].size);
+    const struct wire_registration registration = {
+        .record = buf_slice(&s->record),
+        .k = (uint8_t)s->row.k,
+        .m = (uint8_t)s->row.m,
+        .shard_bytes = s->row.shard_bytes,
+        .receipts = receipts,
+        .receipt_count = s->receipt_count,
+    };
+    if (swarm_register(w->vault->swarm, &registration, 1, registered, w, &msg) == ERR_OK)
+        w->registering++;
+    else
+        log_say(w->vault->ports.log, LOG_WARN, "a segment is not registered: %s", msg.text);
+}
+
+static void committed(struct work_job *job)
+{
+    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
+    struct vault_writer *w = s->writer;
+    uint32_t count;
+    const struct segment_entry *entries = segment_builder_entries(s->builder, &count);
+    if (segment_failed(s))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        idmap_remove(&w->flying, &entries[i].id);
+    int32_t stored = 0;
+    for (unsigned i = 0; i < s->row.k + s->row.m; i++)
+        stored += s->shards[i].state == INDEX_SHARD_STORED;
+    const int32_t margin = stored - (int32_t)s->row.k;
+    w->totals.segments++;
+    w->totals.margin_min = margin < w->totals.margin_min ? margin : w->totals.margin_min;
+    w->totals.debts += s->row.k + s->row.m - (unsigned)stored;
+    for (size_t i = 0; i < s->ticket_count; i++)
+        s->tickets[i]->unsafe--;
+    register_segment(s);
+    const struct vault_writer_committed done = {
+        .row = &s->row,
+        .header = segment_builder_header_bytes(s->builder),
+        .record = buf_slice(&s->record),
+        .shards = s->shards,
+        .entries = entries,
+        .entry_count = count,
+    };
+    w->options.committed(w->options.user, &done);
+    count_safe(w);
+    segment_free_again(s);
+}
+
+static void receipted(void *user, unsigned index, const struct id *cell, struct slice receipt)
+{
+    struct vault_writer_segment *s = user;
+    struct vault_writer *w = s->writer;
+    s->shards[index] = (struct index_shard){.cell = *cell, .state = INDEX_SHARD_STORED};
+    w->totals.sent_bytes += s->row.shard_bytes;
+    if (!idmap_get(&w->cells, cell) && idmap_set(&w->cells, cell, w) == ERR_OK)
+        w->totals.cells++;
+    const uintptr_t at = s->receipts.size;
+    if (buf_append(&s->receipts, receipt.data, receipt.size) == ERR_OK)
+        s->receipt_at[s->receipt_count++] = slice_of((const void *)at, receipt.size);
+}
+
+static void uploaded(void *user, enum err e, const struct swarm_upload_result *result,
+                     const struct errmsg *msg)
+{
+    struct vault_writer_segment *s = user;
+    (void)result;
+    s->upload = NULL;
+    s->e = e;
+    if (e != ERR_OK) {
+        s->msg = *msg;
+        (void)segment_failed(s);
+        return;
+    }
+    for (unsigned i = 0; i < s->row.k + s->row.m; i++)
+        if (s->shards[i].state != INDEX_SHARD_STORED)
+            s->shards[i] = (struct index_shard){.state = INDEX_SHARD_DEBT};
+    s->job.run = commit_job;
+    s->job.done = committed;
+    work_submit(s->writer->vault->ports.work, s->writer->vault->lane, &s->job);
+}
+
+static void added(struct work_job *job)
+{
+    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
+    struct vault_writer *w = s->writer;
+    if (segment_failed(s))
+        return;
+    for (unsigned i = 0; i < s->row.k + s->row.m; i++)
+        s->parts[i] = segment_builder_shard(s->builder, i);
+    const struct swarm_upload_request request = {
+        .segment = s->row.id,
+        .header = segment_builder_header_bytes(s->builder),
+        .record = buf_slice(&s->record),
+        .k = s->row.k,
+        .m = s->row.m,
+        .shard_bytes = s->row.shard_bytes,
+        .device_slot = w->identity.device_slot,
+        .shards = s->parts,
+        .net_class = NET_BACKUP,
+    };
+    s->e =
+        swarm_upload_start(w->vault->swarm, &request, receipted, uploaded, s, &s->upload, &s->msg);
+    (void)segment_failed(s);
+}
+
+static void finished(struct work_job *job)
+{
+    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
+    if (segment_failed(s))
+        return;
+    s->job.run = add_job;
+    s->job.done = added;
+    work_submit(s->writer->vault->ports.work, s->writer->vault->lane, &s->job);
+}
+
+static void finish_segment(struct vault_writer_segment *s)
+{
+    s->e = ERR_OK;
+    s->state = SEGMENT_SENT;
+    s->list_number = swarm_list_number(s->writer->vault->swarm);
+    s->job.run = finish_job;
+    s->job.done = finished;
+    work_submit(s->writer->vault->ports.work, NULL, &s->job);
+}
+
+/* --- the writer --- */
+
+static size_t data_segments(unsigned k, unsigned m)
+{
+    const uint64_t one = (uint64_t)(k + m) * segment_shard_bytes_max(k);
+    const uint64_t fit = DATA_BUDGET_BYTES / one;
+    return fit < 2 ? 2 : fit > DATA_SEGMENTS_MAX ? DATA_SEGMENTS_MAX : (size_t)fit;
+}
+
+enum err vault_writer_new(struct vault *vault, const struct vault_writer_options *options,
+                          struct vault_writer **out, struct errmsg *msg)
+{
+    const struct vault_epoch *epoch = &vault->secrets->epochs[vault->secrets->epoch_count - 1];
+    struct vault_writer *w = calloc(1, sizeof(*w));
+    uint8_t *data_key = secret_new(SEGMENT_DATA_KEY_SIZE);
+    if (!w || !data_key) {
+        free(w);
+        secret_free(data_key);
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    }
+    memcpy(data_key, epoch->data_key, SEGMENT_DATA_KEY_SIZE);
+    const size_t data = data_segments(options->k, options->m);
+    *w = (struct vault_writer){
+        .vault = vault,
+        .options = *options,
+        .identity = {.account = vault->account,
+                     .device_slot = vault->secrets->slot,
+                     .epoch = epoch->epoch},
+        .data_key = data_key,
+        .segment_count = data + METADATA_SEGMENTS,
+        .tools_max = work_threads(vault->ports.work),
+        .totals = {.margin_min = INT32_MAX},
+    };
+    for (size_t i = 0; i < w->segment_count; i++)
+        w->segments[i] = (struct vault_writer_segment){
+            .writer = w,
+            .kind = i < data ? INDEX_DATA : INDEX_METADATA,
+            .record = BUF_INIT(SIGNED_RECORD_BYTES_MAX),
+            .receipts = BUF_INIT(1 << 20),
+        };
+    list_init(&w->waiting[0]);
+    list_init(&w->waiting[1]);
+    list_init(&w->tools);
+    list_init(&w->waiting_tools);
+    list_init(&w->tickets);
+    *out = w;
+    return ERR_OK;
+}
+
+void vault_writer_free(struct vault_writer *w)
+{
+    if (!w)
+        return;
+    assert(w->batches_out == 0);
+    for (size_t i = 0; i < w->segment_count; i++) {
+        struct vault_writer_segment *s = &w->segments[i];
+        segment_builder_free(s->builder);
+        free(s->tickets);
+        buf_free(&s->record);
+        buf_free(&s->receipts);
+    }
+    for (struct list *node; (node = list_pop(&w->tools));)
+        tools_free(container_of(node, struct vault_writer_tools, link));
+    for (struct list *node; (node = list_pop(&w->tickets));)
+        free(container_of(node, struct vault_writer_ticket, link));
+    idmap_free(&w->flying);
+    idmap_free(&w->cells);
+    secret_free(w->data_key);
+    free(w);
+}
+
+void vault_writer_put(struct vault_writer *w, struct vault_batch *batch)
+{
+    struct vault_writer_ticket *mark = calloc(1, sizeof(*mark));
+    batch->writer = w;
+    batch->ticket = ++w->last;
+    batch->mark = mark;
+    batch->at = 0;
+    batch->packed = false;
+    batch->segment = NULL;
+    batch->tools = NULL;
+    batch->found = NULL;
+    batch->e = mark ? ERR_OK : err_say(&batch->msg, ERR_NOMEM, "out of memory");
+    w->batches_out++;
+    if (mark) {
+        *mark = (struct vault_writer_ticket){.number = batch->ticket, .unsafe = 1};
+        list_append(&w->tickets, &mark->link);
+    }
+    list_init(&batch->link);
+    batch->job.run = look_up;
+    batch->job.done = looked_up;
+    work_submit(w->vault->ports.work, w->vault->lane, &batch->job);
+}
+
+void vault_writer_push(struct vault_writer *w)
+{
+    for (int i = 0; i < 2; i++) {
+        struct vault_writer_segment *s = w->open[i];
+        if (s && segment_builder_count(s->builder) > 0)
+            close_segment(s);
+    }
+}
+
+void vault_writer_flush(struct vault_writer *w, void (*done)(void *user), void *user)
+{
+    w->flushed = done;
+    w->flushed_user = user;
+    vault_writer_push(w);
+    for (int i = 0; i < 2; i++) /* begun and empty, or of a writer that has failed */
+        if (w->open[i]) {
+            w->open[i]->state = SEGMENT_FREE;
+            w->open[i] = NULL;
+            w->segments_out--;
+        }
+    check_flushed(w);
+}
+
+void vault_writer_stop(struct vault_writer *w)
+{
+    struct errmsg msg;
+    (void)err_say(&msg, ERR_CANCELLED, "interrupted");
+    fail(w, ERR_CANCELLED, &msg);
+}
+
+uint64_t vault_writer_last(const struct vault_writer *w)
+{
+    return w->last;
+}
+
+uint64_t vault_writer_safe(const struct vault_writer *w)
+{
+    return w->safe;
+}
+
+void vault_writer_totals(const struct vault_writer *w, struct vault_writer_totals *out)
+{
+    *out = w->totals;
+}
+
+uint32_t vault_writer_chunk_max(const struct vault_writer *w)
+{
+    const uint32_t most = segment_builder_record_max(w->options.k, 0);
+    return most < LIMIT_CHUNK_BYTES ? most : LIMIT_CHUNK_BYTES;
+}
