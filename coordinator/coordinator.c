@@ -144,18 +144,12 @@ static enum err post_place(void *owner, struct serve_request *request, struct sl
     struct coordinator *c = owner;
     struct wire_list wants;
     uint64_t list_number;
-    bool known = false;
     const struct serve_peer *peer = &request->peer;
-    enum err e = wire_place_decode(body, &list_number, &wants);
+    const enum err e = wire_place_decode(body, &list_number, &wants);
     if (e != ERR_OK)
         return err_say(msg, e, "the wish for grants cannot be read");
     if (peer->kind != SERVE_DEVICE || !(peer->capabilities & MANIFEST_PUT))
         return serve_deny(peer, msg, "get grants: it is no device with the right to put");
-    e = registry_account_known(c->options.registry, &peer->account, &known, msg);
-    if (e == ERR_OK && !known)
-        e = err_say(msg, ERR_DENIED, "this account is not one of this swarm's: it needs an invite");
-    if (e != ERR_OK)
-        return e;
     return registry_place(c->options.registry, &peer->account, &peer->id, &wants, now_of(request),
                           reply, msg);
 }
@@ -228,6 +222,18 @@ static void prepare(void *owner, struct serve_request *request)
     const struct coordinator *c = owner;
     struct view *view = (struct view *)request->context;
     view->now_s = clock_wall_ns(c->options.clock) / 1000000000;
+}
+
+/* Whoever never redeemed an invite leaves nothing here. */
+static enum err check_account(void *owner, const struct id *account, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    bool known;
+    const enum err e = registry_account_known(c->options.registry, account, &known, msg);
+    if (e == ERR_OK && !known)
+        return err_say(msg, ERR_DENIED,
+                       "this account is not one of this swarm's: it needs an invite");
+    return e;
 }
 
 static void describe(void *owner, const struct serve_request *request, uint64_t *list_number,
@@ -308,6 +314,7 @@ enum err coordinator_new(const struct coordinator_options *options, struct coord
         .routes = routes,
         .route_count = ARRAY_COUNT(routes),
         .prepare = prepare,
+        .check_account = check_account,
         .describe = describe,
     };
     const enum err e = serve_open(&serve, &c->serve, msg);

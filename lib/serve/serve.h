@@ -107,6 +107,8 @@ struct serve_options {
     /* Lane: is this coordinator's incarnation not an old one? May be NULL: every one is taken. */
     enum err (*check_coordinator)(void *owner, struct serve_request *request, uint32_t incarnation,
                                   struct errmsg *msg);
+    /* Lane: may devices of this account come in at all? May be NULL: all may. */
+    enum err (*check_account)(void *owner, const struct id *account, struct errmsg *msg);
     /* Lane: what a hello is answered with. */
     void (*describe)(void *owner, const struct serve_request *request, uint64_t *list_number,
                      int64_t *time_s);

@@ -26,6 +26,8 @@ static enum err greet_device(struct serve_request *request, struct slice doc, st
     const struct manifest_device *device = manifest_device_find(m, &peer->id);
     if (!device || device->revoked)
         e = err_say(msg, ERR_DENIED, "the manifest shown does not name this device, or revokes it");
+    if (e == ERR_OK && o->check_account)
+        e = o->check_account(o->owner, &m->account, msg);
     if (e == ERR_OK)
         e = serve_manifest_keep(request->serve, m, doc, request->newer, msg);
     if (e != ERR_OK) {
@@ -48,6 +50,11 @@ static enum err greet_root(struct serve_request *request, struct slice doc, stru
         return err_wrap(msg, e, "the root's certificate shown");
     if (!id_equal(&cert.device, &peer->id))
         return err_say(msg, ERR_DENIED, "the root's certificate names another device");
+    const struct serve_options *o = &request->serve->options;
+    const enum err known =
+        o->check_account ? o->check_account(o->owner, &cert.account, msg) : ERR_OK;
+    if (known != ERR_OK)
+        return known;
     peer->kind = SERVE_ROOT;
     peer->account = cert.account;
     peer->capabilities = cert.capabilities;
