@@ -15,6 +15,26 @@ void serve_set_rights(struct serve_peer *peer, const struct manifest *m)
     peer->slot = device ? device->slot : UINT32_MAX;
 }
 
+/* An older manifest was shown than the one that is kept (request->newer). A device that the newer
+   one still names knows no better, and can learn it only once it is let in: it may do what the
+   newer one says. Another one is refused, with the newer one. */
+static enum err greet_by_newer(struct serve_request *request, struct errmsg *msg)
+{
+    struct manifest *newer;
+    if (manifest_open(buf_slice(request->newer), request->serve->options.swarm, &newer, NULL) !=
+        ERR_OK)
+        return ERR_STALE;
+    const struct manifest_device *device = manifest_device_find(newer, &request->peer.id);
+    if (!device || device->revoked) {
+        manifest_free(newer);
+        return err_say(msg, ERR_STALE, "a newer manifest does not name this device, or revokes it");
+    }
+    manifest_free(request->manifest);
+    request->manifest = newer;
+    buf_clear(request->newer);
+    return ERR_OK;
+}
+
 static enum err greet_device(struct serve_request *request, struct slice doc, struct errmsg *msg)
 {
     const struct serve_options *o = &request->serve->options;
@@ -30,6 +50,10 @@ static enum err greet_device(struct serve_request *request, struct slice doc, st
         e = o->check_account(o->owner, &m->account, msg);
     if (e == ERR_OK)
         e = serve_manifest_keep(request->serve, m, doc, request->newer, msg);
+    if (e == ERR_STALE) {
+        e = greet_by_newer(request, msg);
+        m = request->manifest;
+    }
     if (e != ERR_OK) {
         manifest_free(request->manifest);
         request->manifest = NULL;

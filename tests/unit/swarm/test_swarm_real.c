@@ -634,6 +634,77 @@ static void test_real_claim_changes_the_survey(void **state)
     real_free(&real);
 }
 
+/* Puts the account's manifest, changed and signed by the root, where heads rest; then nobody has a
+   connection to the device any more. */
+static void publish_manifest(struct real *real)
+{
+    struct buf newer = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    real->manifest->number = manifest_next_number(real->manifest->number, true);
+    OK(manifest_certify_admins(real->manifest, &real->root, real->keys.root));
+    OK(manifest_make(real->manifest, &real->root, real->keys.root, &newer));
+    OK(swarm_heads_put(real->swarm,
+                       &(struct swarm_heads_put){.account = real->keys.account,
+                                                 .manifest = buf_slice(&newer),
+                                                 .done = heads_done,
+                                                 .user = real},
+                       NULL, &real->msg));
+    wait_ok(real);
+    buf_free(&newer);
+    sim_net_break(real->coordinator.node, real->device.node);
+    for (unsigned i = 0; i < CELLS; i++)
+        sim_net_break(real->cells[i].node, real->device.node);
+    OK(sim_world_run(real->world, 1000));
+}
+
+static void manifest_told(void *user, const struct id *peer, struct wire_heads *heads)
+{
+    (void)peer;
+    struct real *real = user;
+    struct manifest *m;
+    OK(manifest_open(heads->manifest, &real->root, &m, &real->msg));
+    real->count += m->number == real->manifest->number;
+    manifest_free(m);
+}
+
+/* Another device has changed the manifest: who still shows the old one is let in, and learns. */
+static void test_real_old_manifest_is_let_in_and_learns(void **state)
+{
+    (void)state;
+    struct real real;
+    real_new(&real);
+    real.manifest->hold_s += 1;
+    publish_manifest(&real);
+    OK(swarm_heads_get(real.swarm, &real.keys.account, manifest_told, heads_done, &real, NULL,
+                       &real.msg));
+    wait_ok(&real);
+    assert_int_equal(real.count, CELLS + 1);
+    make_segment(&real);
+    upload(&real);
+    real_free(&real);
+}
+
+/* Unless the new one has revoked it. */
+static void test_real_old_manifest_of_a_revoked_device_is_refused(void **state)
+{
+    (void)state;
+    struct real real;
+    const struct id nothing = {{1}};
+    real_new(&real);
+    OK(manifest_revoke(real.manifest, 0, 1));
+    publish_manifest(&real);
+    OK(swarm_heads_get(real.swarm, &real.keys.account, manifest_told, heads_done, &real, NULL,
+                       &real.msg));
+    OK(sim_world_run_until(real.world, is_done, &real, 120000));
+    assert_int_equal(real.e, ERR_UNREACHABLE);
+    assert_int_equal(real.count, 0);
+    real.done = false;
+    OK(swarm_segment_ask(real.swarm, &real.cells[0].node->id, &nothing, segment_told, &real,
+                         &real.msg));
+    OK(sim_world_run_until(real.world, is_done, &real, 120000));
+    assert_int_equal(real.e, ERR_DENIED);
+    real_free(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,6 +713,8 @@ int main(void)
         cmocka_unit_test(test_real_heads_outlive_the_coordinator),
         cmocka_unit_test(test_real_cells_tell_what_they_hold),
         cmocka_unit_test(test_real_claim_changes_the_survey),
+        cmocka_unit_test(test_real_old_manifest_is_let_in_and_learns),
+        cmocka_unit_test(test_real_old_manifest_of_a_revoked_device_is_refused),
     };
     return cmocka_run_group_tests_name("swarm and the real servers", tests, NULL, NULL);
 }
