@@ -1,6 +1,7 @@
 /* cellbench: measures the rooms by themselves. Each bench is a file of its own; docs/benchmarks.md
    has what they said, when and where. */
 #include "bench_chunk.h"
+#include "bench_erasure.h"
 #include "bench_index.h"
 #include "bench_swarm.h"
 
@@ -14,6 +15,7 @@ static const struct {
     const char *what;
 } benches[] = {
     {"chunk", bench_chunk, "cutting files, packing and unpacking chunks"},
+    {"erasure", bench_erasure, "Reed-Solomon beside libisal, Jerasure and liberasurecode"},
     {"index", bench_index, "the vault's index with ten million chunks"},
     {"swarm", bench_swarm, "segments to real cells over loopback TLS, and back"},
 };
