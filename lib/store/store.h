@@ -85,7 +85,7 @@ struct store_admission {
 
 /* Lane. CORRUPT: header and name do not match, or the index is not below k + m. EXISTS: it is
    stored already, whole. BUSY: another request is storing it right now. QUOTA: more than the grant
-   allows. FULL: more than is given, or than the disk has. DENIED: the segment was freed for good.
+   allows. FULL: more than is given, or than the disk has. DENIED: the segment was deleted.
  */
 MUST_CHECK enum err store_put_begin(struct store *store, const struct store_admission *admission,
                                     struct store_put **out, struct errmsg *msg);
@@ -150,6 +150,63 @@ MUST_CHECK enum err store_grant_spent(struct store *store, const uint8_t grant[S
 /* Somebody found a shard to be wrong, or the scrub did: moves it to the quarantine. */
 MUST_CHECK enum err store_quarantine(struct store *store, const struct id *segment, unsigned index,
                                      struct errmsg *msg);
+
+/* --- removal: lane. store_removal.c --- */
+
+/*
+ * A segment that its account deletes is *marked* first: its bytes stay, count, and can be read, new
+ * shards of it are refused; until the hold is over the mark can be taken back. Then it is *freed*:
+ * its name is dead for good, its rows and files are gone. The store keeps no clock: moments are the
+ * caller's, of two kinds that both have to pass.
+ */
+struct store_moment {
+    uint64_t run_ms;  /* time for which this cell has run, all its lives together */
+    int64_t signed_s; /* by the newest signed member list */
+};
+
+struct store_removal {
+    struct id segment; /* an argument of its own to store_removal_mark() */
+    struct id account;
+    struct id signer;  /* of the order */
+    bool by_root;      /* the account's root signed it */
+    uint64_t sequence; /* of the order, among its signer's */
+    struct store_moment ends;
+};
+
+/* Marks those of `segments` of which this account has shards here, in one transaction; *marked: how
+   many of them are marked now. One that was marked before keeps the earlier end. What was taken
+   back is marked again only by an order of a higher sequence (or another signer): an old order that
+   is shown once more does nothing. */
+MUST_CHECK enum err store_removal_mark(struct store *store, const struct store_removal *removal,
+                                       const struct id *segments, size_t count, uint32_t *marked,
+                                       struct errmsg *msg);
+/* Takes marks back: of `segments`, or of all that wait (NULL). *undone: how many. */
+MUST_CHECK enum err store_removal_undo(struct store *store, const struct id *account,
+                                       const struct id *segments, size_t count, uint32_t *undone,
+                                       struct errmsg *msg);
+/* Marked segments whose end has come, up to `max`. */
+MUST_CHECK enum err store_removal_due(struct store *store, const struct store_moment *now,
+                                      struct store_removal *out, size_t max, size_t *count,
+                                      struct errmsg *msg);
+/* Frees them: durable first (one transaction for all), then the files go. A process that dies in
+   between leaves files of dead names, which the next start removes. */
+MUST_CHECK enum err store_removal_free(struct store *store, const struct id *segments, size_t count,
+                                       struct errmsg *msg);
+
+struct store_removal_state {
+    uint64_t waiting_count, waiting_bytes; /* segments that are marked; their files */
+    uint64_t dead_count;                   /* names that were freed */
+    uint64_t next_run_ms;                  /* earliest end among the waiting; 0: none waits */
+};
+MUST_CHECK enum err store_removal_state(struct store *store, struct store_removal_state *out,
+                                        struct errmsg *msg);
+
+enum store_name { STORE_NAME_LIVE, STORE_NAME_WAITING, STORE_NAME_DEAD };
+/* What has become of a segment's name here; *account (may be NULL) is that of a dead or waiting
+   one. */
+MUST_CHECK enum err store_removal_name(struct store *store, const struct id *segment,
+                                       enum store_name *out, struct id *account,
+                                       struct errmsg *msg);
 
 /* --- scrub: lane --- */
 

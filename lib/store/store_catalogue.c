@@ -10,6 +10,14 @@ static const char *const migrations[] = {
     " grant_id BLOB NOT NULL, PRIMARY KEY (segment, idx)) WITHOUT ROWID;"
     "CREATE TABLE grant_spent (id BLOB PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE dead (segment BLOB PRIMARY KEY) WITHOUT ROWID;" DOCUMENTS_SCHEMA,
+
+    /* removal: what waits for the end of its hold (waiting = 1), or was taken back (0) */
+    "CREATE TABLE removal (segment BLOB PRIMARY KEY, account INTEGER NOT NULL,"
+    " signer BLOB NOT NULL, by_root INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+    " ends_run_ms INTEGER NOT NULL, ends_s INTEGER NOT NULL, waiting INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE INDEX removal_end ON removal (waiting, ends_run_ms);"
+    "ALTER TABLE dead ADD COLUMN account INTEGER NOT NULL DEFAULT 0",
 };
 
 #define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id"
@@ -60,8 +68,8 @@ static enum err step_row(struct db_statement *s, struct store_shard *out, struct
     return e;
 }
 
-static enum err account_number(struct store *store, const struct id *account, int64_t *out,
-                               struct errmsg *msg)
+enum err store_catalogue_account(struct store *store, const struct id *account, int64_t *out,
+                                 struct errmsg *msg)
 {
     struct db_statement *s;
     enum err e = db_prepare(store->db, "INSERT OR IGNORE INTO account (id) VALUES (?1)", &s, msg);
@@ -104,7 +112,7 @@ enum err store_catalogue_add(struct store *store, const struct store_shard *shar
                              uint64_t file_bytes, struct errmsg *msg)
 {
     int64_t account;
-    enum err e = account_number(store, &shard->account, &account, msg);
+    enum err e = store_catalogue_account(store, &shard->account, &account, msg);
     if (e != ERR_OK)
         return e;
     struct db_statement *s;
@@ -172,20 +180,6 @@ enum err store_catalogue_set_state(struct store *store, const struct id *segment
     e = db_run(s, msg);
     db_done(s);
     return e;
-}
-
-enum err store_catalogue_is_dead(struct store *store, const struct id *segment, bool *out,
-                                 struct errmsg *msg)
-{
-    struct db_statement *s;
-    enum err e = db_prepare(store->db, "SELECT 1 FROM dead WHERE segment = ?1", &s, msg);
-    if (e != ERR_OK)
-        return e;
-    db_bind_id(s, 1, segment);
-    e = db_step(s, msg);
-    db_done(s);
-    *out = e == ERR_OK;
-    return e == ERR_END ? ERR_OK : e;
 }
 
 enum err store_catalogue_counts(struct store *store, uint64_t *whole, uint64_t *damaged,

@@ -40,6 +40,7 @@ struct store {
     uint64_t used_bytes; /* of whole and damaged shards' files */
     uint64_t reserved_bytes;
     atomic_bool read_only;
+    bool look_again; /* a file may be left that no row names: the next start looks */
 };
 
 struct store_put {
@@ -102,8 +103,11 @@ MUST_CHECK enum err store_catalogue_get(struct store *store, const struct id *se
 MUST_CHECK enum err store_catalogue_set_state(struct store *store, const struct id *segment,
                                               unsigned index, enum store_state state,
                                               struct errmsg *msg);
-MUST_CHECK enum err store_catalogue_is_dead(struct store *store, const struct id *segment,
-                                            bool *out, struct errmsg *msg);
+/* The number of an account, made when it has none. */
+MUST_CHECK enum err store_catalogue_account(struct store *store, const struct id *account,
+                                            int64_t *out, struct errmsg *msg);
+/* Removes a shard's file, wherever it lies. What fails is logged, and found by the next start. */
+void store_remove_files(struct store *store, const struct id *segment, unsigned index);
 /* The shard behind (segment, index) in their order; ERR_NOT_FOUND at the end. */
 MUST_CHECK enum err store_catalogue_next(struct store *store, const struct id *segment, int index,
                                          struct store_shard *out, struct errmsg *msg);

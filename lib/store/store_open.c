@@ -146,7 +146,7 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
-    if (!atomic_load(&store->read_only))
+    if (!atomic_load(&store->read_only) && !store->look_again)
         err_ignore(documents_fact_put(store->db, CLEAN_END, slice_text("1"), NULL));
     db_close(store->db);
     sha256_free(store->hash);

@@ -13,6 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static enum err check_live(struct store *store, const struct id *segment, struct errmsg *msg)
+{
+    enum store_name name;
+    const enum err e = store_removal_name(store, segment, &name, NULL, msg);
+    if (e == ERR_OK && name != STORE_NAME_LIVE)
+        return err_say(msg, ERR_DENIED, "this segment was deleted, its name is not used again");
+    return e;
+}
+
 static enum err check_names(struct store *store, const struct store_admission *a,
                             struct segment_header *header, struct errmsg *msg)
 {
@@ -29,11 +38,7 @@ static enum err check_names(struct store *store, const struct store_admission *a
                        (unsigned)header->k + header->m, a->index);
     if (a->record.size > STORE_RECORD_MAX)
         return err_say(msg, ERR_TOO_LARGE, "a segment record may have %d bytes", STORE_RECORD_MAX);
-    bool dead;
-    e = store_catalogue_is_dead(store, &a->segment, &dead, msg);
-    if (e == ERR_OK && dead)
-        e = err_say(msg, ERR_DENIED, "this segment was deleted, its name is not used again");
-    return e;
+    return check_live(store, &a->segment, msg);
 }
 
 /* Is it here already, or on its way? `replaces`: a damaged one is, in quarantine. */
@@ -336,7 +341,11 @@ void store_put_commit(struct store *store, struct store_put **puts, size_t count
                       struct errmsg *msg)
 {
     for (size_t i = 0; i < count; i++)
-        errors[i] = puts[i]->sealed ? rename_into_place(puts[i], msg) : ERR_STATE;
+        errors[i] = puts[i]->sealed ? check_live(store, &puts[i]->admission.segment, msg)
+                                    : ERR_STATE; /* it may have been deleted meanwhile */
+    for (size_t i = 0; i < count; i++)
+        if (errors[i] == ERR_OK)
+            errors[i] = rename_into_place(puts[i], msg);
     enum err e = sync_folders(store, puts, count, errors, msg);
     if (e == ERR_OK)
         e = add_rows(store, puts, count, errors, msg);

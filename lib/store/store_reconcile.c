@@ -55,6 +55,18 @@ static enum err adopt(struct store *store, const struct id *segment, unsigned in
     return e;
 }
 
+/* A file of a dead name was to be removed when the cell ended. */
+static enum err adopt_or_remove(struct store *store, const struct id *segment, unsigned index,
+                                struct errmsg *msg)
+{
+    enum store_name name;
+    const enum err e = store_removal_name(store, segment, &name, NULL, msg);
+    if (e != ERR_OK || name != STORE_NAME_DEAD)
+        return e == ERR_OK ? adopt(store, segment, index, msg) : e;
+    store_remove_files(store, segment, index);
+    return ERR_OK;
+}
+
 static enum err reconcile_folder(struct store *store, const char *folder, struct errmsg *msg)
 {
     struct names names = {.found = BUF_INIT(1u << 30)};
@@ -66,7 +78,7 @@ static enum err reconcile_folder(struct store *store, const char *folder, struct
         const unsigned index = names.found.data[at + ID_SIZE];
         e = store_catalogue_get(store, &segment, index, &known, NULL);
         if (e == ERR_NOT_FOUND || (e == ERR_OK && known.state == STORE_DAMAGED))
-            e = adopt(store, &segment, index, msg);
+            e = adopt_or_remove(store, &segment, index, msg);
     }
     buf_free(&names.found);
     return e;

@@ -1,0 +1,298 @@
+/*
+ * What is deleted: marked, held, taken back or freed.
+ *
+ *     live --mark--> waiting --due, free--> dead (the name, for good; rows and files are gone)
+ *      ^                |
+ *      +-----undo-------+    a row with waiting = 0 stays: old orders do not count again
+ *
+ * Each change is one transaction. Freeing commits before it touches a file, so a file that is left
+ * over belongs to a dead name, and store_reconcile() knows what to do with it.
+ */
+#include "store/store_internal.h"
+
+#include <stdlib.h>
+
+/* --- marking --- */
+
+/* Only what is here, and this account's. */
+#define MARK_SQL                                                                                \
+    "INSERT INTO removal (segment, account, signer, by_root, sequence, ends_run_ms, ends_s,"    \
+    " waiting) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 1"                                            \
+    " WHERE EXISTS (SELECT 1 FROM shard WHERE segment = ?1 AND account = ?2)"                   \
+    " ON CONFLICT (segment) DO UPDATE SET"                                                      \
+    " ends_run_ms = CASE waiting WHEN 1 THEN min(ends_run_ms, excluded.ends_run_ms)"            \
+    " ELSE excluded.ends_run_ms END,"                                                           \
+    " ends_s = CASE waiting WHEN 1 THEN min(ends_s, excluded.ends_s) ELSE excluded.ends_s END," \
+    " signer = CASE WHEN waiting = 0 OR excluded.by_root THEN excluded.signer ELSE signer END," \
+    " sequence = CASE WHEN waiting = 0 OR excluded.by_root THEN excluded.sequence"              \
+    " ELSE sequence END,"                                                                       \
+    " by_root = max(by_root * waiting, excluded.by_root), waiting = 1"                          \
+    " WHERE waiting = 1 OR signer <> excluded.signer OR sequence < excluded.sequence"
+
+static enum err mark(struct store *store, const struct store_removal *removal, int64_t account,
+                     const struct id *segments, size_t count, uint32_t *marked, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db, MARK_SQL, &s, msg);
+    if (e != ERR_OK)
+        return e;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        db_bind_id(s, 1, &segments[i]);
+        db_bind_i64(s, 2, account);
+        db_bind_id(s, 3, &removal->signer);
+        db_bind_bool(s, 4, removal->by_root);
+        db_bind_u64(s, 5, removal->sequence);
+        db_bind_u64(s, 6, removal->ends.run_ms);
+        db_bind_i64(s, 7, removal->ends.signed_s);
+        e = db_run(s, msg);
+        *marked += e == ERR_OK && db_changes(store->db) > 0;
+    }
+    db_done(s);
+    return e;
+}
+
+/* Ends the transaction that was begun. */
+static enum err leave(struct store *store, enum err e, struct errmsg *msg)
+{
+    if (e == ERR_OK)
+        return db_commit(store->db, msg);
+    db_rollback(store->db);
+    return e;
+}
+
+enum err store_removal_mark(struct store *store, const struct store_removal *removal,
+                            const struct id *segments, size_t count, uint32_t *marked,
+                            struct errmsg *msg)
+{
+    int64_t account;
+    *marked = 0;
+    enum err e = db_begin(store->db, msg);
+    if (e != ERR_OK)
+        return e;
+    e = store_catalogue_account(store, &removal->account, &account, msg);
+    if (e == ERR_OK)
+        e = mark(store, removal, account, segments, count, marked, msg);
+    e = leave(store, e, msg);
+    if (e != ERR_OK)
+        *marked = 0;
+    return e;
+}
+
+/* --- taking back --- */
+
+static enum err undo(struct store *store, const struct id *account, const struct id *segments,
+                     size_t count, uint32_t *undone, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db,
+                            "UPDATE removal SET waiting = 0 WHERE waiting = 1"
+                            " AND (?1 IS NULL OR segment = ?1)"
+                            " AND account = (SELECT number FROM account WHERE id = ?2)",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    for (size_t i = 0; i < (segments ? count : 1) && e == ERR_OK; i++) {
+        db_bind_id(s, 1, segments ? &segments[i] : NULL);
+        db_bind_id(s, 2, account);
+        e = db_run(s, msg);
+        if (e == ERR_OK)
+            *undone += (uint32_t)db_changes(store->db);
+    }
+    db_done(s);
+    return e;
+}
+
+enum err store_removal_undo(struct store *store, const struct id *account,
+                            const struct id *segments, size_t count, uint32_t *undone,
+                            struct errmsg *msg)
+{
+    *undone = 0;
+    enum err e = db_begin(store->db, msg);
+    if (e != ERR_OK)
+        return e;
+    e = leave(store, undo(store, account, segments, count, undone, msg), msg);
+    if (e != ERR_OK)
+        *undone = 0;
+    return e;
+}
+
+/* --- freeing --- */
+
+enum err store_removal_due(struct store *store, const struct store_moment *now,
+                           struct store_removal *out, size_t max, size_t *count, struct errmsg *msg)
+{
+    struct db_statement *s;
+    *count = 0;
+    enum err e = db_prepare(
+        store->db,
+        "SELECT r.segment, a.id, r.signer, r.by_root, r.sequence, r.ends_run_ms, r.ends_s"
+        " FROM removal AS r JOIN account AS a ON a.number = r.account"
+        " WHERE r.waiting = 1 AND r.ends_run_ms <= ?1 AND r.ends_s <= ?2"
+        " ORDER BY r.ends_run_ms LIMIT ?3",
+        &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_u64(s, 1, now->run_ms);
+    db_bind_i64(s, 2, now->signed_s);
+    db_bind_u64(s, 3, max);
+    while (*count < max && (e = db_step(s, msg)) == ERR_OK) {
+        struct store_removal *r = &out[*count];
+        if (db_column_id(s, 0, &r->segment) || db_column_id(s, 1, &r->account) ||
+            db_column_id(s, 2, &r->signer)) {
+            e = err_say(msg, ERR_CORRUPT, "a row of the cell's catalogue is not what was written");
+            break;
+        }
+        r->by_root = db_column_bool(s, 3);
+        r->sequence = db_column_u64(s, 4);
+        r->ends = (struct store_moment){db_column_u64(s, 5), db_column_i64(s, 6)};
+        (*count)++;
+    }
+    db_done(s);
+    return e == ERR_END ? ERR_OK : e;
+}
+
+struct found {
+    struct buf indexes; /* position in the question (le32), index (u8) */
+    uint32_t position;
+};
+
+static enum err collect(void *user, const struct store_shard *shard)
+{
+    struct found *found = user;
+    const enum err e = buf_append_le32(&found->indexes, found->position);
+    return e == ERR_OK ? buf_append_u8(&found->indexes, (uint8_t)shard->index) : e;
+}
+
+/* One statement for one segment. */
+static enum err run_for(struct store *store, const char *sql, const struct id *segment,
+                        struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db, sql, &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
+static enum err free_rows(struct store *store, const struct id *segments, size_t count,
+                          struct found *found, struct errmsg *msg)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        found->position = (uint32_t)i;
+        e = store_segment(store, &segments[i], collect, found, msg);
+        if (e == ERR_OK)
+            e = run_for(store,
+                        "INSERT OR IGNORE INTO dead (segment, account)"
+                        " SELECT segment, account FROM removal WHERE segment = ?1",
+                        &segments[i], msg);
+        if (e == ERR_OK)
+            e = run_for(store, "DELETE FROM shard WHERE segment = ?1", &segments[i], msg);
+        if (e == ERR_OK)
+            e = run_for(store, "DELETE FROM removal WHERE segment = ?1", &segments[i], msg);
+    }
+    return e;
+}
+
+void store_remove_files(struct store *store, const struct id *segment, unsigned index)
+{
+    char path[STORE_PATH_SIZE];
+    struct errmsg msg;
+    for (int quarantined = 0; quarantined < 2; quarantined++) {
+        if (quarantined)
+            store_quarantine_path(segment, index, path);
+        else
+            store_shard_path(segment, index, path);
+        const enum err e = disk_remove(store->options.disk, path, &msg);
+        if (e == ERR_OK || e == ERR_NOT_FOUND)
+            continue;
+        store->look_again = true;
+        log_say(store->options.log, LOG_WARN, "%s was deleted and cannot be removed: %s", path,
+                msg.text);
+    }
+}
+
+enum err store_removal_free(struct store *store, const struct id *segments, size_t count,
+                            struct errmsg *msg)
+{
+    struct found found = {.indexes = BUF_INIT(1u << 30)};
+    uint64_t whole, damaged;
+    enum err e = db_begin(store->db, msg);
+    if (e == ERR_OK)
+        e = leave(store, free_rows(store, segments, count, &found, msg), msg);
+    if (e == ERR_OK) {
+        for (size_t at = 0; at < found.indexes.size; at += 5)
+            store_remove_files(store, &segments[get_le32(found.indexes.data + at)],
+                               found.indexes.data[at + 4]);
+        e = store_catalogue_counts(store, &whole, &damaged, &store->used_bytes, msg);
+    }
+    buf_free(&found.indexes);
+    return e;
+}
+
+/* --- asking --- */
+
+enum err store_removal_state(struct store *store, struct store_removal_state *out,
+                             struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db,
+                            "SELECT (SELECT count(*) FROM removal WHERE waiting = 1),"
+                            " (SELECT coalesce(sum(file_bytes), 0) FROM shard WHERE segment IN"
+                            " (SELECT segment FROM removal WHERE waiting = 1)),"
+                            " (SELECT count(*) FROM dead),"
+                            " (SELECT min(ends_run_ms) FROM removal WHERE waiting = 1)",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    e = db_step(s, msg);
+    if (e == ERR_OK)
+        *out = (struct store_removal_state){
+            .waiting_count = db_column_u64(s, 0),
+            .waiting_bytes = db_column_u64(s, 1),
+            .dead_count = db_column_u64(s, 2),
+            .next_run_ms = db_column_u64(s, 3),
+        };
+    db_done(s);
+    return e;
+}
+
+/* The first column, a number, and the account of the only row; ERR_NOT_FOUND. */
+static enum err name_row(struct store *store, const char *sql, const struct id *segment,
+                         struct id *account, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db, sql, &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    e = db_step(s, msg);
+    if (e == ERR_OK && account && db_column_id(s, 0, account) != ERR_OK)
+        *account = (struct id){{0}}; /* of a name from before accounts were kept: nobody's */
+    db_done(s);
+    return e == ERR_END ? ERR_NOT_FOUND : e;
+}
+
+enum err store_removal_name(struct store *store, const struct id *segment, enum store_name *out,
+                            struct id *account, struct errmsg *msg)
+{
+    *out = STORE_NAME_DEAD;
+    enum err e = name_row(store,
+                          "SELECT a.id FROM dead AS d LEFT JOIN account AS a"
+                          " ON a.number = d.account WHERE d.segment = ?1",
+                          segment, account, msg);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    *out = STORE_NAME_WAITING;
+    e = name_row(store,
+                 "SELECT a.id FROM removal AS r JOIN account AS a ON a.number = r.account"
+                 " WHERE r.segment = ?1 AND r.waiting = 1",
+                 segment, account, msg);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    *out = STORE_NAME_LIVE;
+    return ERR_OK;
+}
