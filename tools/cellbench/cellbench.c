@@ -4,6 +4,7 @@
 #include "bench_erasure.h"
 #include "bench_index.h"
 #include "bench_swarm.h"
+#include "bench_transport.h"
 
 #include "base/bytes.h"
 
@@ -18,6 +19,7 @@ static const struct {
     {"erasure", bench_erasure, "Reed-Solomon beside libisal, Jerasure and liberasurecode"},
     {"index", bench_index, "the vault's index with ten million chunks"},
     {"swarm", bench_swarm, "segments to real cells over loopback TLS, and back"},
+    {"transport", bench_transport, "PUT and GET of shards over TLS and HTTP/2 on loopback"},
 };
 
 int main(int argc, char **argv)
