@@ -81,7 +81,6 @@ static void refuse_request(struct stream_state *s)
     size_t count = http2_headers_response(s->refuse_status, 0, &text, headers);
     s->detached = true;
     (void)nghttp2_submit_response(s->session->ng, s->id, headers, count, NULL);
-    (void)nghttp2_submit_rst_stream(s->session->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 }
 
 static void request_complete(struct stream_state *s, bool no_body)
@@ -236,14 +235,6 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t l
     return (ssize_t)take;
 }
 
-/* Our last word is out (or queued in front of this): a peer that still sends is told to stop. */
-static void finish_sending(struct stream_state *s)
-{
-    s->public.send_complete = true;
-    if (s->session->role == HTTP2_SERVER && !s->public.receive_complete)
-        (void)nghttp2_submit_rst_stream(s->session->ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
-}
-
 static void advance(struct stream_state *s, size_t size)
 {
     s->public.sent_bytes += size;
@@ -259,10 +250,23 @@ static void advance(struct stream_state *s, size_t size)
             s->part_offset = 0;
         }
     }
-    if (s->public.unsent_bytes == 0)
-        finish_sending(s);
+    s->public.send_complete = s->public.unsent_bytes == 0;
     if (s->ready_bytes == 0 && s->public.unsent_bytes > 0)
         list_append(&s->session->drained, &s->drained_link);
+}
+
+/* The server's last word is out: a client that still sends is told to stop (RFC 9113 section 8.1).
+ * Not earlier, because nghttp2 sends nothing more on a stream that has a reset queued. */
+static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct http2_session *session = user;
+    bool end = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+               (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    struct stream_state *s =
+        end && session->role == HTTP2_SERVER ? find(session, frame->hd.stream_id) : NULL;
+    if (s && !s->public.receive_complete)
+        (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+    return 0;
 }
 
 static int pass(struct http2_session *session, const struct slice *parts, size_t count)
@@ -339,6 +343,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_send_callback(callbacks, send_bytes);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, frame_length);
@@ -533,8 +538,7 @@ enum err http2_reply(struct http2_stream *stream, unsigned status, uint64_t body
         nghttp2_submit_response(s->session->ng, s->id, headers, count, empty ? NULL : &provider);
     if (result != 0)
         return result == NGHTTP2_ERR_NOMEM ? ERR_NOMEM : ERR_STATE;
-    if (empty)
-        finish_sending(s);
+    s->public.send_complete = empty;
     return ERR_OK;
 }
 
