@@ -1,0 +1,157 @@
+#include "vault/vault_snapshots_internal.h"
+
+#include <stdlib.h>
+
+enum { LOAD_AT_ONCE = 64, PREFIX_MIN = 4 };
+
+void vault_snapshots_free(struct vault_snapshots *snapshots)
+{
+    for (size_t i = 0; i < snapshots->count; i++) {
+        snapshot_free(&snapshots->list[i].snapshot);
+        buf_free(&snapshots->list[i].body);
+    }
+    free(snapshots->list);
+    *snapshots = (struct vault_snapshots){0};
+}
+
+static enum err load_one(struct index *index, const struct index_snapshot *row,
+                         struct vault_snapshot *out, struct errmsg *msg)
+{
+    struct index_snapshot again;
+    struct slice body;
+    *out = (struct vault_snapshot){
+        .id = row->id, .device = row->device, .body = BUF_INIT(SNAPSHOT_BYTES_MAX)};
+    enum err e = index_snapshot_get(index, &row->id, &again, &body, msg);
+    if (e == ERR_OK)
+        e = buf_append(&out->body, body.data, body.size);
+    if (e == ERR_OK)
+        e = snapshot_decode(buf_slice(&out->body), &out->snapshot, msg);
+    return e;
+}
+
+enum err vault_snapshots_load(struct index *index, struct vault_snapshots *out, struct errmsg *msg)
+{
+    struct index_snapshot rows[LOAD_AT_ONCE];
+    size_t count;
+    enum err e;
+    *out = (struct vault_snapshots){0};
+    do {
+        e = index_snapshots(index, false, out->count, rows, LOAD_AT_ONCE, &count, msg);
+        if (e != ERR_OK)
+            break;
+        struct vault_snapshot *more =
+            realloc(out->list, (out->count + count + 1) * sizeof(*out->list));
+        if (!more) {
+            e = err_say(msg, ERR_NOMEM, "out of memory");
+            break;
+        }
+        out->list = more;
+        for (size_t i = 0; e == ERR_OK && i < count; i++)
+            e = load_one(index, &rows[i], &out->list[out->count++], msg);
+    } while (e == ERR_OK && count == LOAD_AT_ONCE);
+    if (e != ERR_OK) {
+        vault_snapshots_free(out);
+        return err_wrap(msg, e, "cannot read the list of snapshots");
+    }
+    return ERR_OK;
+}
+
+/* --- for others --- */
+
+struct load {
+    struct work_job job;
+    struct vault *vault;
+    struct vault_snapshots snapshots;
+    vault_snapshots_fn *done;
+    void *user;
+    enum err e;
+    struct errmsg msg;
+};
+
+static void load_run(struct work_job *job)
+{
+    struct load *load = container_of(job, struct load, job);
+    load->e = vault_snapshots_load(load->vault->index, &load->snapshots, &load->msg);
+}
+
+static void load_done(struct work_job *job)
+{
+    struct load *load = container_of(job, struct load, job);
+    load->done(load->user, load->e, load->e == ERR_OK ? &load->snapshots : NULL, &load->msg);
+    vault_snapshots_free(&load->snapshots);
+    free(load);
+}
+
+enum err vault_snapshots(struct vault *vault, vault_snapshots_fn *done, void *user,
+                         struct errmsg *msg)
+{
+    struct load *load = calloc(1, sizeof(*load));
+    if (!load)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    *load = (struct load){
+        .job = {.run = load_run, .done = load_done}, .vault = vault, .done = done, .user = user};
+    work_submit(vault->ports.work, vault->lane, &load->job);
+    return ERR_OK;
+}
+
+static enum err pick_latest(const struct vault_snapshots *snapshots, const char *host,
+                            const struct id *device, size_t *out, struct errmsg *msg)
+{
+    size_t any = SIZE_MAX, own = SIZE_MAX;
+    for (size_t i = 0; i < snapshots->count; i++) {
+        const struct vault_snapshot *s = &snapshots->list[i];
+        if (host && !slice_equal(s->snapshot.host, slice_text(host)))
+            continue;
+        any = i;
+        if (id_equal(&s->device, device))
+            own = i;
+    }
+    if (any == SIZE_MAX)
+        return err_say(msg, ERR_NOT_FOUND,
+                       "there is no snapshot%s%s yet; \"cellctl backup\" makes one",
+                       host ? " of host " : "", host ? host : "");
+    *out = host || own == SIZE_MAX ? any : own;
+    return ERR_OK;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool begins_with(const struct id *id, const char *text)
+{
+    char full[ID_TEXT_SIZE];
+    id_format(id, full);
+    for (size_t i = 0; text[i]; i++) {
+        if (i >= ID_TEXT_LENGTH || full[i] != lower(text[i]))
+            return false;
+    }
+    return true;
+}
+
+enum err vault_snapshots_pick(const struct vault_snapshots *snapshots, const char *text,
+                              const char *host, const struct id *device, size_t *out_index,
+                              struct errmsg *msg)
+{
+    size_t found = 0;
+    if (!strcmp(text, "latest"))
+        return pick_latest(snapshots, host, device, out_index, msg);
+    if (strlen(text) < PREFIX_MIN)
+        return err_say(msg, ERR_USAGE,
+                       "'%s' is too short for a snapshot's ID: give %d characters, or \"latest\"",
+                       text, PREFIX_MIN);
+    for (size_t i = 0; i < snapshots->count; i++) {
+        if (begins_with(&snapshots->list[i].id, text)) {
+            found++;
+            *out_index = i;
+        }
+    }
+    if (found == 0)
+        return err_say(msg, ERR_NOT_FOUND,
+                       "there is no snapshot '%s'; \"cellctl snapshots\" lists them", text);
+    if (found > 1)
+        return err_say(msg, ERR_USAGE, "the IDs of %zu snapshots begin with '%s': give more of it",
+                       found, text);
+    return ERR_OK;
+}

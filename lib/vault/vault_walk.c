@@ -1,0 +1,209 @@
+#include "vault/vault_walk.h"
+
+#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_tree.h"
+
+#include <stdlib.h>
+
+#define WALK_CACHE_BYTES MIB(32)
+
+struct vault_walk {
+    struct vault *vault;
+    struct vault_walk_options options;
+    vault_done_fn *done;
+    void *user;
+    struct vault_reader *reader;
+    struct vault_snapshots all;
+    bool loaded, found;
+    size_t at, end; /* of all.list, the ones to be walked */
+    struct vault_tree *tree;
+    /* the file whose content is told */
+    struct vault_content content;
+    bool in_file;
+};
+
+static void walk_free(struct vault_walk *walk)
+{
+    vault_tree_free(walk->tree);
+    vault_content_free(&walk->content);
+    vault_snapshots_free(&walk->all);
+    vault_reader_free(walk->reader);
+    free(walk);
+}
+
+static enum err load(struct vault_walk *walk, struct errmsg *msg)
+{
+    enum err e = vault_snapshots_load(vault_reader_index(walk->reader), &walk->all, msg);
+    walk->end = walk->all.count;
+    if (e == ERR_OK && walk->options.snapshot) {
+        e = vault_snapshots_pick(&walk->all, walk->options.snapshot, walk->options.host,
+                                 vault_device(walk->vault), &walk->at, msg);
+        walk->end = walk->at + 1;
+    }
+    walk->loaded = e == ERR_OK;
+    return e;
+}
+
+/* Is `path` the wanted one or below it (1), on the way to it (-1), or neither (0)? */
+static int relation(const char *wanted, struct slice path)
+{
+    size_t size = wanted ? strlen(wanted) : 0;
+    while (size > 0 && wanted[size - 1] == '/')
+        size--;
+    if (size == 0)
+        return 1;
+    if (path.size >= size && memcmp(path.data, wanted, size) == 0 &&
+        (path.size == size || path.data[size] == '/'))
+        return 1;
+    if (path.size == 1 ||
+        (path.size < size && memcmp(path.data, wanted, path.size) == 0 && wanted[path.size] == '/'))
+        return -1;
+    return 0;
+}
+
+static enum err tell(struct vault_walk *walk, const struct vault_tree_event *event)
+{
+    const struct snapshot_entry *e = &event->entry;
+    const struct vault_walk_entry entry = {
+        .snapshot = &walk->all.list[walk->at],
+        .path = event->path,
+        .type = e->type,
+        .mode = e->mode,
+        .uid = e->uid,
+        .gid = e->gid,
+        .links = e->links,
+        .size = e->size,
+        .inode = e->inode,
+        .mtime_ns = e->mtime_s * 1000000000 + e->mtime_ns,
+        .ctime_ns = e->ctime_s * 1000000000 + e->ctime_ns,
+        .user = e->user,
+        .group = e->group,
+        .target = e->target,
+    };
+    return walk->options.entry(walk->options.user, &entry);
+}
+
+static enum err begin_file(struct vault_walk *walk, const struct vault_tree_event *event,
+                           struct errmsg *msg)
+{
+    if (event->kind != VAULT_TREE_ENTRY || event->entry.type != SNAPSHOT_TYPE_FILE)
+        return err_say(msg, ERR_USAGE, "%s is no regular file in the snapshot", walk->options.path);
+    if (event->entry.sparse)
+        return err_say(msg, ERR_UNSUPPORTED, "%s has holes: use restore --include for it",
+                       walk->options.path);
+    walk->in_file = true;
+    return vault_content_start(&walk->content, &event->entry.content);
+}
+
+/* ERR_END: the file is told. */
+static enum err tell_file(struct vault_walk *walk, struct errmsg *msg)
+{
+    struct snapshot_ref ref;
+    struct slice bytes;
+    enum err e = vault_content_next(&walk->content, walk->reader, &ref, msg);
+    if (e != ERR_OK)
+        return e;
+    e = vault_reader_chunk(walk->reader, &ref.id, &bytes, msg);
+    if (e == ERR_BUSY)
+        walk->content.levels[walk->content.level].at--;
+    return e == ERR_OK ? walk->options.bytes(walk->options.user, bytes) : e;
+}
+
+static enum err handle(struct vault_walk *walk, const struct vault_tree_event *event,
+                       struct errmsg *msg)
+{
+    if (event->kind == VAULT_TREE_LEAVE)
+        return ERR_OK;
+    if (event->kind == VAULT_TREE_PROBLEM) {
+        walk->options.problem(walk->options.user, event->path, event->e, msg->text);
+        return ERR_OK;
+    }
+    const int how = relation(walk->options.path, event->path);
+    if (how <= 0) {
+        if (how == 0 && event->kind == VAULT_TREE_ENTER)
+            vault_tree_skip(walk->tree);
+        return ERR_OK;
+    }
+    walk->found = true;
+    return walk->options.content ? begin_file(walk, event, msg) : tell(walk, event);
+}
+
+static enum err next_tree(struct vault_walk *walk, struct errmsg *msg)
+{
+    for (; walk->at < walk->end; walk->at++) {
+        const struct vault_snapshot *s = &walk->all.list[walk->at];
+        if (!walk->options.snapshot && walk->options.host &&
+            !slice_equal(s->snapshot.host, slice_text(walk->options.host)))
+            continue;
+        return vault_tree_new(walk->reader, s->snapshot.root, slice_text("/"), &walk->tree, msg);
+    }
+    return ERR_END;
+}
+
+static enum err step(void *user, struct errmsg *msg)
+{
+    struct vault_walk *walk = user;
+    struct vault_tree_event event;
+    enum err e = walk->loaded ? ERR_OK : load(walk, msg);
+    while (e == ERR_OK) {
+        if (walk->in_file) {
+            e = tell_file(walk, msg);
+            if (e == ERR_END)
+                return ERR_OK;
+            continue;
+        }
+        if (!walk->tree)
+            e = next_tree(walk, msg);
+        if (e != ERR_OK)
+            break;
+        e = vault_tree_next(walk->tree, &event, msg);
+        if (e == ERR_OK)
+            e = handle(walk, &event, msg);
+        if (e == ERR_END) {
+            vault_tree_free(walk->tree);
+            walk->tree = NULL;
+            walk->at++;
+            e = ERR_OK;
+        }
+    }
+    if (e == ERR_END && walk->options.path && !walk->found)
+        return err_say(msg, ERR_NOT_FOUND, "there is no %s in the snapshot", walk->options.path);
+    return e == ERR_END ? ERR_OK : e;
+}
+
+static void ended(void *user, enum err e, const struct errmsg *why)
+{
+    struct vault_walk *walk = user;
+    const struct errmsg msg = *why;
+    vault_done_fn *done = walk->done;
+    void *done_user = walk->user;
+    walk_free(walk);
+    done(done_user, e, &msg);
+}
+
+enum err vault_walk_start(struct vault *vault, const struct vault_walk_options *options,
+                          vault_done_fn *done, void *user, struct vault_walk **out,
+                          struct errmsg *msg)
+{
+    struct vault_walk *walk = calloc(1, sizeof(*walk));
+    if (!walk)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    walk->vault = vault;
+    walk->options = *options;
+    walk->done = done;
+    walk->user = user;
+    enum err e = vault_reader_new(vault, WALK_CACHE_BYTES, &walk->reader, msg);
+    if (e == ERR_OK)
+        e = vault_reader_run(walk->reader, step, ended, walk, msg);
+    if (e != ERR_OK) {
+        walk_free(walk);
+        return e;
+    }
+    *out = walk;
+    return ERR_OK;
+}
+
+void vault_walk_cancel(struct vault_walk *walk)
+{
+    vault_reader_cancel(walk->reader);
+}

@@ -1,0 +1,39 @@
+/*
+ * Looking into snapshots without restoring them: a walk over a tree, and one file's bytes.
+ */
+#pragma once
+
+#include "vault/vault_snapshots.h"
+
+/* Slices are borrowed during the call. */
+struct vault_walk_entry {
+    const struct vault_snapshot *snapshot;
+    struct slice path;
+    uint8_t type; /* fs/fs_entry.h's */
+    uint32_t mode, uid, gid, links;
+    uint64_t size, inode;
+    int64_t mtime_ns, ctime_ns;
+    struct slice user, group, target;
+};
+
+struct vault_walk_options {
+    const char *snapshot; /* as vault_snapshots_pick() takes it; NULL: every one (of `host`) */
+    const char *host;
+    const char *path; /* absolute: only this and what is below. NULL: all */
+    bool content;     /* `path` is a file: its bytes, to `bytes` */
+    /* Both run on the vault's lane, one after the other, and may touch nothing of the loop's.
+       Another result than ERR_OK ends the walk with it. `entry` may be NULL with `content`. */
+    enum err (*entry)(void *user, const struct vault_walk_entry *entry);
+    enum err (*bytes)(void *user, struct slice bytes);
+    /* A directory that cannot be had, or a piece of the file. */
+    void (*problem)(void *user, struct slice path, enum err e, const char *sentence);
+    void *user;
+};
+
+struct vault_walk;
+
+/* After vault_connect(). All is borrowed until done. NOT_FOUND: no such snapshot or path. */
+MUST_CHECK enum err vault_walk_start(struct vault *vault, const struct vault_walk_options *options,
+                                     vault_done_fn *done, void *user, struct vault_walk **out,
+                                     struct errmsg *msg);
+void vault_walk_cancel(struct vault_walk *walk);

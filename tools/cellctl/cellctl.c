@@ -1,0 +1,30 @@
+#include "ctl.h"
+
+#include <locale.h>
+
+static int run(struct ctl *ctl, int argc, char **argv)
+{
+    const enum err e = ctl_flags_parse(argc - 1, argv + 1, &ctl->command, &ctl->options, &ctl->msg);
+    ctl_output_init(&ctl->out, ctl->options.json, ctl->options.quiet, ctl->options.verbose);
+    if (e != ERR_OK)
+        return ctl_fail(&ctl->out, e == ERR_USAGE ? CTL_USAGE : CTL_FAILED, ctl->msg.text);
+    if (!ctl->command) {
+        ctl_help_all(&ctl->out);
+        return ctl->options.help ? CTL_OK : CTL_USAGE;
+    }
+    if (ctl->options.help)
+        return ctl_help_command(&ctl->out, ctl->command);
+    return ctl->command->run(ctl);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = {0};
+    setlocale(LC_TIME, "");
+    int code = run(&ctl, argc, argv);
+    ctl_close(&ctl);
+    if (fflush(stdout) != 0 && code == CTL_OK)
+        code = ctl_fail(&ctl.out, CTL_FAILED, "cannot write to standard output");
+    ctl_flags_free(&ctl.options);
+    return code;
+}

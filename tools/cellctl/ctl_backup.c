@@ -1,0 +1,214 @@
+/* cellctl backup: a snapshot of some paths. */
+#include "base/text.h"
+#include "ctl.h"
+#include "uvio/uvio_net.h"
+#include "vault/vault_backup.h"
+
+#include <limits.h>
+#include <string.h>
+
+struct backup {
+    struct ctl *ctl;
+    struct vault_backup *running;
+    struct vault_backup_summary summary;
+    struct ctl_progress progress;
+    struct fs_exclude *exclude;
+    struct ctl_list texts; /* of the patterns */
+};
+
+static uint64_t now_ms(const struct ctl *ctl)
+{
+    return clock_mono_ms(uvio_clock(ctl->io));
+}
+
+static void on_problem(void *user, enum err e, struct slice path, const char *sentence)
+{
+    struct backup *backup = user;
+    (void)e;
+    ctl_problem(&backup->ctl->out, "archival", path, sentence);
+}
+
+static void on_progress(void *user, const struct vault_backup_progress *progress)
+{
+    struct backup *backup = user;
+    const struct ctl_progress_now now = {
+        .bytes = progress->bytes_done,
+        .bytes_total = progress->walked ? progress->bytes_total : 0,
+        .files = progress->files_done,
+        .files_total = progress->walked ? progress->files_total : 0,
+        .now_ms = now_ms(backup->ctl),
+    };
+    ctl_progress_show(&backup->progress, &now);
+}
+
+static void on_done(void *user, enum err e, const struct vault_backup_summary *summary,
+                    const struct errmsg *msg)
+{
+    struct backup *backup = user;
+    backup->running = NULL;
+    backup->ctl->cancel = NULL;
+    if (summary)
+        backup->summary = *summary;
+    ctl_done(backup->ctl, e, msg);
+}
+
+static void cancel(struct ctl *ctl)
+{
+    struct backup *backup = ctl->operation;
+    if (backup->running)
+        vault_backup_cancel(backup->running);
+}
+
+static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s)
+{
+    struct json_line *line;
+    if (json_line_new("summary", &line) != ERR_OK)
+        return;
+    json_line_bool(line, "dry_run", ctl->options.dry_run);
+    json_line_u64(line, "files_new", s->files_new);
+    json_line_u64(line, "files_changed", s->files_changed);
+    json_line_u64(line, "files_unmodified", s->files_unmodified);
+    json_line_u64(line, "dirs_new", s->dirs_new);
+    json_line_u64(line, "dirs_changed", s->dirs_changed);
+    json_line_u64(line, "dirs_unmodified", s->dirs_unmodified);
+    json_line_u64(line, "data_blobs", s->data_blobs);
+    json_line_u64(line, "tree_blobs", s->tree_blobs);
+    json_line_u64(line, "data_added", s->data_added);
+    json_line_u64(line, "data_added_packed", s->data_added_packed);
+    json_line_u64(line, "bytes_sent", s->bytes_sent);
+    json_line_u64(line, "total_files_processed", s->total_files_processed);
+    json_line_u64(line, "total_bytes_processed", s->total_bytes_processed);
+    json_line_real(line, "total_duration", (double)s->total_duration_ms / 1000);
+    if (id_is_zero(&s->snapshot_id))
+        json_line_null(line, "snapshot_id");
+    else
+        json_line_id(line, "snapshot_id", &s->snapshot_id);
+    json_line_u64(line, "cells_used", s->cells_used);
+    if (s->margin_min == INT32_MAX)
+        json_line_null(line, "margin_min");
+    else
+        json_line_i64(line, "margin_min", s->margin_min);
+    json_line_u64(line, "debts", s->debts);
+    ctl_json(&ctl->out, line);
+}
+
+static void tell(struct ctl *ctl, const struct vault_backup_summary *s)
+{
+    char processed[TEXT_SIZE_SIZE], added[TEXT_SIZE_SIZE], packed[TEXT_SIZE_SIZE];
+    char sent[TEXT_SIZE_SIZE], took[TEXT_DURATION_SIZE], id[ID_TEXT_SIZE];
+    if (ctl->out.json) {
+        tell_json(ctl, s);
+        return;
+    }
+    ctl_say(&ctl->out,
+            "Files: %llu new, %llu changed, %llu unmodified. Directories: %llu new, %llu "
+            "changed, %llu unmodified.",
+            (unsigned long long)s->files_new, (unsigned long long)s->files_changed,
+            (unsigned long long)s->files_unmodified, (unsigned long long)s->dirs_new,
+            (unsigned long long)s->dirs_changed, (unsigned long long)s->dirs_unmodified);
+    ctl_say(&ctl->out, "%llu files with %s in %s; %s were new (%s packed), %s sent to %u cells.",
+            (unsigned long long)s->total_files_processed,
+            text_size(s->total_bytes_processed, processed),
+            text_duration(s->total_duration_ms / 1000, took), text_size(s->data_added, added),
+            text_size(s->data_added_packed, packed), text_size(s->bytes_sent, sent), s->cells_used);
+    if (ctl->options.dry_run)
+        ctl_print(&ctl->out, "This was a dry run: nothing was sent or kept.");
+    else
+        ctl_print(&ctl->out, "Snapshot %.10s is saved.", id_format(&s->snapshot_id, id));
+    if (s->debts > 0)
+        ctl_print(
+            &ctl->out,
+            "%llu shards are missing, a debt to be paid by the next backup: until then less can "
+            "be lost than %u+%u promises.",
+            (unsigned long long)s->debts, s->k, s->m);
+}
+
+static enum err patterns(struct ctl *ctl, struct backup *backup)
+{
+    enum err e = fs_exclude_new(&backup->exclude);
+    const struct ctl_options *options = &ctl->options;
+    for (size_t i = 0; e == ERR_OK && i < options->exclude.count; i++)
+        e = fs_exclude_add(backup->exclude, options->exclude.items[i], false, &ctl->msg);
+    for (size_t i = 0; e == ERR_OK && i < options->exclude_files.count; i++)
+        e = fs_exclude_add_file(backup->exclude, options->exclude_files.items[i], false, &ctl->msg);
+    return e;
+}
+
+static enum err upload_limit(struct ctl *ctl)
+{
+    uint64_t kib;
+    if (!ctl->options.limit_upload)
+        return ERR_OK;
+    if (text_parse_u64(ctl->options.limit_upload, UINT32_MAX, &kib) != ERR_OK)
+        return err_say(&ctl->msg, ERR_USAGE, "--limit-upload takes KiB a second, not '%s'",
+                       ctl->options.limit_upload);
+    uvio_net_limit_upload(ctl->net, (uint32_t)kib);
+    return ERR_OK;
+}
+
+static enum err run(struct ctl *ctl, struct backup *backup)
+{
+    static const struct vault_backup_events events = {
+        .problem = on_problem, .progress = on_progress, .done = on_done};
+    const struct ctl_options *o = &ctl->options;
+    const struct vault_backup_options options = {
+        .paths = o->arguments.items,
+        .path_count = o->arguments.count,
+        .tags = o->tags.items,
+        .tag_count = o->tags.count,
+        .host = o->host,
+        .program = "cellctl " CELLAR_VERSION,
+        .exclude = backup->exclude,
+        .exclude_texts = o->exclude.items,
+        .exclude_text_count = o->exclude.count,
+        .exclude_if_present = o->exclude_if_present.items,
+        .exclude_if_present_count = o->exclude_if_present.count,
+        .exclude_caches = o->exclude_caches,
+        .one_file_system = o->one_file_system,
+        .ignore_ctime = o->ignore_ctime,
+        .ignore_inode = o->ignore_inode,
+        .dry_run = o->dry_run,
+    };
+    ctl_progress_start(&backup->progress, &ctl->out, "backed up", now_ms(ctl));
+    ctl->operation = backup;
+    enum err e =
+        vault_backup_start(ctl->vault, &options, &events, backup, &backup->running, &ctl->msg);
+    if (e == ERR_OK) {
+        ctl->cancel = cancel;
+        e = ctl_wait(ctl);
+    }
+    ctl_progress_end(&backup->progress);
+    return e;
+}
+
+int ctl_backup(struct ctl *ctl)
+{
+    struct backup backup = {.ctl = ctl};
+    enum err e = patterns(ctl, &backup);
+    int code = CTL_OK;
+    if (e != ERR_OK)
+        code = ctl_fail(&ctl->out, e == ERR_NOMEM || e == ERR_NOT_FOUND ? CTL_FAILED : CTL_USAGE,
+                        ctl->msg.text);
+    if (code == CTL_OK)
+        code = ctl_open_swarm(ctl, VAULT_WRITE);
+    if (code != CTL_OK)
+        goto out;
+    e = upload_limit(ctl);
+    if (e == ERR_USAGE) {
+        code = ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
+        goto out;
+    }
+    e = run(ctl, &backup);
+    if (e != ERR_OK) {
+        code = ctl_failed(ctl, e);
+        goto out;
+    }
+    tell(ctl, &backup.summary);
+    if (backup.summary.problems > 0)
+        code = CTL_UNREADABLE;
+    else if (backup.summary.debts > 0)
+        code = CTL_DEBTS;
+out:
+    fs_exclude_free(backup.exclude);
+    return code;
+}

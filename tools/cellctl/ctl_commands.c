@@ -1,0 +1,165 @@
+#include "ctl.h"
+
+#include <limits.h>
+#include <string.h>
+
+#define FLAG(name_, letter_, value_, kind_, field_, help_)                        \
+    {                                                                             \
+        .name = (name_), .letter = (letter_), .value = (value_), .kind = (kind_), \
+        .offset = offsetof(struct ctl_options, field_), .help = (help_)           \
+    }
+#define SWITCH(name_, field_, help_)       FLAG(name_, 0, NULL, CTL_BOOL, field_, help_)
+#define TEXT(name_, value_, field_, help_) FLAG(name_, 0, value_, CTL_TEXT, field_, help_)
+#define LIST(name_, value_, field_, help_) FLAG(name_, 0, value_, CTL_LIST, field_, help_)
+#define FLAGS(list)                        .flags = (list), .flag_count = ARRAY_COUNT(list)
+
+static const struct ctl_flag init_flags[] = {
+    TEXT("invite", "STRING", invite, "the invite, \"cellar-...\""),
+    TEXT("phrase-file", "FILE", phrase_file,
+         "write the 24 words there (0600) instead of showing them"),
+    SWITCH("no-passphrase", no_passphrase, "keep a key file, for a machine that starts alone"),
+    TEXT("redundancy", "K+M", redundancy, "data and parity shards, instead of what the swarm says"),
+    TEXT("hold", "T", hold, "how long cells keep what is deleted (default 30d)"),
+    TEXT("name", "NAME", device_name, "what this device is called (default: the host's name)"),
+};
+
+static const struct ctl_flag backup_flags[] = {
+    FLAG("tag", 0, "T", CTL_LIST, tags, "a tag for the snapshot"),
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "the host's name for the snapshot"),
+    FLAG("exclude", 'e', "PATTERN", CTL_LIST, exclude, "leave out what matches"),
+    LIST("exclude-file", "FILE", exclude_files, "patterns, one a line"),
+    SWITCH("exclude-caches", exclude_caches, "leave out directories with a CACHEDIR.TAG"),
+    LIST("exclude-if-present", "NAME[:HEADER]", exclude_if_present,
+         "leave out directories with that file"),
+    FLAG("one-file-system", 'x', NULL, CTL_BOOL, one_file_system,
+         "do not enter other file systems"),
+    SWITCH("ignore-ctime", ignore_ctime, "a new ctime alone is no change"),
+    SWITCH("ignore-inode", ignore_inode, "a new inode number alone is no change"),
+    FLAG("dry-run", 'n', NULL, CTL_BOOL, dry_run, "look and count, send nothing"),
+    TEXT("limit-upload", "KIB", limit_upload, "at most so many KiB a second"),
+};
+
+static const struct ctl_flag restore_flags[] = {
+    FLAG("target", 't', "DIR", CTL_TEXT, target, "where to restore to"),
+    FLAG("include", 'i', "PATTERN", CTL_LIST, include, "restore only what matches"),
+    FLAG("exclude", 'e', "PATTERN", CTL_LIST, exclude, "leave out what matches"),
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "\"latest\" of this host"),
+    TEXT("overwrite", "WHEN", overwrite, "always (default), if-changed or never"),
+    SWITCH("delete", delete_others, "remove from DIR what the snapshot does not have"),
+    SWITCH("verify", verify, "read what was restored again and compare"),
+    SWITCH("numeric-owners", numeric_owners, "owners by number, not by name"),
+    FLAG("dry-run", 'n', NULL, CTL_BOOL, dry_run, "say what would be done"),
+};
+
+static const struct ctl_flag host_flags[] = {
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "snapshots of this host only"),
+    LIST("tag", "T", tags, "with this tag only"),
+};
+
+static const struct ctl_command commands[] = {
+    {
+        .name = "init",
+        .arguments = "--invite STRING",
+        .summary = "make a new account and this machine its first device",
+        .text = "The invite comes from the swarm's coordinator. The 24 words that are shown are "
+                "the only way\n"
+                "back when this machine is lost: write them down.",
+        .example = "cellctl init --invite cellar-ab3d... --phrase-file words.txt",
+        FLAGS(init_flags),
+        .run = ctl_init,
+    },
+    {
+        .name = "backup",
+        .arguments = "PATH...",
+        .summary = "back up files and directories into a new snapshot",
+        .text = "What cannot be read is listed and the rest is backed up (exit code 3).",
+        .example = "cellctl backup ~/documents ~/photos --exclude '*.tmp'",
+        FLAGS(backup_flags),
+        .arguments_min = 1,
+        .arguments_max = UINT_MAX,
+        .run = ctl_backup,
+    },
+    {
+        .name = "snapshots",
+        .arguments = "",
+        .summary = "list the snapshots",
+        .example = "cellctl snapshots --host laptop",
+        FLAGS(host_flags),
+        .run = ctl_snapshots,
+    },
+    {
+        .name = "ls",
+        .arguments = "SNAP [PATH]",
+        .summary = "list the files of a snapshot",
+        .text = "SNAP is an ID, the beginning of one, or \"latest\".",
+        .example = "cellctl ls latest /home/anna",
+        FLAGS(host_flags),
+        .arguments_min = 1,
+        .arguments_max = 2,
+        .run = ctl_ls,
+    },
+    {
+        .name = "find",
+        .arguments = "PATTERN...",
+        .summary = "find files by name in all snapshots",
+        .example = "cellctl find '*.pdf'",
+        FLAGS(host_flags),
+        .arguments_min = 1,
+        .arguments_max = 64,
+        .run = ctl_find,
+    },
+    {
+        .name = "dump",
+        .arguments = "SNAP PATH",
+        .summary = "write a file of a snapshot to standard output",
+        .example = "cellctl dump latest /etc/fstab",
+        FLAGS(host_flags),
+        .arguments_min = 2,
+        .arguments_max = 2,
+        .run = ctl_dump,
+    },
+    {
+        .name = "restore",
+        .arguments = "SNAP[:SUBPATH] --target DIR",
+        .summary = "restore a snapshot, or a part of it, into a directory",
+        .text = "The source's absolute path is made anew under DIR; with SNAP:SUBPATH, what is "
+                "below SUBPATH.\n"
+                "What cannot be had is listed and the rest is restored (exit code 13).",
+        .example = "cellctl restore latest --target /tmp/back --include '*.odt'",
+        FLAGS(restore_flags),
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = ctl_restore,
+    },
+    {
+        .name = "version",
+        .arguments = "",
+        .summary = "print the version",
+        .example = "cellctl version",
+        .run = ctl_version,
+    },
+    {
+        .name = "completion",
+        .arguments = "bash",
+        .summary = "print a completion script for a shell",
+        .example = "source <(cellctl completion bash)",
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = ctl_completion,
+    },
+};
+
+const struct ctl_command *ctl_commands(size_t *count)
+{
+    *count = ARRAY_COUNT(commands);
+    return commands;
+}
+
+const struct ctl_command *ctl_command_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    }
+    return NULL;
+}
