@@ -56,6 +56,15 @@ static const struct ctl_flag host_flags[] = {
     LIST("tag", "T", tags, "with this tag only"),
 };
 
+static const struct ctl_flag check_flags[] = {
+    SWITCH("read-data", read_data, "fetch and verify every shard"),
+    TEXT("read-data-subset", "N%|n/t", read_data_subset, "only a part of them"),
+};
+
+static const struct ctl_flag cells_flags[] = {
+    TEXT("code", "TEXT", code, "the code in the cell's DATA/claim-code, when it is not near"),
+};
+
 static const struct ctl_command commands[] = {
     {
         .name = "init",
@@ -130,6 +139,39 @@ static const struct ctl_command commands[] = {
         .arguments_min = 1,
         .arguments_max = 1,
         .run = ctl_restore,
+    },
+    {
+        .name = "check",
+        .arguments = "",
+        .summary = "compare the index with what the cells have",
+        .text = "Says each segment's margin; with --read-data every shard is fetched and verified.",
+        .example = "cellctl check --read-data",
+        FLAGS(check_flags),
+        .run = ctl_check,
+    },
+    {
+        .name = "status",
+        .arguments = "",
+        .summary = "who is here and what is safe",
+        .example = "cellctl status",
+        .run = ctl_status,
+    },
+    {
+        .name = "cells",
+        .arguments = "[claim ID]",
+        .summary = "list the swarm's cells, or say that one is yours",
+        .text = "A claimed cell never gets its owner's shards, and counts for the owner.",
+        .example = "cellctl cells claim ID",
+        FLAGS(cells_flags),
+        .arguments_max = 2,
+        .run = ctl_cells,
+    },
+    {
+        .name = "stats",
+        .arguments = "",
+        .summary = "how much is stored",
+        .example = "cellctl stats --json",
+        .run = ctl_stats,
     },
     {
         .name = "version",

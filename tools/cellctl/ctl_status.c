@@ -1,0 +1,224 @@
+/* cellctl status, stats, cells: who is here, what is safe. */
+#include "base/text.h"
+#include "ctl.h"
+#include "placement/placement_level.h"
+#include "vault/vault_cells.h"
+#include "vault/vault_status.h"
+
+#include <string.h>
+
+struct ask {
+    struct ctl *ctl;
+    struct vault_status status;
+};
+
+static void on_status(void *user, enum err e, const struct vault_status *status,
+                      const struct errmsg *msg)
+{
+    struct ask *ask = user;
+    ask->status = *status;
+    ctl_done(ask->ctl, e, msg);
+}
+
+static void json_status(struct ctl *ctl, const struct vault_status *s)
+{
+    struct json_line *line;
+    if (json_line_new("status", &line) != ERR_OK)
+        return;
+    if (s->margin_min == INT32_MAX)
+        json_line_null(line, "margin_min");
+    else
+        json_line_i64(line, "margin_min", s->margin_min);
+    json_line_i64(line, "margin_target", s->margin_target);
+    json_line_u64(line, "segments", s->segments);
+    json_line_u64(line, "segments_below_target", s->segments_below_target);
+    json_line_u64(line, "segments_lost", s->segments_lost);
+    json_line_u64(line, "debts", s->debts);
+    json_line_null(line, "p_loss_year");
+    json_line_null(line, "p_unavailable");
+    json_line_null(line, "bytes_given");
+    json_line_u64(line, "bytes_used", s->bytes_used);
+    json_line_null(line, "bytes_allowed");
+    if (s->last_backup_s)
+        json_line_time(line, "last_backup", s->last_backup_s * 1000000000);
+    else
+        json_line_null(line, "last_backup");
+    json_line_null(line, "last_drill");
+    json_line_u64(line, "snapshots", s->snapshots);
+    json_line_u64(line, "cells", s->members);
+    json_line_u64(line, "cells_up", s->members_up);
+    json_line_u64(line, "cells_own", s->own);
+    json_line_bool(line, "coordinator_up", s->coordinator_up);
+    ctl_json(&ctl->out, line);
+}
+
+static void say_status(struct ctl *ctl, const struct vault_status *s)
+{
+    struct ctl_output *out = &ctl->out;
+    char words[PLACEMENT_WORDS_SIZE], bytes[TEXT_SIZE_SIZE], plain[TEXT_SIZE_SIZE];
+    char when[CTL_TIME_SIZE];
+    ctl_print(out, "Swarm: %u cells, %u of them up, %u your own; the coordinator %s.", s->members,
+              s->members_up, s->own, s->coordinator_up ? "answers" : "does not answer");
+    if (s->margin_min == INT32_MAX)
+        ctl_print(out, "Nothing is backed up yet.");
+    else
+        ctl_print(out, "Your data %s.",
+                  placement_level_words(s->margin_min, s->others, "household", words));
+    if (s->segments_below_target > 0)
+        ctl_print(
+            out,
+            "%llu of %llu segments are below the level of %u+%u: %llu shards are missing, debts "
+            "that the next backup pays.",
+            (unsigned long long)s->segments_below_target, (unsigned long long)s->segments, s->k,
+            s->m, (unsigned long long)s->debts);
+    ctl_print(out, "%llu snapshots, %s of data in %llu segments; they use %s on the cells.",
+              (unsigned long long)s->snapshots, text_size(s->plain_bytes, plain),
+              (unsigned long long)s->segments, text_size(s->bytes_used, bytes));
+    ctl_print(out, "Last backup: %s.",
+              s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never");
+}
+
+static int ask_status(struct ctl *ctl, struct ask *ask)
+{
+    const int code = ctl_open_swarm(ctl, VAULT_READ);
+    if (code != CTL_OK)
+        return code;
+    enum err e = vault_status_ask(ctl->vault, on_status, ask, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
+}
+
+int ctl_status(struct ctl *ctl)
+{
+    struct ask ask = {.ctl = ctl};
+    const int code = ask_status(ctl, &ask);
+    if (code != CTL_OK)
+        return code;
+    if (ctl->out.json)
+        json_status(ctl, &ask.status);
+    else
+        say_status(ctl, &ask.status);
+    if (ask.status.segments_lost > 0)
+        return CTL_NOT_ENOUGH;
+    return ask.status.segments_below_target > 0 ? CTL_DEBTS : CTL_OK;
+}
+
+int ctl_stats(struct ctl *ctl)
+{
+    struct ask ask = {.ctl = ctl};
+    struct json_line *line;
+    const int code = ask_status(ctl, &ask);
+    const struct vault_status *s = &ask.status;
+    char plain[TEXT_SIZE_SIZE], sealed[TEXT_SIZE_SIZE], used[TEXT_SIZE_SIZE];
+    if (code != CTL_OK)
+        return code;
+    if (!ctl->out.json) {
+        ctl_print(&ctl->out,
+                  "%llu snapshots, %llu chunks with %s, %s packed and sealed, in %llu segments; %s "
+                  "on the cells, parity included.",
+                  (unsigned long long)s->snapshots, (unsigned long long)s->chunks,
+                  text_size(s->plain_bytes, plain), text_size(s->sealed_bytes, sealed),
+                  (unsigned long long)s->segments, text_size(s->bytes_used, used));
+    } else if (json_line_new("stats", &line) == ERR_OK) {
+        json_line_u64(line, "snapshots_count", s->snapshots);
+        json_line_u64(line, "total_blob_count", s->chunks);
+        json_line_u64(line, "total_uncompressed_size", s->plain_bytes);
+        json_line_u64(line, "total_size", s->sealed_bytes);
+        json_line_u64(line, "segments", s->segments);
+        json_line_u64(line, "bytes_used", s->bytes_used);
+        ctl_json(&ctl->out, line);
+    }
+    return CTL_OK;
+}
+
+/* --- cells --- */
+
+static const char *state_words(enum wire_cell_state state)
+{
+    switch (state) {
+    case WIRE_CELL_UP:
+        return "up";
+    case WIRE_CELL_ASLEEP:
+        return "asleep";
+    case WIRE_CELL_GONE:
+        return "gone";
+    case WIRE_CELL_LEAVING:
+        return "leaving";
+    default:
+        return "unknown";
+    }
+}
+
+static void show_cell(struct ctl *ctl, const struct swarm_member *member)
+{
+    struct json_line *line;
+    char id[ID_TEXT_SIZE], site[CTL_TEXT_SIZE], used[TEXT_SIZE_SIZE], left[TEXT_SIZE_SIZE];
+    const bool own = member->claimed && id_equal(&member->household, vault_account(ctl->vault));
+    const char *whose = own ? "yours" : member->claimed ? "another account's" : "unclaimed";
+    if (!ctl->out.json) {
+        ctl_print(&ctl->out, "%s  %-8s %-18s %10s used %10s free  %s", id_format(&member->id, id),
+                  state_words(member->state), whose, text_size(member->used_bytes, used),
+                  text_size(member->free_bytes, left), ctl_text(member->site, site));
+    } else if (json_line_new("cell", &line) == ERR_OK) {
+        json_line_id(line, "id", &member->id);
+        json_line_text(line, "state", state_words(member->state));
+        json_line_bool(line, "claimed", member->claimed);
+        json_line_bool(line, "own", own);
+        json_line_bytes(line, "site", member->site);
+        json_line_u64(line, "bytes_used", member->used_bytes);
+        json_line_u64(line, "bytes_free", member->free_bytes);
+        if (member->last_seen_s)
+            json_line_time(line, "last_seen", member->last_seen_s * 1000000000);
+        else
+            json_line_null(line, "last_seen");
+        ctl_json(&ctl->out, line);
+    }
+}
+
+static int list_cells(struct ctl *ctl)
+{
+    const int code = ctl_open_swarm(ctl, VAULT_READ);
+    if (code != CTL_OK)
+        return code;
+    const struct swarm *swarm = vault_swarm(ctl->vault);
+    for (size_t i = 0; i < swarm_member_count(swarm); i++) {
+        struct swarm_member member;
+        swarm_member(swarm, i, &member);
+        show_cell(ctl, &member);
+    }
+    return CTL_OK;
+}
+
+static int claim_cell(struct ctl *ctl, const char *text)
+{
+    struct id cell;
+    if (id_parse(text, strlen(text), &cell) != ERR_OK)
+        return ctl_fail(&ctl->out, CTL_USAGE, "that is no cell's ID; \"cellctl cells\" lists them");
+    const int code = ctl_open_swarm(ctl, VAULT_WRITE);
+    if (code != CTL_OK)
+        return code;
+    enum err e = vault_claim(ctl->vault, &cell, ctl->options.code, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e == ERR_OK)
+        e = vault_refresh(ctl->vault, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e != ERR_OK)
+        return ctl_failed(ctl, e);
+    ctl_say(&ctl->out, "Cell %.10s is yours now: it gets none of your shards, and counts for you.",
+            text);
+    return CTL_OK;
+}
+
+int ctl_cells(struct ctl *ctl)
+{
+    const struct ctl_list *arguments = &ctl->options.arguments;
+    if (arguments->count == 0)
+        return list_cells(ctl);
+    if (arguments->count == 2 && !strcmp(arguments->items[0], "claim"))
+        return claim_cell(ctl, arguments->items[1]);
+    return ctl_fail(&ctl->out, CTL_USAGE,
+                    "cells takes nothing, or claim ID; see: cellctl cells --help");
+}
