@@ -211,7 +211,7 @@ def test_a_flipped_byte_in_a_stored_shard_is_found_and_routed_around(new_swarm, 
     hurt = 0
     for index in swarm.indexes()[:2]:
         for shard in swarm.shard_files(index):
-            flip_a_byte(shard, shard.stat().st_size - 30000)
+            flip_a_byte(shard, shard.stat().st_size - 1000)
             hurt += 1
     assert hurt >= 2
     vault.restore(tmp_path / "out")
