@@ -159,12 +159,12 @@ void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[
     }
 }
 
-/* One source into up to four rows, which start from what they are. */
+/* One source into up to eight rows, which start from what they are. */
 static void update_rows(const struct erasure *code, const struct tile *tile, const uint8_t *data,
                         uint8_t *const rows[], size_t size)
 {
     size_t whole = size & ~(size_t)(KERNEL_COLUMN - 1), rest = size - whole;
-    uint8_t in[KERNEL_COLUMN] = {0}, narrow[TILE_ROWS][KERNEL_COLUMN] = {{0}};
+    uint8_t in[KERNEL_COLUMN] = {0}, narrow[DENSE_ROWS][KERNEL_COLUMN] = {{0}};
     struct tile_call call = {.tile = tile, .sources = &data, .init_count = 1, .size = whole};
     for (unsigned r = 0; r < tile->rows; r++)
         call.inits[0][r] = call.out[r] = rows[r];
@@ -189,8 +189,8 @@ void erasure_update(const struct erasure *code, unsigned index, const uint8_t *d
                     uint8_t *const parity[], size_t size)
 {
     size_t table_size = code->kernel->table_size;
-    uint8_t tables[TILE_ROWS * KERNEL_TABLE_MAX] __attribute__((aligned(64)));
-    uint8_t *rows[TILE_ROWS];
+    uint8_t tables[DENSE_ROWS * KERNEL_TABLE_MAX] __attribute__((aligned(64)));
+    uint8_t *rows[DENSE_ROWS];
     struct tile tile = {
         .kind = TILE_DENSE, .run_count = 1, .runs = {{RUN_ONE, 1}}, .tables = tables};
     for (unsigned i = 0; i < code->m; i++) {
@@ -199,7 +199,7 @@ void erasure_update(const struct erasure *code, unsigned index, const uint8_t *d
                    code->tables + (index * code->m + i) * table_size, table_size);
             rows[tile.rows++] = parity[i];
         }
-        if (tile.rows == TILE_ROWS || (tile.rows && i + 1 == code->m)) {
+        if (tile.rows == DENSE_ROWS || (tile.rows && i + 1 == code->m)) {
             update_rows(code, &tile, data, rows, size);
             tile.rows = 0;
         }

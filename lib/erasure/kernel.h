@@ -1,13 +1,13 @@
 /*
  * What a kernel does, and the programs it is fed with. Internal to the room.
  *
- * A product of a matrix with shards is cut into tiles of up to four output rows, because that many
+ * A product of a matrix with shards is cut into tiles of a few output rows, because not more
  * accumulators fit the registers. A kernel runs one tile over one block of columns: for each vector
  * of columns it walks the tile's steps, keeps the sums in registers and stores each output once.
  *
  * Two kinds of tile:
  *
- * TILE_DENSE   up to four rows, every step is one source times a constant for each row.
+ * TILE_DENSE   up to eight rows, every step is one source times a constant for each row.
  *
  * TILE_QUAD    four rows whose points are r, r^a, r^b, r^a^b. Against four sources at j, j^a, j^b,
  *              j^a^b the Cauchy constants 1/(r^j) are only four different ones, d[0..3], placed as
@@ -34,9 +34,10 @@
 #include <stdint.h>
 
 enum {
-    KERNEL_COLUMN = 64,    /* kernels are called with multiples of so many bytes */
-    KERNEL_TABLE_MAX = 32, /* bytes of the table of one constant */
-    TILE_ROWS = 4,
+    KERNEL_COLUMN = 64,        /* kernels are called with multiples of so many bytes */
+    KERNEL_TABLE_MAX = 32,     /* bytes of the table of one constant */
+    TILE_ROWS = 4,             /* of a quad */
+    DENSE_ROWS = 8,            /* at most */
     TRANSFORM_SLOTS_MAX = 384, /* of a transform's workspace */
     TRANSFORM_WIDTH = 128, /* columns in bytes that a transform walks at a time, or half of it */
     TILE_INITS = 2,
@@ -61,7 +62,7 @@ struct tile_run {
 
 struct tile {
     enum tile_kind kind;
-    unsigned rows; /* dense: 1..4; quad: 4 */
+    unsigned rows; /* dense: 1..8; quad: 4 */
     unsigned run_count;
     struct tile_run runs[RUN_KINDS];
     const uint8_t *tables; /* in the order of steps and products, table_size bytes each */
@@ -71,10 +72,9 @@ struct tile_call {
     const struct tile *tile;
     const uint8_t *const *sources; /* in the order of steps, at the block's first column */
     unsigned init_count;           /* the rows start from the sum of so many others, or from zero */
-    const uint8_t *inits[TILE_INITS][TILE_ROWS];
-    uint8_t *out[TILE_ROWS];
+    const uint8_t *inits[TILE_INITS][DENSE_ROWS];
+    uint8_t *out[DENSE_ROWS];
     size_t size; /* of the block; a multiple of KERNEL_COLUMN */
-    bool stream; /* store around the cache; `out` is aligned to KERNEL_COLUMN then */
 };
 
 /*
@@ -118,7 +118,7 @@ struct transform_call {
     size_t size;                 /* a multiple of width */
     const uint8_t *const *ahead; /* what comes next, fetched meanwhile: `size` bytes of each */
     unsigned ahead_count;
-    bool stream;
+    bool stream; /* store around the cache; rows are aligned to KERNEL_COLUMN then */
 };
 
 struct kernel {

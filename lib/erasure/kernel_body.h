@@ -104,15 +104,7 @@ ALWAYS void BODY(quad_sums)(struct quad_accumulators *s, const struct tile *tile
     }
 }
 
-ALWAYS void BODY(put)(uint8_t *out, V v, bool stream)
-{
-    if (stream)
-        v_stream(out, v);
-    else
-        v_store(out, v);
-}
-
-ALWAYS void BODY(quad_column)(const struct tile_call *call, size_t at, bool stream)
+ALWAYS void BODY(quad_column)(const struct tile_call *call, size_t at)
 {
     V zero = v_zero();
     struct quad_accumulators s = {zero, zero, zero, zero, zero, zero, zero, zero, zero};
@@ -124,25 +116,25 @@ ALWAYS void BODY(quad_column)(const struct tile_call *call, size_t at, bool stre
     }
     BODY(quad_sums)(&s, call->tile, call->sources, at);
     V ta = v_xor(s.ta, s.tt), tb = v_xor(s.tb, s.tt);
-    BODY(put)(call->out[0] + at, v_xor(v_xor(s.aa, s.at), ta), stream);
-    BODY(put)(call->out[1] + at, v_xor(v_xor(s.ab, s.at), tb), stream);
-    BODY(put)(call->out[2] + at, v_xor(v_xor(s.ba, s.bt), ta), stream);
-    BODY(put)(call->out[3] + at, v_xor(v_xor(s.bb, s.bt), tb), stream);
+    v_store(call->out[0] + at, v_xor(v_xor(s.aa, s.at), ta));
+    v_store(call->out[1] + at, v_xor(v_xor(s.ab, s.at), tb));
+    v_store(call->out[2] + at, v_xor(v_xor(s.ba, s.bt), ta));
+    v_store(call->out[3] + at, v_xor(v_xor(s.bb, s.bt), tb));
 }
 
-ALWAYS void BODY(quad_tile)(const struct tile_call *call, bool stream)
+ALWAYS void BODY(quad_tile)(const struct tile_call *call)
 {
     for (size_t at = 0; at < call->size; at += KERNEL_COLUMN) {
         for (size_t part = 0; part < KERNEL_COLUMN; part += V_BYTES)
-            BODY(quad_column)(call, at + part, stream);
+            BODY(quad_column)(call, at + part);
     }
 }
 
-/* `rows` and `wide` (vectors side by side that share each table) are constants once inlined. */
+/* `rows` and `wide` (vectors side by side) are constants once inlined; rows * wide sums. */
 ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsigned wide,
-                               size_t at, bool stream)
+                               size_t at)
 {
-    V sums[TILE_ROWS][2];
+    V sums[DENSE_ROWS][4];
     KERNEL_UNROLL
     for (unsigned r = 0; r < rows; r++) {
         KERNEL_UNROLL
@@ -151,63 +143,65 @@ ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsi
     }
     const uint8_t *t = call->tile->tables;
     unsigned count = call->tile->runs[0].count;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++, t += rows * TABLE_BYTES) {
         const uint8_t *source = call->sources[i] + at;
-        struct split n[2];
-        KERNEL_UNROLL
-        for (unsigned w = 0; w < wide; w++)
-            n[w] = v_split(v_load(source + w * V_BYTES));
-        KERNEL_UNROLL
-        for (unsigned r = 0; r < rows; r++, t += TABLE_BYTES) {
+        if (wide == 2) { /* each table is loaded once for two vectors */
+            struct split first = v_split(v_load(source));
+            struct split second = v_split(v_load(source + V_BYTES));
             KERNEL_UNROLL
-            for (unsigned w = 0; w < wide; w++)
-                sums[r][w] = v_add(sums[r][w], t, n[w]);
+            for (unsigned r = 0; r < rows; r++) {
+                sums[r][0] = v_add(sums[r][0], t + r * TABLE_BYTES, first);
+                sums[r][1] = v_add(sums[r][1], t + r * TABLE_BYTES, second);
+            }
+            continue;
+        }
+        KERNEL_UNROLL
+        for (unsigned w = 0; w < wide; w++) {
+            struct split n = v_split(v_load(source + w * V_BYTES));
+            KERNEL_UNROLL
+            for (unsigned r = 0; r < rows; r++)
+                sums[r][w] = v_add(sums[r][w], t + r * TABLE_BYTES, n);
         }
     }
     KERNEL_UNROLL
     for (unsigned r = 0; r < rows; r++) {
         KERNEL_UNROLL
         for (unsigned w = 0; w < wide; w++)
-            BODY(put)(call->out[r] + at + w * V_BYTES, sums[r][w], stream);
+            v_store(call->out[r] + at + w * V_BYTES, sums[r][w]);
     }
 }
 
-ALWAYS void BODY(dense_tile)(const struct tile_call *call, unsigned rows, bool stream)
+/* One or two rows keep their tables in registers over four vectors. More rows share the nibbles of
+   a vector, and read their tables again for the next: loads are not what is short then. */
+ALWAYS void BODY(dense_tile)(const struct tile_call *call, unsigned rows)
 {
-    enum { WIDE = V_BYTES * 2 <= KERNEL_COLUMN ? 2 : 1 };
-    for (size_t at = 0; at < call->size; at += KERNEL_COLUMN) {
-        for (size_t part = 0; part < KERNEL_COLUMN; part += V_BYTES * WIDE)
-            BODY(dense_column)(call, rows, WIDE, at + part, stream);
-    }
-}
-
-ALWAYS void BODY(run_either)(const struct tile_call *call, bool stream)
-{
-    if (call->tile->kind == TILE_QUAD) {
-        BODY(quad_tile)(call, stream);
-        return;
-    }
-    switch (call->tile->rows) {
-    case 1:
-        BODY(dense_tile)(call, 1, stream);
-        break;
-    case 2:
-        BODY(dense_tile)(call, 2, stream);
-        break;
-    case 3:
-        BODY(dense_tile)(call, 3, stream);
-        break;
-    default:
-        BODY(dense_tile)(call, 4, stream);
-    }
+    const unsigned wide = rows <= 2 ? 4 : rows <= 4 ? 2 : 1;
+    size_t at = 0;
+    for (; at + wide * V_BYTES <= call->size; at += wide * V_BYTES)
+        BODY(dense_column)(call, rows, wide, at);
+    for (; at < call->size; at += V_BYTES)
+        BODY(dense_column)(call, rows, 1, at);
 }
 
 static void BODY(run)(const struct tile_call *call)
 {
-    if (call->stream) {
-        BODY(run_either)(call, true);
-        v_fence();
-    } else {
-        BODY(run_either)(call, false);
+    if (call->tile->kind == TILE_QUAD) {
+        BODY(quad_tile)(call);
+        return;
+    }
+    switch (call->tile->rows) {
+#define ROWS(n)                    \
+    case n:                        \
+        BODY(dense_tile)(call, n); \
+        break;
+        ROWS(1)
+        ROWS(2)
+        ROWS(3)
+        ROWS(4)
+        ROWS(5)
+        ROWS(6)
+        ROWS(7)
+        ROWS(8)
+#undef ROWS
     }
 }

@@ -204,7 +204,7 @@ static enum err build_tile(struct builder *b, const struct block *block, struct 
     struct program_tile t = {.tile = {.kind = TILE_QUAD, .rows = TILE_ROWS},
                              .init_count = block->init_count};
     memcpy(t.inits, block->inits, sizeof(t.inits));
-    memcpy(t.outs, block->outs, sizeof(t.outs));
+    memcpy(t.outs, block->outs, TILE_ROWS * sizeof(t.outs[0]));
     enum err e = builder_tile(b, &t, steps, count);
     free(steps);
     return e;
@@ -350,7 +350,7 @@ static enum err build_rest(struct builder *b, const unsigned *number, const bool
     struct step steps[255];
     struct program_tile t = {.tile = {.kind = TILE_DENSE}};
     enum err e = ERR_OK;
-    for (unsigned i = 0; i < TILE_ROWS; i++)
+    for (unsigned i = 0; i < DENSE_ROWS; i++)
         t.outs[i] = ROW_NONE;
     for (unsigned point = 0, left = 256; e == ERR_OK && point < 256; point++) {
         left = 0;
@@ -366,7 +366,7 @@ static enum err build_rest(struct builder *b, const unsigned *number, const bool
             }
             t.outs[t.tile.rows++] = number[point];
         }
-        if (t.tile.rows == TILE_ROWS || (t.tile.rows && left == 0)) {
+        if (t.tile.rows == DENSE_ROWS || (t.tile.rows && left == 0)) {
             e = builder_tile(b, &t, steps, source_count);
             t.tile.rows = 0;
         }
@@ -437,11 +437,11 @@ enum err program_new_dense(const struct kernel *kernel, const uint8_t *matrix, u
                         .program = program_alloc(kernel, row_count, source_count)};
     struct step steps[255];
     enum err e = b.program ? ERR_OK : ERR_NOMEM;
-    for (unsigned row = 0; e == ERR_OK && row < row_count; row += TILE_ROWS) {
+    for (unsigned row = 0; e == ERR_OK && row < row_count; row += DENSE_ROWS) {
         struct program_tile t = {.tile = {.kind = TILE_DENSE}};
-        for (unsigned i = 0; i < TILE_ROWS; i++)
+        for (unsigned i = 0; i < DENSE_ROWS; i++)
             t.outs[i] = row + i < row_count ? row + i : ROW_NONE;
-        t.tile.rows = row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS;
+        t.tile.rows = row_count - row < DENSE_ROWS ? row_count - row : DENSE_ROWS;
         for (unsigned j = 0; j < source_count; j++) {
             steps[j] = (struct step){.kind = RUN_ONE, .sources = {(uint8_t)j}, .source_count = 1};
             for (unsigned i = 0; i < t.tile.rows; i++)

@@ -21,7 +21,7 @@ struct program_tile {
     struct tile tile; /* its tables are owned */
     uint8_t *sources; /* owned; source numbers in the order of steps */
     unsigned source_count;
-    unsigned outs[TILE_ROWS];
+    unsigned outs[DENSE_ROWS];
     unsigned inits[TILE_INITS]; /* scratch slots */
     unsigned init_count;
 };

@@ -32,6 +32,14 @@ ALWAYS void BODY(source4)(const struct transform_call *call, const struct transf
     }
 }
 
+ALWAYS void BODY(put)(uint8_t *out, V v, bool stream)
+{
+    if (stream)
+        v_stream(out, v);
+    else
+        v_store(out, v);
+}
+
 ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transform_op *op, size_t at,
                         unsigned width, const uint8_t *a, bool stream)
 {
