@@ -4,6 +4,7 @@
  */
 #include "base/text.h"
 #include "identity/invite_text.h"
+#include "identity/member_list.h"
 #include "identity/phrase.h"
 #include "placement/placement_level.h"
 #include "swarm/swarm_join.h"
@@ -14,6 +15,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { PHRASE_CELLS = 16 };
 
 struct vault_join_state {
     struct vault *vault;
@@ -38,7 +41,7 @@ void vault_join_free(struct vault *vault)
 }
 
 /* With its parents, 0700. */
-static enum err make_dirs(const char *dir, struct errmsg *msg)
+enum err vault_make_dirs(const char *dir, struct errmsg *msg)
 {
     char *path = strdup(dir);
     if (!path)
@@ -59,7 +62,7 @@ static enum err make_dirs(const char *dir, struct errmsg *msg)
     return e;
 }
 
-static enum err refuse_existing(const struct vault *vault, struct errmsg *msg)
+enum err vault_refuse_existing(const struct vault *vault, struct errmsg *msg)
 {
     char *path = vault_path(vault, "settings.ini");
     if (!path)
@@ -91,14 +94,15 @@ static enum err write_phrase(struct vault *vault, const char *file, struct errms
     return e;
 }
 
-static enum err make_device(struct vault *vault, const struct account_keys *keys, const char *name,
-                            struct manifest *m)
+enum err vault_make_device(struct vault *vault, const struct account_keys *keys, const char *name,
+                           struct manifest *m)
 {
     struct vault_secrets *s = vault->secrets;
     struct manifest_device device = {.capabilities = MANIFEST_CAPABILITIES, .has_secrets = true};
     struct manifest_epoch epoch = {.epoch = 1};
     uint8_t seal_secret[SEAL_SECRET_SIZE], fresh[2][SEAL_SEED_SIZE];
-    random_fill(vault->ports.random, s->device_seed, sizeof(s->device_seed));
+    if (!vault->device)
+        random_fill(vault->ports.random, s->device_seed, sizeof(s->device_seed));
     random_fill(vault->ports.random, s->seal_seed, sizeof(s->seal_seed));
     random_fill(vault->ports.random, s->epochs[0].data_key, SEGMENT_DATA_KEY_SIZE);
     random_fill(vault->ports.random, fresh, sizeof(fresh));
@@ -108,7 +112,7 @@ static enum err make_device(struct vault *vault, const struct account_keys *keys
     seal_pair(s->seal_seed, device.seal_key, seal_secret);
     secret_wipe(seal_secret, sizeof(seal_secret));
     snprintf(device.name, sizeof(device.name), "%s", name);
-    enum err e = sign_key_new(s->device_seed, &vault->device);
+    enum err e = vault->device ? ERR_OK : sign_key_new(s->device_seed, &vault->device);
     if (e == ERR_OK)
         memcpy(device.key, sign_key_public(vault->device), SIGN_PUBLIC_SIZE);
     if (e == ERR_OK)
@@ -149,7 +153,8 @@ static enum err make_account(struct vault *vault, const struct vault_create_opti
     m->number = manifest_next_number(0, true);
     m->time_s = clock_wall_ns(vault->ports.clock) / 1000000000;
     m->hold_s = options->hold_s ? options->hold_s : MANIFEST_HOLD_DEFAULT_S;
-    e = make_device(vault, &secret->keys, options->device_name ? options->device_name : host, m);
+    e = vault_make_device(vault, &secret->keys, options->device_name ? options->device_name : host,
+                          m);
     if (e == ERR_OK)
         e = manifest_certify_admins(m, &vault->swarm_root, secret->keys.root);
     if (e == ERR_OK)
@@ -199,8 +204,7 @@ static enum err read_invite(struct vault *vault, const struct vault_create_optio
     return ERR_OK;
 }
 
-/* All that vault_create() and a join that failed have left. */
-static void remove_all(struct vault *vault)
+void vault_remove_all(struct vault *vault)
 {
     static const char *const names[] = {
         "keys",         "key", "members", INDEX_FILE, INDEX_FILE "-wal", INDEX_FILE "-shm",
@@ -247,13 +251,13 @@ enum err vault_create(const struct vault_create_options *options, const struct v
     enum err e = vault_new(options->dir, VAULT_WRITE, ports, &vault, msg);
     if (e != ERR_OK)
         return e;
-    e = refuse_existing(vault, msg);
+    e = vault_refuse_existing(vault, msg);
     if (e == ERR_OK)
         e = read_invite(vault, options, msg);
     if (e == ERR_OK)
         e = make_account(vault, options, msg);
     if (e == ERR_OK)
-        e = make_dirs(vault->dir, msg);
+        e = vault_make_dirs(vault->dir, msg);
     if (e != ERR_OK)
         goto close;
     settings_from_invite(vault, options);
@@ -262,7 +266,7 @@ enum err vault_create(const struct vault_create_options *options, const struct v
         *out = vault;
         return ERR_OK;
     }
-    remove_all(vault);
+    vault_remove_all(vault);
 close:
     vault_close(vault);
     return e;
@@ -271,6 +275,27 @@ close:
 const char *vault_phrase(const struct vault *vault)
 {
     return vault->phrase;
+}
+
+/* The phrase's file gets some cells too, so that a recovery does not hang on the coordinator. */
+static enum err append_cells(const struct vault *vault, struct slice document, struct errmsg *msg)
+{
+    struct member_list *list = NULL;
+    struct buf text = BUF_INIT(65536);
+    enum err e = member_list_open(document, &vault->swarm_root, &list, msg);
+    for (size_t i = 0; e == ERR_OK && i < list->count && i < PHRASE_CELLS; i++) {
+        struct address_list addresses;
+        char id[ID_TEXT_SIZE];
+        id_format(&list->members[i].id, id);
+        e = address_list_decode(list->members[i].addresses, &addresses);
+        for (size_t j = 0; e == ERR_OK && j < addresses.count; j++)
+            e = buf_append_format(&text, "at %s@%s\n", id, addresses.text[j]);
+    }
+    if (e == ERR_OK)
+        e = vault_file_append(vault->join->phrase_file, buf_slice(&text), msg);
+    member_list_free(list);
+    buf_free(&text);
+    return e;
 }
 
 static enum err finish(struct vault *vault, const struct wire_join_reply *reply, struct errmsg *msg)
@@ -284,6 +309,8 @@ static enum err finish(struct vault *vault, const struct wire_join_reply *reply,
     }
     if (e == ERR_OK)
         e = vault_file_write(members, reply->members, 0600, msg);
+    if (e == ERR_OK && vault->join->phrase_file)
+        e = append_cells(vault, reply->members, msg);
     if (e == ERR_OK)
         e = config_write_file(settings, 0600, vault_settings_keys, vault_settings_key_count,
                               &vault->settings, msg);
@@ -303,7 +330,7 @@ static void joined(void *user, enum err e, const struct wire_join_reply *reply,
     if (e == ERR_OK)
         e = finish(vault, reply, &msg);
     if (e != ERR_OK)
-        remove_all(vault);
+        vault_remove_all(vault);
     vault_join_free(vault);
     done(done_user, e, &msg);
 }
@@ -327,6 +354,6 @@ enum err vault_join(struct vault *vault, struct net *net, vault_done_fn *done, v
     };
     enum err e = swarm_join(&request, joined, vault, msg);
     if (e != ERR_OK)
-        remove_all(vault);
+        vault_remove_all(vault);
     return e;
 }

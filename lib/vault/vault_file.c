@@ -131,3 +131,17 @@ enum err vault_file_lock(const char *path, int *out_fd, struct errmsg *msg)
     *out_fd = fd;
     return ERR_OK;
 }
+
+enum err vault_file_append(const char *path, struct slice bytes, struct errmsg *msg)
+{
+    const int fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+    enum err e = ERR_OK;
+    if (fd < 0)
+        return err_say_errno(msg, errno, "cannot open %s", path);
+    const ssize_t put = write(fd, bytes.data, bytes.size);
+    if (put != (ssize_t)bytes.size || fsync(fd) != 0)
+        e = err_say_errno(msg, put >= 0 && put < (ssize_t)bytes.size ? ENOSPC : errno,
+                          "cannot write to %s", path);
+    close(fd);
+    return e;
+}

@@ -95,7 +95,19 @@ MUST_CHECK enum err vault_manifest_take(struct vault *vault, struct slice bytes,
 /* Shows the newest manifest on all connections from now on. */
 MUST_CHECK enum err vault_introduce(struct vault *vault, struct errmsg *msg);
 
-void vault_join_free(struct vault *vault); /* vault_create.c */
+/* --- vault_create.c; for recovery too --- */
+
+void vault_join_free(struct vault *vault);
+/* The directory with its parents, 0700. */
+MUST_CHECK enum err vault_make_dirs(const char *dir, struct errmsg *msg);
+/* ERR_EXISTS when its directory holds a vault. */
+MUST_CHECK enum err vault_refuse_existing(const struct vault *vault, struct errmsg *msg);
+/* Adds this machine to `m` as a device with all capabilities, an epoch and its data key; fills in
+   vault->secrets. Its own key is made too, when vault->device is NULL. */
+MUST_CHECK enum err vault_make_device(struct vault *vault, const struct account_keys *keys,
+                                      const char *name, struct manifest *m);
+/* All that an unfinished vault has left. */
+void vault_remove_all(struct vault *vault);
 
 /* The data key of `slot` and `epoch`: our own, or another device's by the account's reading key.
    NOT_FOUND; AUTH. */
@@ -121,5 +133,7 @@ MUST_CHECK enum err vault_file_read(const char *path, struct buf *out, struct er
 /* EXISTS when there is one. */
 MUST_CHECK enum err vault_file_create(const char *path, struct slice bytes, unsigned mode,
                                       struct errmsg *msg);
+/* Behind what is in the file; durable. */
+MUST_CHECK enum err vault_file_append(const char *path, struct slice bytes, struct errmsg *msg);
 /* Takes DIR/lock; LOCKED names the process. *out_fd is closed to let go. */
 MUST_CHECK enum err vault_file_lock(const char *path, int *out_fd, struct errmsg *msg);

@@ -65,6 +65,14 @@ static const struct ctl_flag cells_flags[] = {
     TEXT("code", "TEXT", code, "the code in the cell's DATA/claim-code, when it is not near"),
 };
 
+static const struct ctl_flag recover_flags[] = {
+    TEXT("phrase-file", "FILE", phrase_file,
+         "the words, and behind them lines \"at ID@host:port\""),
+    SWITCH("no-passphrase", no_passphrase, "keep a key file, for a machine that starts alone"),
+    LIST("from", "ADDR", from, "a coordinator or cell to begin with, ID@host:port"),
+    TEXT("name", "NAME", device_name, "what this device is called (default: the host's name)"),
+};
+
 static const struct ctl_command commands[] = {
     {
         .name = "init",
@@ -172,6 +180,17 @@ static const struct ctl_command commands[] = {
         .summary = "how much is stored",
         .example = "cellctl stats --json",
         .run = ctl_stats,
+    },
+    {
+        .name = "recover",
+        .arguments = "",
+        .summary = "make a vault again on a bare machine, from the recovery phrase",
+        .text = "Needs the words and one coordinator or cell that can be reached; by default those "
+                "that the\n"
+                "phrase file names. Without --phrase-file the words are asked for.",
+        .example = "cellctl recover --phrase-file words.txt --from ID@host:7843",
+        FLAGS(recover_flags),
+        .run = ctl_recover,
     },
     {
         .name = "version",

@@ -1,0 +1,58 @@
+/*
+ * Recovery: a vault again on a bare machine, from the phrase and anybody of the swarm.
+ *
+ *     info ─▶ the swarm's root ─▶ account keys ─▶ members ─▶ manifest and heads, the highest shown
+ *        (any cell or the coordinator)                          │
+ *     settings ◀─ manifest out ◀─ index rebuilt ◀─ catalogues ◀─┘   a new device, root-signed
+ *
+ * The machine shows itself by a root certificate until its manifest is out. Nothing is believed but
+ * what the root that the phrase gives has signed, or what it certifies; that nobody holds back a
+ * newer head cannot be seen (docs/threat-model.md). The coordinator may be gone for good.
+ *
+ *     vault_recovery_new(&options, &ports, &recovery, msg);
+ *     ... open a net with vault_recovery_seed(recovery) ...
+ *     vault_recovery_start(recovery, net, &events, my, msg);     // then vault_open() as always
+ *     vault_recovery_free(recovery);
+ */
+#pragma once
+
+#include "vault/vault.h"
+
+struct vault_recovery;
+
+struct vault_recovery_options {
+    const char *dir;         /* made, with its parents, 0700; must hold no vault */
+    const char *words;       /* the 24 words */
+    const char *const *from; /* "ID@host:port", asked in this order */
+    size_t from_count;
+    struct slice passphrase; /* size 0: a key file instead */
+    const char *device_name; /* NULL: the host's */
+};
+
+/* SECRET: the words; EXISTS: a vault is there; FORMAT, USAGE: an address. Copies all of it. */
+MUST_CHECK enum err vault_recovery_new(const struct vault_recovery_options *options,
+                                       const struct vault_ports *ports, struct vault_recovery **out,
+                                       struct errmsg *msg);
+const uint8_t *vault_recovery_seed(const struct vault_recovery *recovery);
+
+struct vault_recovery_summary {
+    struct id account;
+    uint64_t devices; /* whose heads were found */
+    uint64_t snapshots, segments, chunks;
+    uint64_t problems; /* objects that could not be had: their snapshots or chunks are missing */
+};
+
+struct vault_recovery_events {
+    void (*problem)(void *user, enum err e, const char *sentence);
+    void (*done)(void *user, enum err e, const struct vault_recovery_summary *summary,
+                 const struct errmsg *msg);
+};
+
+/* Once. UNREACHABLE: nobody of `from` answers; NOT_FOUND: nobody knows the account (a phrase of
+   another swarm, or a typing mistake that the check of the words did not see). After an error
+   nothing is left in `dir`. */
+MUST_CHECK enum err vault_recovery_start(struct vault_recovery *recovery, struct net *net,
+                                         const struct vault_recovery_events *events, void *user,
+                                         struct errmsg *msg);
+/* Not while it runs. NULL does nothing. */
+void vault_recovery_free(struct vault_recovery *recovery);

@@ -1,0 +1,173 @@
+/* cellctl recover: a vault again from the phrase. */
+#include "ctl.h"
+#include "uvio/uvio_net.h"
+#include "vault/vault_recover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct recover {
+    struct ctl *ctl;
+    struct vault_recovery *recovery;
+    struct vault_recovery_summary summary;
+    struct buf text; /* of the phrase's file; a secret */
+    struct ctl_list from;
+    const char *words;
+};
+
+static void on_problem(void *user, enum err e, const char *sentence)
+{
+    struct recover *recover = user;
+    (void)e;
+    ctl_problem(&recover->ctl->out, "recover", slice_of(NULL, 0), sentence);
+}
+
+static void on_done(void *user, enum err e, const struct vault_recovery_summary *summary,
+                    const struct errmsg *msg)
+{
+    struct recover *recover = user;
+    recover->summary = *summary;
+    ctl_done(recover->ctl, e, msg);
+}
+
+/* Words on the first line, then "at ID@host:port" lines; cut up in place. */
+static enum err take_file(struct recover *recover)
+{
+    struct ctl *ctl = recover->ctl;
+    const struct ctl_list *given = &ctl->options.from;
+    char *at = (char *)recover->text.data;
+    recover->from.items = calloc(CTL_PHRASE_FILE_MAX / 4, sizeof(char *));
+    if (!recover->from.items)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < given->count && i < 64; i++)
+        recover->from.items[recover->from.count++] = given->items[i];
+    recover->words = at;
+    while ((at = strchr(at, '\n'))) {
+        *at++ = 0;
+        if (strncmp(at, "at ", 3) == 0)
+            recover->from.items[recover->from.count++] = at + 3;
+    }
+    /* the last line may have no end, and a line its carriage return */
+    for (size_t i = 0; i < recover->from.count; i++) {
+        char *end = strpbrk((char *)(uintptr_t)recover->from.items[i], " \r\n");
+        if (end && i >= given->count)
+            *end = 0;
+    }
+    return ERR_OK;
+}
+
+static enum err read_words(struct recover *recover)
+{
+    struct ctl *ctl = recover->ctl;
+    const char *path = ctl->options.phrase_file;
+    recover->text = BUF_INIT(CTL_PHRASE_FILE_MAX);
+    enum err e = buf_reserve(&recover->text, CTL_PHRASE_FILE_MAX);
+    if (e != ERR_OK)
+        return e;
+    if (!path) {
+        e = ctl_secret_ask("The 24 words: ", &recover->text, NULL);
+        if (e != ERR_OK)
+            return err_say(&ctl->msg, ERR_USAGE,
+                           "recover needs --phrase-file FILE, or a terminal to type the words at");
+    } else {
+        FILE *file = fopen(path, "re");
+        if (!file)
+            return err_say_errno(&ctl->msg, errno, "cannot read the phrase from %s", path);
+        recover->text.size = fread(recover->text.data, 1, CTL_PHRASE_FILE_MAX - 1, file);
+        fclose(file);
+    }
+    recover->text.data[recover->text.size < CTL_PHRASE_FILE_MAX ? recover->text.size
+                                                                : CTL_PHRASE_FILE_MAX - 1] = 0;
+    return take_file(recover);
+}
+
+static enum err begin(struct recover *recover, struct slice passphrase)
+{
+    struct ctl *ctl = recover->ctl;
+    const struct vault_ports ports = {
+        .clock = uvio_clock(ctl->io),
+        .random = uvio_random(ctl->io),
+        .work = uvio_work(ctl->io),
+        .log = &ctl->log,
+    };
+    char *dir = ctl_vault_dir(&ctl->options);
+    const struct vault_recovery_options options = {
+        .dir = dir,
+        .words = recover->words,
+        .from = recover->from.items,
+        .from_count = recover->from.count,
+        .passphrase = passphrase,
+        .device_name = ctl->options.device_name,
+    };
+    const enum err e =
+        dir ? vault_recovery_new(&options, &ports, &recover->recovery, &ctl->msg) : ERR_NOMEM;
+    free(dir);
+    return e;
+}
+
+static enum err run(struct recover *recover)
+{
+    static const struct vault_recovery_events events = {.problem = on_problem, .done = on_done};
+    struct ctl *ctl = recover->ctl;
+    const struct uvio_net_options options = {.seed = vault_recovery_seed(recover->recovery)};
+    enum err e = uvio_net_open(ctl->io, &options, &ctl->net, &ctl->msg);
+    if (e == ERR_OK)
+        e = vault_recovery_start(recover->recovery, ctl->net, &events, recover, &ctl->msg);
+    return e == ERR_OK ? ctl_wait(ctl) : e;
+}
+
+static void tell(struct ctl *ctl, const struct vault_recovery_summary *s)
+{
+    struct json_line *line;
+    if (!ctl->out.json) {
+        ctl_say(&ctl->out,
+                "The vault is there again: %llu snapshots of %llu devices, %llu chunks in %llu "
+                "segments are known.",
+                (unsigned long long)s->snapshots, (unsigned long long)s->devices,
+                (unsigned long long)s->chunks, (unsigned long long)s->segments);
+        if (s->problems > 0)
+            ctl_print(&ctl->out,
+                      "%llu pieces of the index could not be had; try again when more "
+                      "cells are awake.",
+                      (unsigned long long)s->problems);
+        ctl_say(&ctl->out, "Next: cellctl restore latest --target DIR");
+    } else if (json_line_new("summary", &line) == ERR_OK) {
+        json_line_id(line, "account", &s->account);
+        json_line_u64(line, "devices", s->devices);
+        json_line_u64(line, "snapshots", s->snapshots);
+        json_line_u64(line, "segments", s->segments);
+        json_line_u64(line, "chunks", s->chunks);
+        json_line_u64(line, "problems", s->problems);
+        ctl_json(&ctl->out, line);
+    }
+}
+
+int ctl_recover(struct ctl *ctl)
+{
+    struct recover recover = {.ctl = ctl};
+    struct buf passphrase = BUF_INIT(CTL_PASSPHRASE_MAX);
+    int code = CTL_OK;
+    enum err e = ctl_start(ctl);
+    if (e == ERR_OK)
+        e = read_words(&recover);
+    if (e == ERR_OK && !ctl->options.no_passphrase)
+        e = ctl_passphrase(&ctl->options, true, &passphrase, &ctl->msg);
+    if (e == ERR_OK)
+        e = begin(&recover, buf_slice(&passphrase));
+    ctl_secret_clear(&passphrase);
+    if (e == ERR_USAGE)
+        code = ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
+    else if (e == ERR_OK)
+        e = run(&recover);
+    if (e == ERR_OK) {
+        tell(ctl, &recover.summary);
+        code = recover.summary.problems > 0 ? CTL_NOT_ENOUGH : CTL_OK;
+    } else if (code == CTL_OK) {
+        code = ctl_failed(ctl, e);
+    }
+    vault_recovery_free(recover.recovery);
+    ctl_secret_clear(&recover.text);
+    free(recover.from.items);
+    return code;
+}
