@@ -110,6 +110,20 @@ static void recovery_end(struct vault_recovery *r, enum err e)
 
 /* --- the end: settings, and the manifest to everybody --- */
 
+/* The coordinator, as its certificate has it and as the person named it. NOT_FOUND: not known. */
+static enum err find_coordinator(const struct vault_recovery *r, struct coordinator_cert *out)
+{
+    if (r->coordinator.size == 0 ||
+        coordinator_cert_open(buf_slice(&r->coordinator), &r->vault->swarm_root, out, NULL) !=
+            ERR_OK)
+        return ERR_NOT_FOUND;
+    for (size_t i = 0; i < r->from_count; i++) {
+        if (id_equal(&r->from[i].id, &out->id)) /* a full list has enough of them */
+            err_ignore(address_list_add(&out->addresses, r->from[i].address));
+    }
+    return ERR_OK;
+}
+
 static enum err write_settings(struct vault_recovery *r, struct errmsg *msg)
 {
     struct vault *vault = r->vault;
@@ -119,9 +133,7 @@ static enum err write_settings(struct vault_recovery *r, struct errmsg *msg)
     text_hex(slice_of(vault->swarm_root.key, 32), settings->swarm_root);
     if (r->k)
         snprintf(settings->swarm_redundancy, CONFIG_TEXT_SIZE, "%u+%u", r->k, r->m);
-    if (r->coordinator.size > 0 &&
-        coordinator_cert_open(buf_slice(&r->coordinator), &vault->swarm_root, &cert, NULL) ==
-            ERR_OK) {
+    if (find_coordinator(r, &cert) == ERR_OK) {
         id_format(&cert.id, settings->coordinator);
         for (size_t i = 0; i < cert.addresses.count && i < CONFIG_LIST_MAX; i++)
             snprintf(settings->addresses.items[settings->addresses.count++], CONFIG_TEXT_SIZE, "%s",
@@ -371,9 +383,7 @@ static enum err open_swarm(struct vault_recovery *r, struct errmsg *msg)
         .coordinator_addresses = addresses,
         .members = buf_slice(&r->members),
     };
-    if (r->coordinator.size > 0 &&
-        coordinator_cert_open(buf_slice(&r->coordinator), &vault->swarm_root, &cert, NULL) ==
-            ERR_OK) {
+    if (find_coordinator(r, &cert) == ERR_OK) {
         options.coordinator = cert.id;
         options.coordinator_address_count = address_list_pointers(&cert.addresses, addresses);
     }
