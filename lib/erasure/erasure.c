@@ -130,18 +130,20 @@ static const struct program *encoder(const struct erasure *code, uint8_t *const 
 void erasure_encode(const struct erasure *code, const uint8_t *const data[],
                     uint8_t *const parity[], size_t size)
 {
-    program_run(encoder(code, parity), data, parity, 0, size, false);
+    program_run(encoder(code, parity), data, parity, 0, size, size);
 }
 
 void erasure_encode_range(const struct erasure *code, const uint8_t *const data[],
                           uint8_t *const parity[], size_t offset, size_t size)
 {
-    program_run(encoder(code, parity), data, parity, offset, size, false);
+    program_run(encoder(code, parity), data, parity, offset, size, size);
 }
 
 size_t erasure_fuse_block(const struct erasure *code)
 {
     size_t block = 65536;
+    if (code->transform)
+        return block;
     while (block > 1024 && block * (code->k + code->m) > kernels_cache_l2() / 2)
         block /= 2;
     return block;
@@ -154,7 +156,7 @@ void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[
     for (size_t offset = 0; offset < size; offset += block) {
         size_t count = size - offset < block ? size - offset : block;
         fuse->on_block(fuse->user, 0, code->k, offset, count);
-        program_run(encoder(code, parity), data, parity, offset, count, true);
+        program_run(encoder(code, parity), data, parity, offset, count, size);
         fuse->on_block(fuse->user, code->k, code->m, offset, count);
     }
 }

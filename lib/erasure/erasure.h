@@ -122,8 +122,9 @@ struct erasure_fuse {
 void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[],
                           uint8_t *const parity[], size_t size, const struct erasure_fuse *fuse);
 
-/* The largest power of two from 1 KiB to 64 KiB with which a block of all k + m shards fits half of
-   this CPU's second-level cache. */
+/* What measured fastest: a whole leaf (64 KiB) where parity is stored around the caches and read
+   back at the hash's pace, else the largest power of two from 1 KiB on with which a block of all k
+   + m shards fits half of this CPU's second-level cache. */
 size_t erasure_fuse_block(const struct erasure *code);
 
 /* Adds data shard `index` to the parity, for shards that arrive one at a time: start with parity of

@@ -177,7 +177,7 @@ void erasure_plan_run_range(const struct erasure_plan *plan, uint8_t *const shar
         from[i] = shards[plan->from[i]];
     for (unsigned i = 0; i < plan->target_count; i++)
         to[i] = shards[plan->to[i]];
-    program_run(plan->program, from, to, offset, size, false);
+    program_run(plan->program, from, to, offset, size, size);
 }
 
 void erasure_plan_run(const struct erasure_plan *plan, uint8_t *const shards[], size_t size)

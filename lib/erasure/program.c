@@ -44,9 +44,10 @@ void program_set_block(struct program *program)
 
 /* Storing around the caches saves reading what is overwritten. It suits whole lines, and the many
    streams of a transform (twice as fast from memory); tiles, with fewer, lose by it (measured). */
-static bool may_stream(const struct program *p, uint8_t *const outs[], size_t offset, size_t size)
+static bool may_stream(const struct program *p, uint8_t *const outs[], size_t offset,
+                       size_t of_size)
 {
-    if (!p->ops || size * (p->source_count + p->row_count) < STREAM_MIN)
+    if (!p->ops || of_size * (p->source_count + p->row_count) < STREAM_MIN)
         return false;
     for (unsigned i = 0; i < p->row_count; i++)
         if (outs[i] && (uintptr_t)(outs[i] + offset) % KERNEL_COLUMN)
@@ -159,7 +160,7 @@ static void run_narrow(const struct program *p, const uint8_t *const sources[],
 }
 
 void program_run(const struct program *program, const uint8_t *const sources[],
-                 uint8_t *const outs[], size_t offset, size_t size, bool stay)
+                 uint8_t *const outs[], size_t offset, size_t size, size_t of_size)
 {
     struct scratch scratch;
     size_t whole = size & ~(size_t)(KERNEL_COLUMN - 1);
@@ -169,8 +170,8 @@ void program_run(const struct program *program, const uint8_t *const sources[],
         run_narrow(program, sources, outs, offset, size, &scratch);
         return;
     }
-    run_columns(program, sources, outs, offset, whole,
-                !stay && may_stream(program, outs, offset, size), &scratch);
+    run_columns(program, sources, outs, offset, whole, may_stream(program, outs, offset, of_size),
+                &scratch);
     if (whole < size) /* the last column again, shifted to the end */
         run_columns(program, sources, outs, offset + size - KERNEL_COLUMN, KERNEL_COLUMN, false,
                     &scratch);

@@ -36,7 +36,8 @@ void program_free(struct program *program);
  */
 unsigned program_products(const struct program *program);
 
-/* Bytes offset..offset+size-1 of each; outs[i] NULL is not wanted. `stay`: the result is read again
-   soon, so it is never stored around the cache. */
+/* Bytes offset..offset+size-1 of each; outs[i] NULL is not wanted. `of_size`: bytes of each that
+   the caller works on together, of which this is a part; it decides what is worth keeping in
+   caches. */
 void program_run(const struct program *program, const uint8_t *const sources[],
-                 uint8_t *const outs[], size_t offset, size_t size, bool stay);
+                 uint8_t *const outs[], size_t offset, size_t size, size_t of_size);

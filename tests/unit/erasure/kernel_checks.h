@@ -78,11 +78,11 @@ static inline void check_length(struct check *c, size_t length, int misalignment
         if (i >= c->k)
             memset(c->guarded[i], 0xa5, GUARDED_SIZE);
     }
-    program_run(c->tested, (const uint8_t *const *)at, at + c->k, 0, length, false);
+    program_run(c->tested, (const uint8_t *const *)at, at + c->k, 0, length, length);
     uint8_t *expected[CHECK_SHARDS_MAX];
     for (unsigned i = 0; i < c->m; i++)
         expected[i] = c->expected[i];
-    program_run(c->portable, (const uint8_t *const *)at, expected, 0, length, false);
+    program_run(c->portable, (const uint8_t *const *)at, expected, 0, length, length);
     for (unsigned i = 0; i < c->m; i++) {
         uint8_t *row = at[c->k + i], *low = c->guarded[c->k + i], *high = low + GUARDED_SIZE;
         CHECK(memcmp(row, expected[i], length) == 0, "%s %u+%u: row %u differs, %zu bytes at %d",
@@ -133,7 +133,7 @@ static inline void check_products(const struct kernel *kernel)
         uint8_t matrix = (uint8_t)constant;
         struct program *program;
         CHECK(program_new_dense(kernel, &matrix, 1, 1, &program) == ERR_OK, "no memory");
-        program_run(program, &source, &row, 0, 256, false);
+        program_run(program, &source, &row, 0, 256, 256);
         program_free(program);
         for (unsigned i = 0; i < 256; i++) { /* as polynomials, bit by bit */
             unsigned a = constant, product = 0;
@@ -158,8 +158,8 @@ static inline void check_stream(const struct kernel *kernel, enum check_shape sh
         memory[i] = (uint8_t)(i * 2654435761u >> 15);
     struct program *tested = check_compile(kernel, shape, k, m);
     struct program *portable = check_compile(&kernel_portable, shape, k, m);
-    program_run(tested, (const uint8_t *const *)at, at + k, 0, size, false);
-    program_run(portable, (const uint8_t *const *)at, at + k + m, 0, size, true);
+    program_run(tested, (const uint8_t *const *)at, at + k, 0, size, size);
+    program_run(portable, (const uint8_t *const *)at, at + k + m, 0, size, 0);
     for (unsigned i = 0; i < m; i++)
         CHECK(memcmp(at[k + i], at[k + m + i], size) == 0, "%s: streamed row %u", kernel->name, i);
     program_free(tested);
