@@ -3,6 +3,7 @@
 #include "ctl.h"
 #include "uvio/uvio_net.h"
 #include "vault/vault_backup.h"
+#include "vault/vault_debts.h"
 
 #include <limits.h>
 #include <string.h>
@@ -13,7 +14,8 @@ struct backup {
     struct vault_backup_summary summary;
     struct ctl_progress progress;
     struct fs_exclude *exclude;
-    struct ctl_list texts; /* of the patterns */
+    struct vault_debts *paying;
+    struct vault_debts_summary debts;
 };
 
 static uint64_t now_ms(const struct ctl *ctl)
@@ -57,6 +59,33 @@ static void cancel(struct ctl *ctl)
     struct backup *backup = ctl->operation;
     if (backup->running)
         vault_backup_cancel(backup->running);
+    if (backup->paying)
+        vault_debts_cancel(backup->paying);
+}
+
+static void on_paid(void *user, enum err e, const struct vault_debts_summary *summary,
+                    const struct errmsg *msg)
+{
+    struct backup *backup = user;
+    backup->paying = NULL;
+    backup->ctl->cancel = NULL;
+    backup->debts = *summary;
+    ctl_done(backup->ctl, e, msg);
+}
+
+/* Debts of earlier runs, now that this one's own snapshot is safe. What is still owed afterwards
+   takes the place of what this run left. */
+static enum err pay_debts(struct ctl *ctl, struct backup *backup)
+{
+    if (ctl->options.dry_run)
+        return ERR_OK;
+    enum err e = vault_debts_pay(ctl->vault, on_paid, backup, &backup->paying, &ctl->msg);
+    if (e == ERR_OK) {
+        ctl->cancel = cancel;
+        e = ctl_wait(ctl);
+    }
+    backup->summary.debts = backup->debts.owed;
+    return e;
 }
 
 static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s)
@@ -203,7 +232,15 @@ int ctl_backup(struct ctl *ctl)
         code = ctl_failed(ctl, e);
         goto out;
     }
+    e = pay_debts(ctl, &backup);
+    if (e != ERR_OK) {
+        code = ctl_failed(ctl, e);
+        goto out;
+    }
     tell(ctl, &backup.summary);
+    if (backup.debts.paid > 0)
+        ctl_say(&ctl->out, "%llu shards that were missing are stored now.",
+                (unsigned long long)backup.debts.paid);
     if (backup.summary.problems > 0)
         code = CTL_UNREADABLE;
     else if (backup.summary.debts > 0)
