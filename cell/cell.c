@@ -1,6 +1,7 @@
 #include "cell_internal.h"
 
 #include "identity/claim.h"
+#include "wire/wire_repair.h"
 
 #include <stdlib.h>
 
@@ -68,10 +69,18 @@ enum err cell_new(const struct cell_options *options, struct cell **out, struct 
     cell->id = *sign_key_id(options->key);
     cell->statement = BUF_INIT(8192);
     cell->message_body = BUF_INIT(WIRE_JOIN_BYTES);
+    cell->work.body = BUF_INIT(WIRE_REPORT_BYTES);
+    cell->damage.body = BUF_INIT(WIRE_DAMAGE_BYTES);
+    cell->damage.news = true;
+    if (!cell->options.repair_bytes_s)
+        cell->options.repair_bytes_s = CELL_REPAIR_BYTES_S;
     list_init(&cell->commit_queue);
+    list_init(&cell->tickets.list);
     enum err e = cell_membership_load(cell, msg);
     if (e == ERR_OK)
         e = load_claim(cell, msg);
+    if (e == ERR_OK)
+        e = cell_leaving_load(cell, msg);
     if (e == ERR_OK)
         e = cell_make_statement(cell, msg);
     if (e == ERR_OK)
@@ -89,6 +98,9 @@ void cell_free(struct cell *cell)
 {
     if (!cell)
         return;
+    cell_work_free(cell);
+    buf_free(&cell->damage.body);
+    cell_tickets_clear(cell);
     serve_close(cell->serve);
     member_list_free(cell->members);
     buf_free(&cell->statement);
@@ -120,6 +132,8 @@ void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user)
     cell->stopped_user = user;
     cell_membership_stop(cell);
     cell_scrub_stop(cell);
+    cell_work_stop(cell);
+    cell_damage_stop(cell);
     /* so that `stopped` comes from the loop also when nothing is under way */
     cell->stop_job.done = stop_done;
     cell_work_began(cell);

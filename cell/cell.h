@@ -48,7 +48,12 @@ struct cell_options {
 
     uint64_t heartbeat_ms;    /* 0: as the coordinator says */
     uint64_t scrub_period_ms; /* one cycle over all shards; 0: never */
+    uint64_t
+        repair_bytes_s; /* repairs for others use so much of the line; 0: CELL_REPAIR_BYTES_S */
 };
+
+/* A home's line of 100 Mbit/s stays three quarters free. */
+enum { CELL_REPAIR_BYTES_S = 3 << 20 };
 
 MUST_CHECK enum err cell_new(const struct cell_options *options, struct cell **out,
                              struct errmsg *msg);
@@ -67,7 +72,15 @@ void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user);
 /* Tells the coordinator of a new gift at the next heartbeat. */
 void cell_set_give(struct cell *cell, uint64_t give_bytes);
 
+/* The owner wants this cell to leave (or to stay after all): its shards go to others, new ones do
+   not come. The coordinator hears it with the next heartbeat; kept over restarts. */
+void cell_set_leaving(struct cell *cell, bool leaving);
+/* Leaving, and the coordinator says that its directory names this cell no more. */
+bool cell_drained(const struct cell *cell);
+
 struct cell_counters {
+    uint64_t repair_count, repair_bytes; /* segments that we have repaired; fetched and sent */
+    uint64_t proof_count;                /* proofs that we have asked others for */
     uint64_t put_count, put_bytes, get_count, get_bytes;
     uint64_t refused_count; /* requests that rights, grants or names did not allow */
     unsigned puts_under_way;

@@ -3,6 +3,7 @@
 #include "identity/grant.h"
 #include "identity/receipt.h"
 #include "identity/signed_record.h"
+#include "identity/ticket.h"
 #include "segment/segment_header.h"
 #include "wire/wire_shard.h"
 
@@ -11,7 +12,9 @@ static enum err check_record(const struct cell_view *view, const struct serve_pe
                              struct slice doc, struct errmsg *msg)
 {
     struct signed_record record;
-    const enum err e = signed_record_open(doc, view->swarm, &peer->id, &record, msg);
+    /* which device signed it is the coordinator's word when a repairer brings it */
+    const struct id *device = peer->kind == SERVE_CELL ? NULL : &peer->id;
+    const enum err e = signed_record_open(doc, view->swarm, device, &record, msg);
     if (e != ERR_OK)
         return err_wrap(msg, e, "the segment record that came with the shard");
     if (!id_equal(&record.segment, segment) || !id_equal(&record.account, &header->account) ||
@@ -42,22 +45,56 @@ static enum err check_grant(const struct cell_view *view, const struct serve_pee
     return ERR_OK;
 }
 
+static bool is_target(const struct ticket *ticket, unsigned index, const struct id *cell_id)
+{
+    for (size_t i = 0; i < ticket->target_count; i++)
+        if (ticket->targets[i].index == index && id_equal(&ticket->targets[i].cell, cell_id))
+            return true;
+    return false;
+}
+
+static enum err check_ticket(const struct cell_view *view, const struct serve_peer *peer,
+                             const struct id *cell_id, const struct segment_header *header,
+                             const struct id *segment, unsigned index, struct slice doc,
+                             struct cell_admission *out, struct errmsg *msg)
+{
+    struct ticket ticket;
+    if (id_is_zero(&view->coordinator))
+        return err_say(msg, ERR_BUSY, "this cell knows no coordinator yet, so no ticket counts");
+    const enum err e = ticket_open(doc, view->swarm, &view->coordinator, &ticket, msg);
+    if (e != ERR_OK)
+        return err_wrap(msg, e, "the ticket that came with the shard");
+    if (ticket.incarnation != view->incarnation || view->now_s > ticket.expires_s)
+        return err_say(msg, ERR_STALE, "the ticket is over");
+    if (!id_equal(&ticket.repairer, &peer->id) || !id_equal(&ticket.segment, segment) ||
+        !id_equal(&ticket.account, &header->account) || !is_target(&ticket, index, cell_id))
+        return err_say(msg, ERR_DENIED, "the ticket is for another repairer, shard or cell");
+    memcpy(out->grant, ticket.id, sizeof(out->grant));
+    out->grant_bytes = header->shard_bytes;
+    out->grant_expires_s = ticket.expires_s;
+    return ERR_OK;
+}
+
 enum err cell_admit(const struct cell_view *view, const struct serve_peer *peer,
-                    const struct id *cell_id, const struct id *segment,
+                    const struct id *cell_id, const struct id *segment, unsigned index,
                     const struct wire_prelude *prelude, struct cell_admission *out,
                     struct errmsg *msg)
 {
+    const bool repairs = peer->kind == SERVE_CELL;
     struct segment_header header;
     enum err e = segment_header_decode(prelude->header, &header, msg);
     if (e != ERR_OK)
         return err_wrap(msg, e, "the segment header that came with the shard");
-    e = cell_may_put(peer, &header.account, header.device_slot, msg);
+    if (!repairs)
+        e = cell_may_put(peer, &header.account, header.device_slot, msg);
     if (e == ERR_OK && id_equal(&view->account, &header.account))
         e = err_say(msg, ERR_DENIED,
                     "this cell belongs to the account itself: its shards go to others");
     if (e == ERR_OK)
         e = check_record(view, peer, &header, segment, prelude->record, msg);
-    if (e == ERR_OK)
+    if (e == ERR_OK && repairs)
+        e = check_ticket(view, peer, cell_id, &header, segment, index, prelude->grant, out, msg);
+    else if (e == ERR_OK)
         e = check_grant(view, peer, cell_id, prelude->grant, out, msg);
     out->segment = *segment;
     out->account = header.account;

@@ -26,6 +26,7 @@ struct cell_get {
     unsigned index;
     uint32_t leaf_first, leaf_count; /* count 0: all of them */
     bool head_only, job_busy, opened;
+    bool ticketed; /* allowed by a ticket that the peer has shown */
 
     struct work_job job;
     struct store_file *file;
@@ -139,7 +140,7 @@ static void run_open(struct work_job *job)
     if (g->result != ERR_OK)
         return;
     g->result = segment_header_decode(store_file_header(g->file), &header, &g->msg);
-    if (g->result == ERR_OK)
+    if (g->result == ERR_OK && !g->ticketed)
         g->result = cell_may_get(&g->peer, &header.account, header.device_slot, &g->msg);
     if (g->result == ERR_OK)
         g->result = make_path(g, header.shard_bytes);
@@ -155,6 +156,10 @@ static void open_done(struct work_job *job)
         get_free(g);
         return;
     }
+    if (g->result == ERR_OK && g->ticketed && !g->head_only &&
+        !cell_ticket_spend(g->cell, &g->peer, &g->segment, g->index, g->left))
+        g->result =
+            err_say(&g->msg, ERR_DENIED, "the ticket is over, or all was read that it allows");
     if (g->result != ERR_OK) {
         refuse(g);
         return;
@@ -216,6 +221,7 @@ enum err cell_get_start(struct cell *cell, const struct serve_peer *peer, struct
     g->peer = *peer;
     g->segment = *segment;
     g->index = index;
+    g->ticketed = cell_ticket_holds(cell, peer, segment, index);
     g->leaf_first = request->leaf_first;
     g->leaf_count = request->leaf_count;
     g->head_only = request->method == NET_HEAD;

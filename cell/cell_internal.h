@@ -11,8 +11,10 @@
 #include "cell.h"
 #include "documents/documents.h"
 #include "identity/member_list.h"
+#include "identity/ticket.h"
 #include "port/net_body.h"
 #include "serve/serve.h"
+#include "swarm/swarm_repair.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_path.h"
 
@@ -21,6 +23,7 @@
 #define CELL_FACT_COORDINATOR "coordinator" /* its certificate, document */
 #define CELL_FACT_CLAIM       "claim"       /* document, signed by both */
 #define CELL_FACT_STATEMENT   "statement"   /* our newest member statement */
+#define CELL_FACT_LEAVING     "leaving"     /* one byte, 1: the cell's owner wants it to leave */
 
 /* What a handler may know of the cell, as it was when the request came. */
 struct cell_view {
@@ -58,12 +61,74 @@ struct wire_prelude;
 
 /* Any thread. Checks the header's name, the device's right, its record, and the grant: signed by
    the coordinator, for this cell, account and device. */
+/* From a cell, a ticket that wants the shard here stands in the grant's place. */
 MUST_CHECK enum err cell_admit(const struct cell_view *view, const struct serve_peer *peer,
-                               const struct id *cell_id, const struct id *segment,
+                               const struct id *cell_id, const struct id *segment, unsigned index,
                                const struct wire_prelude *prelude, struct cell_admission *out,
                                struct errmsg *msg);
 MUST_CHECK enum err cell_sign_receipt(const struct cell *cell, const struct cell_admission *a,
                                       unsigned index, struct buf *out, struct errmsg *msg);
+
+/* --- tickets that were shown to us: cell_ticket.c --- */
+
+struct cell;
+
+struct cell_tickets {
+    struct list list;
+    size_t count;
+};
+
+void cell_tickets_clear(struct cell *cell);
+/* Has this peer shown a ticket for the shard that still holds? */
+bool cell_ticket_holds(const struct cell *cell, const struct serve_peer *peer,
+                       const struct id *segment, unsigned index);
+/* Counts what will be served; false: more than the ticket allows. */
+bool cell_ticket_spend(struct cell *cell, const struct serve_peer *peer, const struct id *segment,
+                       unsigned index, uint64_t bytes);
+
+/* --- tickets that we work on: cell_work.c --- */
+
+enum cell_work_state { WORK_IDLE, WORK_ASKING, WORK_DOING, WORK_REPORTING, WORK_PAUSING };
+
+struct cell_work {
+    enum cell_work_state state;
+    unsigned wanted; /* WIRE_WORK_* */
+    struct timer timer;
+    struct net_message *message; /* NULL: none is under way */
+    struct buf body;
+    struct slice body_slice;
+    struct address_list coordinator_addresses;
+    const char *addresses[LIMIT_ADDRESSES];
+    struct swarm *swarm; /* owned; by the member list with `swarm_list`; NULL: none yet */
+    uint64_t swarm_list;
+    struct ticket ticket;
+    struct swarm_repair *repair;
+    struct swarm_prove *prove;
+    uint64_t moved_bytes; /* by the last repair */
+};
+
+/* The coordinator says that there is work of these kinds. */
+void cell_work_offered(struct cell *cell, unsigned kinds);
+void cell_work_stop(struct cell *cell);
+void cell_work_free(struct cell *cell);
+
+/* --- damage, told to the coordinator: cell_damage.c --- */
+
+struct cell_damage {
+    struct work_job job;
+    struct net_message *message;
+    struct buf body;
+    struct slice body_slice;
+    struct address_list coordinator_addresses;
+    const char *addresses[LIMIT_ADDRESSES];
+    bool busy, news; /* something was found that the coordinator does not know */
+    enum err result;
+    uint64_t listed, told; /* shards: in the report under way; in the last one that arrived */
+};
+
+/* After a heartbeat: reports when there is something new. */
+void cell_damage_tell(struct cell *cell);
+void cell_damage_stop(struct cell *cell);
 
 /* --- the cell --- */
 
@@ -110,6 +175,13 @@ struct cell {
     enum err scrub_result;
     int64_t scrub_now_s;
 
+    struct cell_tickets tickets;
+    struct cell_work work;
+    struct cell_damage damage;
+    bool leaving, drained; /* cell_leave.c */
+    bool leaving_busy, leaving_written;
+    struct work_job leaving_job;
+
     bool stopping;
     struct work_job stop_job;
     unsigned under_way; /* shard exchanges, jobs, messages that still refer to the cell */
@@ -145,7 +217,13 @@ static inline const struct cell_view *cell_view_of(const struct serve_request *r
 
 /* The owner is the cell; of it they use `store`, `key`, `id` and what never changes. */
 serve_fn cell_info, cell_members, cell_segment, cell_have, cell_account_shards, cell_claim,
-    cell_state;
+    cell_state, cell_ticket_shown;
+
+/* What is here of a segment, as GET /v1/segments answers it; `account` (NULL: as it comes): whose
+   it must be. */
+MUST_CHECK enum err cell_segment_reply(struct cell *cell, const struct id *segment,
+                                       const struct serve_peer *asker, const struct id *account,
+                                       struct buf *reply, struct errmsg *msg);
 
 MUST_CHECK enum err cell_serve(struct cell *cell, struct errmsg *msg);
 
@@ -156,9 +234,16 @@ MUST_CHECK enum err cell_membership_load(struct cell *cell, struct errmsg *msg);
 MUST_CHECK enum err cell_make_statement(struct cell *cell, struct errmsg *msg);
 MUST_CHECK enum err cell_membership_start(struct cell *cell, struct errmsg *msg);
 void cell_membership_stop(struct cell *cell);
+/* Whom to ask, with addresses that outlive the member list: `list` and `pointers` hold them. */
+void cell_coordinator(const struct cell *cell, struct address_list *list,
+                      const char *pointers[LIMIT_ADDRESSES], struct net_target *out);
 /* Verifies a member list and takes it when it is newer than ours; kept in the store by the caller.
  */
 MUST_CHECK enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *msg);
+
+/* --- leaving: cell_leave.c --- */
+
+MUST_CHECK enum err cell_leaving_load(struct cell *cell, struct errmsg *msg);
 
 /* --- scrub: cell_scrub.c --- */
 

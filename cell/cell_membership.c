@@ -113,6 +113,22 @@ enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *m
 static void message_done(void *user, enum err e, unsigned status, struct slice body,
                          const struct errmsg *msg);
 
+void cell_coordinator(const struct cell *cell, struct address_list *list,
+                      const char *pointers[LIMIT_ADDRESSES], struct net_target *out)
+{
+    *list = (struct address_list){0};
+    if (cell->members)
+        *list = cell->members->coordinator.addresses;
+    for (size_t i = 0; i < cell->options.coordinator_address_count; i++)
+        err_ignore(address_list_add(list, cell->options.coordinator_addresses[i])); /* or full */
+    *out = (struct net_target){
+        .id = id_is_zero(&cell->view.coordinator) ? cell->options.coordinator
+                                                  : cell->view.coordinator,
+        .addresses = pointers,
+        .address_count = address_list_pointers(list, pointers),
+    };
+}
+
 /* Sends what is in cell->message_body; the state says what it is. */
 static void send(struct cell *cell, enum net_method method, enum wire_route route, size_t reply_max)
 {
@@ -192,6 +208,7 @@ static void beat(struct cell *cell)
         .shard_count = cell->usage.shard_count,
         .list_number = cell->view.list_number,
         .damaged_count = cell->usage.damaged_count,
+        .leaving = cell->leaving,
     };
     buf_clear(&cell->message_body);
     cell->membership = CELL_BEATING;
@@ -211,6 +228,10 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
     cell->statement_changed = false;
     if (!cell->options.heartbeat_ms && reply.interval_ms)
         cell->interval_ms = reply.interval_ms;
+    cell->drained = reply.drained;
+    if (reply.work)
+        cell_work_offered(cell, reply.work);
+    cell_damage_tell(cell);
     if (reply.list_number > cell->view.list_number || !cell->members) {
         buf_clear(&cell->message_body);
         cell->membership = CELL_FETCHING;

@@ -137,8 +137,8 @@ static void run_admit(struct work_job *job)
     if (e != ERR_OK)
         err_say(&p->msg, e, "what stands in front of the shard cannot be read");
     if (e == ERR_OK)
-        e = cell_admit(&p->view, &p->peer, &p->cell->id, &p->segment, &prelude, &p->admission,
-                       &p->msg);
+        e = cell_admit(&p->view, &p->peer, &p->cell->id, &p->segment, p->index, &prelude,
+                       &p->admission, &p->msg);
     if (e == ERR_OK) {
         struct store_admission a = {
             .segment = p->segment,

@@ -84,27 +84,35 @@ static enum err collect_indexes(void *user, const struct store_shard *shard)
     return ERR_OK;
 }
 
-/* The header and the record stand in any whole shard's file. */
-enum err cell_segment(void *owner, struct serve_request *request, struct slice body,
-                      struct buf *reply, struct errmsg *msg)
+static enum err may_know(const struct serve_peer *asker, const struct id *account,
+                         const struct id *owner, struct errmsg *msg)
 {
-    struct cell *cell = owner;
-    (void)body;
+    if (!account)
+        return serve_may_look(asker, owner, msg);
+    return id_equal(account, owner)
+               ? ERR_OK
+               : err_say(msg, ERR_DENIED, "the ticket names another account than the segment");
+}
+
+/* The header and the record stand in any whole shard's file. */
+enum err cell_segment_reply(struct cell *cell, const struct id *id, const struct serve_peer *asker,
+                            const struct id *account, struct buf *reply, struct errmsg *msg)
+{
     struct store *store = cell->options.store;
     struct wire_segment *segment = calloc(1, sizeof(*segment));
     struct segment_header header;
     struct store_file *file = NULL;
     enum err e = segment ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for a segment");
     if (e == ERR_OK)
-        e = store_segment(store, &request->path.id, collect_indexes, segment, msg);
+        e = store_segment(store, id, collect_indexes, segment, msg);
     if (e == ERR_OK && segment->held_count == 0)
         e = err_say(msg, ERR_NOT_FOUND, "no whole shard of this segment is here");
     if (e == ERR_OK)
-        e = store_file_open(store, &request->path.id, segment->held[0], &file, msg);
+        e = store_file_open(store, id, segment->held[0], &file, msg);
     if (e == ERR_OK)
         e = segment_header_decode(store_file_header(file), &header, msg);
     if (e == ERR_OK)
-        e = serve_may_look(&request->peer, &header.account, msg);
+        e = may_know(asker, account, &header.account, msg);
     if (e == ERR_OK) {
         segment->header = store_file_header(file);
         segment->record = store_file_record(file);
@@ -113,6 +121,13 @@ enum err cell_segment(void *owner, struct serve_request *request, struct slice b
     store_file_close(file);
     free(segment);
     return e;
+}
+
+enum err cell_segment(void *owner, struct serve_request *request, struct slice body,
+                      struct buf *reply, struct errmsg *msg)
+{
+    (void)body;
+    return cell_segment_reply(owner, &request->path.id, &request->peer, NULL, reply, msg);
 }
 
 /* --- many segments --- */

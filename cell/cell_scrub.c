@@ -42,6 +42,7 @@ static void done(struct work_job *job)
     struct cell *cell = container_of(job, struct cell, scrub_job);
     if (cell->scrub_result == ERR_OK && cell->scrub.cycle_done)
         log_say(cell->options.log, LOG_DEBUG, "the scrub has read every shard once");
+    cell->damage.news |= cell->scrub_result == ERR_OK && cell->scrub.found_damage;
     set_timer(cell, cell->scrub_result == ERR_OK ? pause_ms(cell) : SCRUB_PAUSE_MAX_MS);
     cell_work_ended(cell);
 }

@@ -21,6 +21,7 @@ static const struct serve_route routes[] = {
     {WIRE_ACCOUNT_SHARDS, NET_GET, false, 0, WIRE_NAMES_BYTES, cell_account_shards},
     {WIRE_CLAIM, NET_POST, false, WIRE_CLAIM_BYTES, WIRE_CLAIM_BYTES, cell_claim},
     {WIRE_STATE, NET_GET, false, 0, WIRE_STATE_BYTES, cell_state},
+    {WIRE_REPAIR, NET_POST, false, TICKET_BYTES_MAX, WIRE_SEGMENT_REPLY_BYTES, cell_ticket_shown},
 };
 
 static void prepare(void *owner, struct serve_request *request)

@@ -2,7 +2,7 @@
  * What a coordinator answers: its table of routes and their handlers, which run on the registry's
  * lane, and the timer that writes heartbeats down.
  */
-#include "coordinator.h"
+#include "coordinator_internal.h"
 
 #include "base/bytes.h"
 #include "identity/claim.h"
@@ -11,30 +11,11 @@
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
+#include "wire/wire_repair.h"
 
 #include <stdlib.h>
 
-enum { FLUSH_MS = 10000 };
-
-struct coordinator {
-    struct coordinator_options options;
-    struct serve *serve;
-    struct timer flush_timer;
-    struct work_job flush_job, stop_job;
-    bool flush_busy, stopping, stop_posted;
-    coordinator_stopped_fn *on_stopped;
-    void *stopped_user;
-};
-
-/* serve_request.context: the coordinator's own clock counts for its documents. */
-struct view {
-    int64_t now_s;
-};
-
-static int64_t now_of(const struct serve_request *request)
-{
-    return ((const struct view *)request->context)->now_s;
-}
+enum { FLUSH_MS = 10000, BUSY_MS = 100 };
 
 /* --- handlers --- */
 
@@ -63,7 +44,8 @@ static enum err get_members(void *owner, struct serve_request *request, struct s
     struct slice list;
     uint64_t number;
     (void)body;
-    const enum err e = registry_members(c->options.registry, now_of(request), &list, &number, msg);
+    const enum err e =
+        registry_members(c->options.registry, coordinator_now(request), &list, &number, msg);
     return e == ERR_OK ? buf_append(reply, list.data, list.size) : e;
 }
 
@@ -72,7 +54,7 @@ static enum err get_cells(void *owner, struct serve_request *request, struct sli
 {
     struct coordinator *c = owner;
     (void)body;
-    return registry_cells(c->options.registry, now_of(request), reply, msg);
+    return registry_cells(c->options.registry, coordinator_now(request), reply, msg);
 }
 
 /* The account's first manifest is kept before the invite counts as used: a second try finds both.
@@ -84,7 +66,7 @@ static enum err join_account(struct coordinator *c, struct serve_request *reques
     if (e != ERR_OK)
         return err_wrap(msg, e, "the account's manifest");
     e = registry_join_account(c->options.registry, &request->peer.id, join->invite,
-                              request->manifest, now_of(request), msg);
+                              request->manifest, coordinator_now(request), msg);
     if (e == ERR_OK)
         e = serve_manifest_keep(c->serve, request->manifest, join->document, request->newer, msg);
     return e;
@@ -102,11 +84,11 @@ static enum err post_join(void *owner, struct serve_request *request, struct sli
         return err_say(msg, e, "the request to join cannot be read");
     if (join.kind == WIRE_JOIN_CELL)
         e = registry_join_cell(c->options.registry, &request->peer.id, join.invite, join.document,
-                               now_of(request), msg);
+                               coordinator_now(request), msg);
     else
         e = join_account(c, request, &join, msg);
     if (e == ERR_OK)
-        e = registry_members(c->options.registry, now_of(request), &list, &number, msg);
+        e = registry_members(c->options.registry, coordinator_now(request), &list, &number, msg);
     if (e != ERR_OK)
         return e;
     const struct wire_join_reply answer = {
@@ -127,14 +109,17 @@ static enum err post_heartbeat(void *owner, struct serve_request *request, struc
         return err_say(msg, e, "the heartbeat cannot be read");
     if (request->peer.kind != SERVE_CELL)
         return serve_deny(&request->peer, msg, "send heartbeats: it is no cell");
-    e = registry_heartbeat(c->options.registry, &request->peer.id, &beat, now_of(request), msg);
+    e = registry_heartbeat(c->options.registry, &request->peer.id, &beat, coordinator_now(request),
+                           msg);
     if (e != ERR_OK)
         return e;
-    const struct wire_heartbeat_reply answer = {
+    struct wire_heartbeat_reply answer = {
         .list_number = registry_list_number(c->options.registry),
-        .time_s = now_of(request),
+        .time_s = coordinator_now(request),
         .interval_ms = (uint32_t)c->options.heartbeat_ms,
     };
+    answer.work =
+        registry_work(c->options.registry, &request->peer.id, answer.time_s, &answer.drained);
     return wire_heartbeat_reply_encode(&answer, reply);
 }
 
@@ -150,8 +135,8 @@ static enum err post_place(void *owner, struct serve_request *request, struct sl
         return err_say(msg, e, "the wish for grants cannot be read");
     if (peer->kind != SERVE_DEVICE || !(peer->capabilities & MANIFEST_PUT))
         return serve_deny(peer, msg, "get grants: it is no device with the right to put");
-    return registry_place(c->options.registry, &peer->account, &peer->id, &wants, now_of(request),
-                          reply, msg);
+    return registry_place(c->options.registry, &peer->account, &peer->id, &wants,
+                          coordinator_now(request), reply, msg);
 }
 
 static enum err post_segments(void *owner, struct serve_request *request, struct slice body,
@@ -215,12 +200,16 @@ static const struct serve_route routes[] = {
     {WIRE_SEGMENTS, NET_POST, false, WIRE_REGISTER_BYTES, 4096, post_segments},
     {WIRE_FIND, NET_POST, false, WIRE_FIND_BYTES, WIRE_FOUND_BYTES, post_find},
     {WIRE_CLAIMS, NET_POST, false, WIRE_CLAIM_BYTES, 4096, post_claims},
+    {WIRE_REPAIRS, NET_POST, false, WIRE_WORK_BYTES, WIRE_WORK_REPLY_BYTES, coordinator_repairs},
+    {WIRE_REPORT, NET_POST, false, WIRE_REPORT_BYTES, 4096, coordinator_report},
+    {WIRE_DAMAGE, NET_POST, false, WIRE_DAMAGE_BYTES, 4096, coordinator_damage},
+    {WIRE_AWAY, NET_POST, false, WIRE_AWAY_BYTES, 4096, coordinator_away},
 };
 
 static void prepare(void *owner, struct serve_request *request)
 {
     const struct coordinator *c = owner;
-    struct view *view = (struct view *)request->context;
+    struct coordinator_view *view = (struct coordinator_view *)request->context;
     view->now_s = clock_wall_ns(c->options.clock) / 1000000000;
 }
 
@@ -241,7 +230,7 @@ static void describe(void *owner, const struct serve_request *request, uint64_t 
 {
     const struct coordinator *c = owner;
     *list_number = registry_list_number(c->options.registry);
-    *time_s = now_of(request);
+    *time_s = coordinator_now(request);
 }
 
 /* --- heartbeats are written down now and then --- */
@@ -267,11 +256,15 @@ static void run_flush(struct work_job *job)
     struct errmsg msg;
     if (registry_flush(c->options.registry, &msg) != ERR_OK)
         log_say(c->options.log, LOG_ERROR, "heartbeats cannot be written: %s", msg.text);
+    c->tick_busy = false;
+    if (registry_tick(c->options.registry, c->tick_now_s, &c->tick_busy, &msg) != ERR_OK)
+        log_say(c->options.log, LOG_ERROR, "the repair queue cannot go on: %s", msg.text);
 }
 
 static void set_timer(struct coordinator *c)
 {
-    if (timer_start(c->options.clock, &c->flush_timer, FLUSH_MS) != ERR_OK)
+    const uint64_t pause_ms = c->tick_busy ? BUSY_MS : FLUSH_MS;
+    if (timer_start(c->options.clock, &c->flush_timer, pause_ms) != ERR_OK)
         log_say(c->options.log, LOG_ERROR, "heartbeats are not written: no memory for a timer");
 }
 
@@ -288,6 +281,7 @@ static void fire(struct timer *timer)
 {
     struct coordinator *c = container_of(timer, struct coordinator, flush_timer);
     c->flush_busy = true;
+    c->tick_now_s = clock_wall_ns(c->options.clock) / 1000000000;
     work_submit(c->options.work, c->options.lane, &c->flush_job);
 }
 

@@ -16,6 +16,22 @@ static const char *const migrations[] = {
     "CREATE TABLE segment (id BLOB PRIMARY KEY, account INTEGER NOT NULL, k INTEGER NOT NULL,"
     " m INTEGER NOT NULL, shard_bytes INTEGER NOT NULL, shards BLOB NOT NULL) WITHOUT "
     "ROWID;" DOCUMENTS_SCHEMA,
+
+    /* repair and proof */
+    "ALTER TABLE cell ADD COLUMN away_until_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE cell ADD COLUMN trust INTEGER NOT NULL DEFAULT 1000;"
+    "ALTER TABLE cell ADD COLUMN proof_count INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE cell ADD COLUMN fault_count INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE repair (segment BLOB PRIMARY KEY, margin INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, due_s INTEGER NOT NULL, sweep INTEGER NOT NULL,"
+    " tries INTEGER NOT NULL DEFAULT 0, repairer BLOB, ticket BLOB, targets BLOB,"
+    " lease_s INTEGER NOT NULL DEFAULT 0, doubter BLOB) WITHOUT ROWID;"
+    "CREATE INDEX repair_next ON repair (state, margin);"
+    "CREATE TABLE damage (segment BLOB NOT NULL, idx INTEGER NOT NULL, cell INTEGER NOT NULL,"
+    " PRIMARY KEY (segment, idx, cell)) WITHOUT ROWID;"
+    "CREATE TABLE doubt (segment BLOB NOT NULL, idx INTEGER NOT NULL, cell INTEGER NOT NULL,"
+    " voice BLOB NOT NULL, time_s INTEGER NOT NULL,"
+    " PRIMARY KEY (segment, idx, cell, voice)) WITHOUT ROWID;",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)
@@ -46,6 +62,10 @@ enum err registry_open(const struct registry_options *options, struct registry *
     registry->options = *options;
     if (!registry->options.grant_s)
         registry->options.grant_s = REGISTRY_GRANT_S;
+    if (!registry->options.repair_percent)
+        registry->options.repair_percent = REGISTRY_REPAIR_PERCENT;
+    if (!registry->options.lease_s)
+        registry->options.lease_s = REGISTRY_LEASE_S;
     registry->list = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
     registry->list_stale = true;
     const struct db_options db = {
@@ -64,6 +84,8 @@ enum err registry_open(const struct registry_options *options, struct registry *
         e = registry_cells_load(registry, msg);
     if (e == ERR_OK)
         e = load_list(registry, msg);
+    if (e == ERR_OK)
+        e = registry_repair_load(registry, msg);
     if (e != ERR_OK) {
         registry_close(registry);
         return e;
@@ -87,6 +109,7 @@ void registry_close(struct registry *registry)
     free(registry->cells);
     idmap_free(&registry->by_id);
     buf_free(&registry->list);
+    free(registry->group);
     db_close(registry->db);
     free(registry);
 }
@@ -274,7 +297,14 @@ enum err registry_counts(struct registry *registry, int64_t now_s, struct regist
         out->up += state == WIRE_CELL_UP;
         out->asleep += state == WIRE_CELL_ASLEEP;
         out->gone += state == WIRE_CELL_GONE;
+        out->leaving += state == WIRE_CELL_LEAVING;
+        out->untrusted += !registry_trusted(registry->cells[i]);
     }
+    out->repairs_ready = registry->repairs[REPAIR_READY];
+    out->repairs_leased = registry->repairs[REPAIR_LEASED];
+    out->repairs_waiting = registry->repairs[REPAIR_WAITING];
+    out->segments_lost = registry->repairs[REPAIR_LOST];
+    out->segments_inconsistent = registry->repairs[REPAIR_INCONSISTENT];
     enum err e = db_number(registry->db, "SELECT count(*) FROM account", &number, msg);
     if (e != ERR_OK)
         return e;

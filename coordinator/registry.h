@@ -39,9 +39,22 @@ struct registry_options {
     const struct log *log;
     uint64_t asleep_after_ms, gone_after_ms;
     uint64_t grant_s; /* how long a grant holds; 0: REGISTRY_GRANT_S */
+    /* A segment is repaired when fewer than k + m * percent / 100 of its shards are left. 0:
+       REGISTRY_REPAIR_PERCENT; 100: at the first loss. */
+    unsigned repair_percent;
+    uint64_t lease_s;         /* how long a repairer has a ticket for itself; 0: REGISTRY_LEASE_S */
+    uint64_t proof_period_ms; /* each cell proves a shard about so often; 0: never */
 };
 
-enum { REGISTRY_GRANT_S = 7 * 86400, REGISTRY_CELLS_MAX = 1000000 };
+/* 75: with 8+4 at the second loss, with two parity shards or fewer at the first. One download of k
+   then serves several losses, and a single sleeper too many costs nothing. */
+enum {
+    REGISTRY_GRANT_S = 7 * 86400,
+    REGISTRY_REPAIR_PERCENT = 75,
+    REGISTRY_LEASE_S = 3600,
+    REGISTRY_AWAY_S = 90 * 86400, /* the longest announced absence */
+    REGISTRY_CELLS_MAX = 1000000,
+};
 
 MUST_CHECK enum err registry_open(const struct registry_options *options, struct registry **out,
                                   struct errmsg *msg);
@@ -92,7 +105,13 @@ MUST_CHECK enum err registry_claim(struct registry *registry, const struct id *c
                                    struct errmsg *msg);
 
 struct registry_counts {
-    uint64_t cells, up, asleep, gone, accounts, segments;
+    uint64_t cells, up, asleep, gone, leaving, accounts, segments;
+    uint64_t untrusted; /* cells that get no new shards before they have proven more */
+    /* segments of the repair queue */
+    uint64_t repairs_ready, repairs_leased;
+    uint64_t repairs_waiting; /* for a new cell */
+    uint64_t segments_lost;   /* fewer than k shards left */
+    uint64_t segments_inconsistent;
 };
 MUST_CHECK enum err registry_counts(struct registry *registry, int64_t now_s,
                                     struct registry_counts *out, struct errmsg *msg);
@@ -114,3 +133,49 @@ MUST_CHECK enum err registry_register(struct registry *registry, const struct id
 /* Where `ids` are, of this account's segments. */
 MUST_CHECK enum err registry_find(struct registry *registry, const struct id *account,
                                   struct wire_list *ids, struct buf *reply, struct errmsg *msg);
+
+/* --- the life of what is stored: repair, proof, leaving ---
+ *
+ * The queue is derived: a sweep goes through the directory when a cell's state has changed, and
+ * puts in what has lost too much. What cells say about their own shards goes in at once. */
+
+/* Every few seconds: counts, lets a sweep go on. *busy: call again soon. */
+MUST_CHECK enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy,
+                                  struct errmsg *msg);
+
+/* What a cell may be told in the answer to its heartbeat: bits of wire_repair.h, a few cells for
+   each ticket. *drained: it leaves, and the directory names it no more. */
+unsigned registry_work(struct registry *registry, const struct id *cell, int64_t now_s,
+                       bool *drained);
+
+/* A signed ticket for `repairer`, appended to `ticket`: the most urgent repair that can be done
+   just now. What it had before goes back to the queue. NOT_FOUND: nothing. DENIED: the repairer is
+   no member, leaves, or is not trusted. */
+MUST_CHECK enum err registry_repair_take(struct registry *registry, const struct id *repairer,
+                                         int64_t now_s, struct buf *ticket, struct errmsg *msg);
+/* The same for a proof. */
+MUST_CHECK enum err registry_proof_take(struct registry *registry, const struct id *auditor,
+                                        int64_t now_s, struct buf *ticket, struct errmsg *msg);
+
+struct wire_report;
+/* STALE: the lease is over and the work somebody else's. DENIED for receipts that are none. */
+MUST_CHECK enum err registry_report(struct registry *registry, const struct id *from,
+                                    struct wire_report *report, int64_t now_s, struct errmsg *msg);
+
+/* What a cell says about its own shards (wire_damage_next). */
+MUST_CHECK enum err registry_damage(struct registry *registry, const struct id *cell,
+                                    struct wire_list *shards, int64_t now_s, struct errmsg *msg);
+
+/* The cell's owner says that it will be silent until then (at most REGISTRY_AWAY_S from now).
+   DENIED: it is not this account's. */
+MUST_CHECK enum err registry_away(struct registry *registry, const struct id *account,
+                                  const struct id *cell, int64_t until_s, int64_t now_s,
+                                  struct errmsg *msg);
+
+/* What is known of one member: for status and tests. NOT_FOUND. */
+struct registry_cell_info {
+    uint32_t trust; /* of 1000; no new shards below 500, none left with it below 250 */
+    uint64_t proof_count, fault_count, held;
+};
+MUST_CHECK enum err registry_cell_info(const struct registry *registry, const struct id *cell,
+                                       struct registry_cell_info *out);

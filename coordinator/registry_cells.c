@@ -17,7 +17,7 @@ enum wire_cell_state registry_cell_state(const struct registry *registry,
                                          const struct registry_cell *cell, int64_t now_s)
 {
     const int64_t silent_ms = (now_s - cell->last_seen_s) * 1000;
-    if (silent_ms > (int64_t)registry->options.gone_after_ms)
+    if (now_s > cell->away_until_s && silent_ms > (int64_t)registry->options.gone_after_ms)
         return WIRE_CELL_GONE;
     if (cell->leaving)
         return WIRE_CELL_LEAVING;
@@ -50,6 +50,7 @@ enum err registry_cell_add(struct registry *registry, struct registry_cell **out
     cell->addresses = BUF_INIT(MEMBER_STATEMENT_BYTES_MAX);
     registry->cells[registry->cell_count++] = cell;
     cell->number = (uint32_t)registry->cell_count;
+    cell->trust = REGISTRY_TRUST_MAX;
     *out = cell;
     return ERR_OK;
 }
@@ -83,8 +84,9 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
         db_prepare(registry->db,
                    "INSERT OR REPLACE INTO cell (number, id, key, addresses, site, sequence,"
                    " give_bytes, household, leaving, last_seen_s, free_bytes, used_bytes,"
-                   " shard_count, damaged_count)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                   " shard_count, damaged_count, away_until_s, trust, proof_count, fault_count)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
+                   " ?16, ?17, ?18)",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -102,6 +104,10 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
     db_bind_u64(s, 12, cell->used_bytes);
     db_bind_u64(s, 13, cell->shard_count);
     db_bind_u64(s, 14, cell->damaged_count);
+    db_bind_i64(s, 15, cell->away_until_s);
+    db_bind_u64(s, 16, cell->trust);
+    db_bind_u64(s, 17, cell->proof_count);
+    db_bind_u64(s, 18, cell->fault_count);
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -128,6 +134,10 @@ static enum err read_cell(struct db_statement *s, struct registry_cell *cell)
     cell->used_bytes = db_column_u64(s, 11);
     cell->shard_count = db_column_u64(s, 12);
     cell->damaged_count = db_column_u64(s, 13);
+    cell->away_until_s = db_column_i64(s, 14);
+    cell->trust = (uint32_t)db_column_u64(s, 15);
+    cell->proof_count = db_column_u64(s, 16);
+    cell->fault_count = db_column_u64(s, 17);
     return e;
 }
 
@@ -138,7 +148,8 @@ enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
         db_prepare(registry->db,
                    "SELECT number, id, key, addresses, site, sequence, give_bytes, household,"
                    " leaving, last_seen_s, free_bytes, used_bytes, shard_count,"
-                   " damaged_count FROM cell ORDER BY number",
+                   " damaged_count, away_until_s, trust, proof_count, fault_count"
+                   " FROM cell ORDER BY number",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -177,6 +188,8 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     }
     /* who comes back from being gone may get shards again */
     registry->list_stale |= registry_cell_state(registry, cell, now_s) == WIRE_CELL_GONE;
+    registry->list_stale |= cell->leaving != beat->leaving;
+    cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
     cell->free_bytes = beat->free_bytes;
     cell->used_bytes = beat->used_bytes;
@@ -218,7 +231,8 @@ static void fill_member(const struct registry *registry, const struct registry_c
         .claimed = cell->claimed,
         .household = cell->claimed ? cell->household : cell->id,
         .weight = registry_weight(cell->give_bytes),
-        .eligible = cell->give_bytes > 0 && state != WIRE_CELL_GONE && !cell->leaving,
+        .eligible = cell->give_bytes > 0 && state != WIRE_CELL_GONE && !cell->leaving &&
+                    registry_trusted(cell),
         .site = slice_text(cell->site),
         .addresses = buf_slice(&cell->addresses),
     };

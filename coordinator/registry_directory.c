@@ -10,14 +10,14 @@
 
 #include <stdlib.h>
 
-enum { SHARD_ROW_BYTES = 5, GRANT_BUDGET_SHIFT = 50 }; /* no grant is above 1 PiB */
+enum { GRANT_BUDGET_SHIFT = 50 }; /* no grant is above 1 PiB */
 
 /* --- grants --- */
 
 static bool may_get(const struct registry *registry, const struct registry_cell *cell,
                     const struct id *account, int64_t now_s)
 {
-    return cell && cell->give_bytes > 0 && !cell->leaving &&
+    return cell && cell->give_bytes > 0 && !cell->leaving && registry_trusted(cell) &&
            !(cell->claimed && id_equal(&cell->household, account)) &&
            registry_cell_state(registry, cell, now_s) != WIRE_CELL_GONE;
 }
@@ -112,6 +112,7 @@ static enum err read_segment(struct registry *registry, int64_t account, const s
     return e;
 }
 
+/* ERR_EXISTS: it stands there already. */
 static enum err add_shard(struct buf *shards, uint8_t index, uint32_t cell)
 {
     uint8_t row[SHARD_ROW_BYTES];
@@ -119,7 +120,7 @@ static enum err add_shard(struct buf *shards, uint8_t index, uint32_t cell)
     put_le32(row + 1, cell);
     for (size_t at = 0; at + sizeof(row) <= shards->size; at += sizeof(row))
         if (memcmp(shards->data + at, row, sizeof(row)) == 0)
-            return ERR_OK;
+            return ERR_EXISTS;
     if (shards->size >= (size_t)WIRE_FOUND_SHARDS * sizeof(row))
         return ERR_TOO_LARGE;
     return buf_append(shards, row, sizeof(row));
@@ -138,7 +139,7 @@ static enum err take_receipts(struct registry *registry, const struct wire_regis
         enum err e = receipt_open(doc, registry->options.swarm, NULL, &receipt, msg);
         if (e != ERR_OK)
             return err_wrap(msg, e, "a receipt");
-        const struct registry_cell *cell = registry_cell_find(registry, &receipt.cell);
+        struct registry_cell *cell = registry_cell_find(registry, &receipt.cell);
         if (!cell)
             return err_say(msg, ERR_DENIED, "a receipt is from a cell that is no member");
         if (!id_equal(&receipt.segment, &record->segment) ||
@@ -146,8 +147,13 @@ static enum err take_receipts(struct registry *registry, const struct wire_regis
             receipt.shard_bytes != in->shard_bytes)
             return err_say(msg, ERR_DENIED, "a receipt is for another shard");
         e = add_shard(shards, receipt.index, cell->number);
-        if (e != ERR_OK)
+        if (e == ERR_OK)
+            registry_held(registry, &record->segment, cell, 1);
+        else if (e != ERR_EXISTS)
             return err_say(msg, e, "the segment has more shards than the directory holds");
+        e = registry_damage_clear(registry, &record->segment, receipt.index, cell, msg);
+        if (e != ERR_OK)
+            return e;
     }
     return ERR_OK;
 }

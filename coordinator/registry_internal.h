@@ -3,7 +3,16 @@
 
 #include "db/db.h"
 #include "documents/documents.h"
+#include "identity/ticket.h"
+#include "placement/placement.h"
 #include "registry.h"
+
+/* How far a cell's shards count. */
+enum registry_hold {
+    REGISTRY_HOLDS = 1, /* up or asleep */
+    REGISTRY_MOVES,     /* leaving, or not trusted any more: readable, and to be made elsewhere */
+    REGISTRY_LOST,      /* gone beyond the grace time */
+};
 
 struct registry_cell {
     uint32_t number; /* of its row; what the directory says for it */
@@ -17,7 +26,35 @@ struct registry_cell {
     struct id household;
     int64_t last_seen_s;
     uint64_t free_bytes, used_bytes, shard_count, damaged_count;
-    bool unwritten; /* a heartbeat said something that is not in the database yet */
+    bool unwritten;       /* a heartbeat said something that is not in the database yet */
+    int64_t away_until_s; /* its owner has said that it will be silent till then */
+    uint32_t trust;       /* registry_proof.c */
+    uint64_t proof_count, fault_count;
+    enum registry_hold swept_as; /* when the last sweep began; 0: no sweep since it is here */
+    bool swept_awake;
+    uint64_t held, held_next; /* shards that the directory names here, by the last sweep and what
+                                 came since; by the sweep that is running */
+};
+
+/* A proof that somebody is to take. */
+struct registry_audit {
+    uint8_t ticket[TICKET_ID_SIZE];
+    struct id auditor, segment;
+    uint8_t index;
+    uint32_t cell;
+    int64_t expires_s; /* 0: nobody's */
+};
+
+enum { REGISTRY_AUDITS = 256, SHARD_ROW_BYTES = 5 };
+
+/* Repairs by state, as registry_repair.c counts them. */
+enum registry_repair_state {
+    REPAIR_READY = 1,        /* can be taken from due_s on */
+    REPAIR_LEASED = 2,       /* somebody has a ticket, until lease_s */
+    REPAIR_WAITING = 3,      /* no cell of another domain can take a shard: waits for a new one */
+    REPAIR_LOST = 4,         /* fewer than k shards are left: somebody must come back */
+    REPAIR_INCONSISTENT = 5, /* told to the owner, never tried again */
+    REPAIR_STATE_COUNT,
 };
 
 struct registry {
@@ -31,7 +68,106 @@ struct registry {
     struct id list_hash;
     uint64_t list_number;
     bool list_stale;
+
+    /* repair: registry_repair.c */
+    uint64_t repairs[REPAIR_STATE_COUNT]; /* rows by state */
+    bool repairs_changed;                 /* since they were counted */
+    uint64_t damage_rows;
+    uint64_t offers; /* tickets that no heartbeat has been told of yet */
+    bool sweeping, swept;
+    struct id sweep_at; /* the last segment that was looked at */
+    int64_t sweep_number, swept_s;
+    struct placement_group *group; /* owned; of `group_account`, by list number `group_list` */
+    struct id group_account;
+    uint64_t group_list;
+
+    /* proof: registry_proof.c */
+    struct registry_audit audits[REGISTRY_AUDITS];
+    uint64_t audit_credit_ms; /* collected by cells and time, spent on proofs */
+    int64_t audited_s;
 };
+
+/* One shard of a segment, as the directory has it. */
+struct registry_place {
+    uint8_t index;
+    bool damaged; /* the cell has said so, or failed to prove it */
+    struct registry_cell *cell;
+};
+
+struct registry_segment {
+    struct id id;
+    int64_t account; /* its number */
+    uint8_t k, m;
+    uint32_t shard_bytes;
+    struct registry_place places[WIRE_FOUND_SHARDS];
+    size_t count;
+};
+
+/* --- registry_segment.c: a segment's row --- */
+
+#define REGISTRY_SEGMENT_COLUMNS "id, account, k, m, shard_bytes, shards"
+/* From a statement that selects REGISTRY_SEGMENT_COLUMNS; the damaged ones are marked. */
+MUST_CHECK enum err registry_segment_read(struct registry *registry, struct db_statement *s,
+                                          struct registry_segment *out, struct errmsg *msg);
+/* NOT_FOUND. */
+MUST_CHECK enum err registry_segment_get(struct registry *registry, const struct id *id,
+                                         struct registry_segment *out, struct errmsg *msg);
+/* Puts the places into the row. */
+MUST_CHECK enum err registry_segment_put(struct registry *registry,
+                                         const struct registry_segment *segment,
+                                         struct errmsg *msg);
+MUST_CHECK enum err registry_account_id(struct registry *registry, int64_t number, struct id *out,
+                                        struct errmsg *msg);
+MUST_CHECK enum err registry_damage_mark(struct registry *registry, const struct id *segment,
+                                         unsigned index, const struct registry_cell *cell,
+                                         struct errmsg *msg);
+/* `cell` NULL: at every one. */
+MUST_CHECK enum err registry_damage_clear(struct registry *registry, const struct id *segment,
+                                          unsigned index, const struct registry_cell *cell,
+                                          struct errmsg *msg);
+/* A shard more or less of this segment at the cell. */
+void registry_held(struct registry *registry, const struct id *segment, struct registry_cell *cell,
+                   int change);
+
+/* --- registry_repair.c --- */
+
+enum registry_hold registry_hold(const struct registry *registry, const struct registry_cell *cell,
+                                 int64_t now_s);
+/* Looks at the segment again, and puts it into the queue or takes it out; keeps a lease. */
+MUST_CHECK enum err registry_repair_judge(struct registry *registry, const struct id *segment,
+                                          int64_t now_s, struct errmsg *msg);
+MUST_CHECK enum err registry_repair_load(struct registry *registry, struct errmsg *msg);
+
+struct wire_report;
+/* Of a repair ticket. */
+MUST_CHECK enum err registry_repair_report(struct registry *registry, const struct id *from,
+                                           struct wire_report *report, int64_t now_s,
+                                           struct errmsg *msg);
+
+/* --- registry_target.c --- */
+
+/* Cells for the shards `indexes` of the segment; where none fits: NULL. Returns how many have one.
+ */
+MUST_CHECK enum err registry_targets(struct registry *registry,
+                                     const struct registry_segment *segment,
+                                     struct registry_cell *const holders[LIMIT_SHARDS],
+                                     const uint8_t *indexes, size_t count, int64_t now_s,
+                                     struct registry_cell **out, size_t *placed,
+                                     struct errmsg *msg);
+
+/* --- registry_proof.c --- */
+
+/* Gets no new shards below this. */
+enum { REGISTRY_TRUST_MAX = 1000, REGISTRY_TRUST_NEW = 500, REGISTRY_TRUST_KEEP = 250 };
+static inline bool registry_trusted(const struct registry_cell *cell)
+{
+    return cell->trust >= REGISTRY_TRUST_NEW;
+}
+/* One voice that a shard is not there; when enough agree it counts as damaged. */
+MUST_CHECK enum err registry_doubt(struct registry *registry, const struct id *segment,
+                                   unsigned index, struct registry_cell *cell, const struct id *by,
+                                   int64_t now_s, struct errmsg *msg);
+void registry_audit_tick(struct registry *registry, int64_t now_s);
 
 /* Facts. */
 #define REGISTRY_FACT_LIST "members"

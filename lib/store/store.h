@@ -143,6 +143,9 @@ MUST_CHECK enum err store_segment(struct store *store, const struct id *segment,
 MUST_CHECK enum err store_list(struct store *store, const struct id *account,
                                const struct id *after, unsigned after_index, size_t max,
                                store_shard_fn *each, void *user, struct errmsg *msg);
+/* Those in quarantine, at most `max`. Reads the whole catalogue. */
+MUST_CHECK enum err store_damaged(struct store *store, size_t max, store_shard_fn *each, void *user,
+                                  struct errmsg *msg);
 /* What was stored under a grant. */
 MUST_CHECK enum err store_grant_spent(struct store *store, const uint8_t grant[STORE_GRANT_ID_SIZE],
                                       uint64_t *out_bytes, struct errmsg *msg);

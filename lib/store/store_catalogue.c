@@ -249,6 +249,20 @@ enum err store_list(struct store *store, const struct id *account, const struct 
     return e;
 }
 
+enum err store_damaged(struct store *store, size_t max, store_shard_fn *each, void *user,
+                       struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(
+        store->db, "SELECT " SHARD_COLUMNS SHARD_TABLES "WHERE state = 2 LIMIT ?1", &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_u64(s, 1, max);
+    e = each_row(s, each, user, msg);
+    db_done(s);
+    return e;
+}
+
 enum err store_grant_spent(struct store *store, const uint8_t grant[STORE_GRANT_ID_SIZE],
                            uint64_t *out_bytes, struct errmsg *msg)
 {

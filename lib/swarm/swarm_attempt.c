@@ -34,6 +34,8 @@ static void on_body(void *user, struct net_call *call, struct slice bytes)
 static enum err check_receipt(struct swarm_attempt *attempt)
 {
     const struct swarm_upload_request *request = attempt->request;
+    const struct id *account =
+        attempt->ticket.size ? attempt->ticket_account : &attempt->swarm->account;
     struct receipt receipt;
     enum err e = receipt_open(slice_of(attempt->answer, attempt->answer_size),
                               &attempt->swarm->root, &attempt->peer->id, &receipt, &attempt->msg);
@@ -41,7 +43,7 @@ static enum err check_receipt(struct swarm_attempt *attempt)
         return err_wrap(&attempt->msg, ERR_PEER, "its receipt is of no use");
     if (!id_equal(&receipt.segment, &request->segment) || receipt.index != attempt->shard ||
         receipt.shard_bytes != request->shard_bytes || receipt.slot != request->device_slot ||
-        !id_equal(&receipt.account, &attempt->swarm->account))
+        !id_equal(&receipt.account, account))
         return err_say(&attempt->msg, ERR_PEER, "its receipt is for something else");
     return ERR_OK;
 }
@@ -70,7 +72,7 @@ static void on_done(void *user, struct net_call *call, enum err e, const struct 
     swarm_peer_went(swarm, attempt->peer, e);
     if (e == ERR_OK)
         swarm_pace_add(&swarm->upload_pace, bytes, swarm_now_ms(swarm) - attempt->moving_since_ms);
-    else
+    else if (attempt->ticket.size == 0)
         swarm_grant_return(attempt->peer, bytes);
     end(attempt, e);
     swarm_gate_leave(gate);
@@ -85,11 +87,13 @@ static enum err send_it(struct swarm_attempt *attempt)
         .route = WIRE_SHARD, .id = given->segment, .index = attempt->shard};
     char text[WIRE_PATH_SIZE];
     attempt->prelude = BUF_INIT(WIRE_SHARD_HEAD_SIZE + WIRE_PRELUDE_BYTES);
-    enum err e =
-        wire_prelude_encode(&(struct wire_prelude){.grant = slice_of(grant->document, grant->size),
-                                                   .record = given->record,
-                                                   .header = given->header},
-                            &attempt->prelude);
+    enum err e = wire_prelude_encode(
+        &(struct wire_prelude){.grant = attempt->ticket.size
+                                            ? attempt->ticket
+                                            : slice_of(grant->document, grant->size),
+                               .record = given->record,
+                               .header = given->header},
+        &attempt->prelude);
     if (e != ERR_OK)
         return err_say(&attempt->msg, e, "what goes in front of a shard cannot be written: %s",
                        err_words(e));
@@ -119,6 +123,8 @@ static void go(struct swarm_attempt *attempt)
     enum err e;
     if (!swarm_peer_takes(attempt->swarm, attempt->peer)) /* it came to harm while we waited */
         e = err_say(&attempt->msg, ERR_UNREACHABLE, "it failed just before");
+    else if (attempt->ticket.size)
+        e = send_it(attempt);
     else if (!swarm_grant_spend(attempt->swarm, attempt->peer, bytes))
         e = err_say(&attempt->msg, ERR_STALE, "the grant for it is spent");
     else if ((e = send_it(attempt)) != ERR_OK)

@@ -22,6 +22,9 @@ struct swarm_attempt {
     struct swarm_peer *peer;
     const struct swarm_upload_request *request; /* borrowed */
     unsigned shard;
+    struct slice
+        ticket; /* document: stored under it instead of a grant; size 0: a grant. Borrowed */
+    const struct id *ticket_account;              /* with a ticket: whose segment it is */
     void (*ended)(struct swarm_attempt *attempt); /* notes and wakes, no more */
     /* read-only */
     enum swarm_attempt_state state;
@@ -41,8 +44,8 @@ struct swarm_attempt {
     unsigned status;
 };
 
-/* The given fields are set, all others zero. The peer's grant must cover the shard: it is spent
-   when the sending begins, and given back when nothing was stored. */
+/* The given fields are set, all others zero. Without a ticket the peer's grant must cover the
+   shard: it is spent when the sending begins, and given back when nothing was stored. */
 void swarm_attempt_start(struct swarm_attempt *attempt);
 /* ended() with ERR_CANCELLED, or with what it came to; perhaps from inside. */
 void swarm_attempt_cancel(struct swarm_attempt *attempt);

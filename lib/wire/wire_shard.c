@@ -38,7 +38,7 @@ enum err wire_prelude_decode(struct slice in, struct wire_prelude *out)
 {
     struct cbor_reader r = cbor_read_over(in);
     cbor_read_map(&r);
-    out->grant = wire_take_bytes(&r, 0, DOCUMENT_BYTES);
+    out->grant = wire_take_bytes(&r, 0, WIRE_PRELUDE_BYTES);
     out->record = wire_take_bytes(&r, 1, DOCUMENT_BYTES);
     out->header = wire_take_bytes(&r, 2, HEADER_BYTES);
     cbor_read_end(&r);

@@ -21,7 +21,7 @@ enum {
 
 /* What a cell needs to say yes or no before it takes a byte of the payload. */
 struct wire_prelude {
-    struct slice grant;  /* document */
+    struct slice grant;  /* document; of a repairing cell: its ticket */
     struct slice record; /* the device's segment record, document */
     struct slice header; /* of the segment */
 };

@@ -60,6 +60,9 @@ void sim_swarm_start_coordinator(struct sim_swarm *s)
         .random = &node->random,
         .asleep_after_ms = s->options.asleep_after_ms,
         .gone_after_ms = s->options.gone_after_ms,
+        .repair_percent = s->options.repair_percent,
+        .lease_s = s->options.lease_s,
+        .proof_period_ms = s->options.proof_period_ms,
     };
     must(registry_open(&registry, &s->registry, &msg), &msg, "opening the registry");
     s->lane = work_lane_new(&node->work, "registry");
@@ -104,7 +107,7 @@ void sim_swarm_invite(struct sim_swarm *s, enum invite_kind kind, uint32_t uses,
 {
     struct invite invite = {.kind = kind,
                             .uses = uses,
-                            .expires_s = SIM_WALL_START_NS / 1000000000 + 86400,
+                            .expires_s = SIM_WALL_START_NS / 1000000000 + INT64_C(3650) * 86400,
                             .incarnation = 1};
     put_le32(invite.id, ++s->invites);
     must(invite_make(&invite, &s->root, s->coordinator_key, out), NULL, "making an invite");
@@ -227,7 +230,10 @@ struct sim_swarm *sim_swarm_new(struct sim_world *world, const struct sim_swarm_
         c->swarm = s;
         c->key = key_of(CELL_SEED + i);
         c->node = node_of(s, name, c->key, c->address);
-        sim_swarm_start_cell(s, i);
+        if (!s->options.joined || i < s->options.joined)
+            sim_swarm_start_cell(s, i);
+        else
+            sim_node_stop(c->node);
     }
     return s;
 }

@@ -1,0 +1,30 @@
+/* Shared by the files of libcoordinator's service only. */
+#pragma once
+
+#include "coordinator.h"
+#include "serve/serve.h"
+
+struct coordinator {
+    struct coordinator_options options;
+    struct serve *serve;
+    struct timer flush_timer;
+    struct work_job flush_job, stop_job;
+    bool flush_busy, stopping, stop_posted;
+    bool tick_busy; /* a sweep is under way */
+    int64_t tick_now_s;
+    coordinator_stopped_fn *on_stopped;
+    void *stopped_user;
+};
+
+/* serve_request.context: the coordinator's own clock counts for its documents. */
+struct coordinator_view {
+    int64_t now_s;
+};
+
+static inline int64_t coordinator_now(const struct serve_request *request)
+{
+    return ((const struct coordinator_view *)(const void *)request->context)->now_s;
+}
+
+/* Repair, proof, damage, absence: coordinator_repair.c. */
+serve_fn coordinator_repairs, coordinator_report, coordinator_damage, coordinator_away;

@@ -1,0 +1,355 @@
+/*
+ * Proof and trust. Cells ask each other for random leaves, by lot; the coordinator only throws the
+ * lot and counts.
+ *
+ * Trust is a number up to 1000, apart from uptime: a shard that is confirmed to be missing or wrong
+ * costs three fifths of it, each proof gives 10 back. One voice confirms nothing: auditors of two
+ * households must have failed (of one, where the swarm has no second), or else one that breaks its
+ * neighbours' good name would cost them their shards. A shard in doubt is looked at by others
+ * before any new lot is thrown; one of them who gets the proof clears it.
+ */
+#include "registry_internal.h"
+
+#include "wire/wire_repair.h"
+
+#include <stdlib.h>
+
+enum {
+    TRUST_STEP = 10,
+    TRUST_KEPT_FIFTHS = 2,
+    AUDIT_S = 1800, /* how long an auditor has */
+    LOTS = 8,       /* thrown for one ticket, until one falls on a shard that can be asked for */
+    DOUBT_S = 30 * 86400, /* voices older than this are forgotten */
+};
+
+void registry_audit_tick(struct registry *registry, int64_t now_s)
+{
+    const int64_t passed_s = now_s - registry->audited_s;
+    const uint64_t period_ms = registry->options.proof_period_ms;
+    registry->audited_s = now_s;
+    if (passed_s <= 0 || passed_s > 86400 || period_ms == 0)
+        return;
+    registry->audit_credit_ms += (uint64_t)passed_s * 1000 * registry->cell_count;
+    if (registry->audit_credit_ms > period_ms * REGISTRY_AUDITS) /* nobody took them: no backlog */
+        registry->audit_credit_ms = period_ms * REGISTRY_AUDITS;
+}
+
+/* --- doubt --- */
+
+static const struct id *household_of(const struct registry_cell *cell)
+{
+    return cell->claimed ? &cell->household : &cell->id;
+}
+
+/* Households besides the cell's own that could be asked: 0, 1, or 2 for more. */
+static unsigned witnesses(const struct registry *registry, const struct registry_cell *about,
+                          int64_t now_s)
+{
+    const struct id *first = NULL;
+    for (size_t i = 0; i < registry->cell_count; i++) {
+        const struct registry_cell *cell = registry->cells[i];
+        if (registry_cell_state(registry, cell, now_s) != WIRE_CELL_UP ||
+            id_equal(household_of(cell), household_of(about)))
+            continue;
+        if (first && !id_equal(first, household_of(cell)))
+            return 2;
+        first = household_of(cell);
+    }
+    return first ? 1 : 0;
+}
+
+static enum err raise_voice(struct registry *registry, const struct id *segment, unsigned index,
+                            const struct registry_cell *cell, const struct id *voice, int64_t now_s,
+                            struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(registry->db,
+                            "INSERT OR REPLACE INTO doubt (segment, idx, cell, voice, time_s)"
+                            " VALUES (?1, ?2, ?3, ?4, ?5)",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_u64(s, 2, index);
+    db_bind_u64(s, 3, cell->number);
+    db_bind_id(s, 4, voice);
+    db_bind_i64(s, 5, now_s);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
+static enum err count_voices(struct registry *registry, const struct id *segment, unsigned index,
+                             const struct registry_cell *cell, int64_t now_s, unsigned *count,
+                             struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(registry->db,
+                            "SELECT count(*) FROM doubt WHERE segment = ?1 AND idx = ?2"
+                            " AND cell = ?3 AND time_s > ?4",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_u64(s, 2, index);
+    db_bind_u64(s, 3, cell->number);
+    db_bind_i64(s, 4, now_s - DOUBT_S);
+    e = db_step(s, msg);
+    *count = e == ERR_OK ? (unsigned)db_column_u64(s, 0) : 0;
+    db_done(s);
+    return e;
+}
+
+static enum err clear_doubt(struct registry *registry, const struct id *segment, unsigned index,
+                            const struct registry_cell *cell, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(
+        registry->db, "DELETE FROM doubt WHERE segment = ?1 AND idx = ?2 AND cell = ?3", &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_u64(s, 2, index);
+    db_bind_u64(s, 3, cell->number);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
+static void set_trust(struct registry *registry, struct registry_cell *cell, uint32_t trust)
+{
+    const bool trusted = registry_trusted(cell);
+    cell->trust = trust < REGISTRY_TRUST_MAX ? trust : REGISTRY_TRUST_MAX;
+    cell->unwritten = true;
+    registry->list_stale |= trusted != registry_trusted(cell);
+}
+
+enum err registry_doubt(struct registry *registry, const struct id *segment, unsigned index,
+                        struct registry_cell *cell, const struct id *by, int64_t now_s,
+                        struct errmsg *msg)
+{
+    struct registry_segment known;
+    const struct registry_cell *voice = registry_cell_find(registry, by);
+    unsigned voices;
+    bool named = false;
+    enum err e = registry_segment_get(registry, segment, &known, msg);
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    for (size_t i = 0; i < known.count; i++)
+        named |= known.places[i].index == index && known.places[i].cell == cell &&
+                 !known.places[i].damaged;
+    if (!named || !voice || id_equal(household_of(voice), household_of(cell)))
+        return ERR_OK;
+    e = raise_voice(registry, segment, index, cell, household_of(voice), now_s, msg);
+    if (e == ERR_OK)
+        e = count_voices(registry, segment, index, cell, now_s, &voices, msg);
+    if (e != ERR_OK || voices < witnesses(registry, cell, now_s) || voices == 0)
+        return e;
+    e = registry_damage_mark(registry, segment, index, cell, msg);
+    if (e == ERR_OK)
+        e = clear_doubt(registry, segment, index, cell, msg);
+    if (e != ERR_OK)
+        return e;
+    cell->fault_count++;
+    set_trust(registry, cell, cell->trust * TRUST_KEPT_FIFTHS / 5);
+    log_say(registry->options.log, LOG_WARN, "a cell has lost a shard: its trust is %u of 1000",
+            cell->trust);
+    return registry_repair_judge(registry, segment, now_s, msg);
+}
+
+/* --- the lot --- */
+
+static bool may_ask(const struct registry *registry, const struct registry_cell *auditor,
+                    const struct registry_place *place, int64_t now_s)
+{
+    return !place->damaged && !id_equal(household_of(auditor), household_of(place->cell)) &&
+           (now_s - place->cell->last_seen_s) * 1000 <= (int64_t)registry->options.asleep_after_ms;
+}
+
+/* A shard in doubt, that the auditor has not been heard about. */
+static enum err pick_doubted(struct registry *registry, const struct registry_cell *auditor,
+                             int64_t now_s, struct registry_segment *segment, size_t *place,
+                             struct errmsg *msg)
+{
+    struct db_statement *s;
+    struct id id;
+    enum err e = db_prepare(registry->db,
+                            "SELECT segment, idx, cell FROM doubt WHERE voice != ?1 AND time_s > ?2"
+                            " ORDER BY time_s LIMIT 1",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, household_of(auditor));
+    db_bind_i64(s, 2, now_s - DOUBT_S);
+    uint64_t index = 0, cell = 0;
+    e = db_step(s, msg);
+    if (e == ERR_OK) {
+        index = db_column_u64(s, 1);
+        cell = db_column_u64(s, 2);
+        e = db_column_id(s, 0, &id);
+    }
+    db_done(s);
+    if (e != ERR_OK)
+        return e == ERR_END ? ERR_NOT_FOUND : e;
+    e = registry_segment_get(registry, &id, segment, msg);
+    for (*place = 0; e == ERR_OK && *place < segment->count; (*place)++) {
+        const struct registry_place *at = &segment->places[*place];
+        if (at->index == index && at->cell->number == cell)
+            return may_ask(registry, auditor, at, now_s) ? ERR_OK : ERR_NOT_FOUND;
+    }
+    return e == ERR_OK ? ERR_NOT_FOUND : e;
+}
+
+/* Segments are named by hashes: the next one behind a random ID is drawn evenly enough. */
+static enum err pick_random(struct registry *registry, const struct registry_cell *auditor,
+                            int64_t now_s, struct registry_segment *segment, size_t *place,
+                            struct errmsg *msg)
+{
+    struct db_statement *s;
+    struct id lot;
+    random_fill(registry->options.random, lot.bytes, sizeof(lot.bytes));
+    enum err e = db_prepare(registry->db,
+                            "SELECT " REGISTRY_SEGMENT_COLUMNS " FROM segment WHERE id >= ?1"
+                            " ORDER BY id LIMIT 1",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, &lot);
+    e = db_step(s, msg);
+    if (e == ERR_OK)
+        e = registry_segment_read(registry, s, segment, msg);
+    db_done(s);
+    if (e != ERR_OK)
+        return e == ERR_END ? ERR_NOT_FOUND : e;
+    if (segment->count == 0)
+        return ERR_NOT_FOUND;
+    *place = (size_t)random_below(registry->options.random, segment->count);
+    return may_ask(registry, auditor, &segment->places[*place], now_s) ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static struct registry_audit *free_audit(struct registry *registry, int64_t now_s)
+{
+    for (size_t i = 0; i < REGISTRY_AUDITS; i++)
+        if (registry->audits[i].expires_s < now_s)
+            return &registry->audits[i];
+    return NULL;
+}
+
+static enum err make_ticket(struct registry *registry, const struct registry_segment *segment,
+                            const struct registry_place *place, const struct id *auditor,
+                            int64_t now_s, struct buf *out, struct errmsg *msg)
+{
+    struct registry_audit *audit = free_audit(registry, now_s);
+    struct ticket *ticket = calloc(1, sizeof(*ticket));
+    enum err e = ERR_OK;
+    if (!ticket || !audit) {
+        free(ticket);
+        return err_say(msg, ticket ? ERR_NOT_FOUND : ERR_NOMEM, "no room for another proof");
+    }
+    ticket->incarnation = registry->options.incarnation;
+    ticket->repairer = *auditor;
+    ticket->segment = segment->id;
+    ticket->list_number = registry->list_number;
+    ticket->bytes_max = LIMIT_LEAF_BYTES;
+    ticket->expires_s = now_s + AUDIT_S;
+    ticket->sources[0] = (struct ticket_place){.index = place->index, .cell = place->cell->id};
+    ticket->source_count = 1;
+    random_fill(registry->options.random, ticket->id, sizeof(ticket->id));
+    e = registry_account_id(registry, segment->account, &ticket->account, msg);
+    if (e == ERR_OK) {
+        e = ticket_make(ticket, registry->options.swarm, registry->options.key, out);
+        if (e != ERR_OK)
+            err_say(msg, e, "a ticket cannot be signed");
+    }
+    if (e == ERR_OK) {
+        *audit = (struct registry_audit){.auditor = *auditor,
+                                         .segment = segment->id,
+                                         .index = place->index,
+                                         .cell = place->cell->number,
+                                         .expires_s = ticket->expires_s};
+        memcpy(audit->ticket, ticket->id, sizeof(audit->ticket));
+    }
+    free(ticket);
+    return e;
+}
+
+enum err registry_proof_take(struct registry *registry, const struct id *id, int64_t now_s,
+                             struct buf *out, struct errmsg *msg)
+{
+    struct registry_segment segment;
+    size_t place = 0;
+    const uint64_t period_ms = registry->options.proof_period_ms;
+    const struct registry_cell *auditor = registry_cell_find(registry, id);
+    if (!auditor || auditor->leaving || !registry_trusted(auditor))
+        return err_say(msg, ERR_DENIED, "only members that stay and are trusted get tickets");
+    if (period_ms == 0 || registry->audit_credit_ms < period_ms)
+        return ERR_NOT_FOUND;
+    enum err e = pick_doubted(registry, auditor, now_s, &segment, &place, msg);
+    for (int lot = 0; lot < LOTS && e == ERR_NOT_FOUND; lot++)
+        e = pick_random(registry, auditor, now_s, &segment, &place, msg);
+    if (e == ERR_OK)
+        e = make_ticket(registry, &segment, &segment.places[place], id, now_s, out, msg);
+    if (e == ERR_OK)
+        registry->audit_credit_ms -= period_ms;
+    return e;
+}
+
+/* --- what came of it --- */
+
+static struct registry_audit *find_audit(struct registry *registry, const struct id *from,
+                                         const struct wire_report *report, int64_t now_s)
+{
+    for (size_t i = 0; i < REGISTRY_AUDITS; i++) {
+        struct registry_audit *audit = &registry->audits[i];
+        if (audit->expires_s >= now_s && id_equal(&audit->auditor, from) &&
+            id_equal(&audit->segment, &report->segment) &&
+            memcmp(audit->ticket, report->ticket, sizeof(audit->ticket)) == 0)
+            return audit;
+    }
+    return NULL;
+}
+
+static enum err take_proof(struct registry *registry, const struct registry_audit *audit,
+                           enum wire_outcome outcome, int64_t now_s, struct errmsg *msg)
+{
+    struct registry_cell *cell = registry->cells[audit->cell - 1];
+    enum err e = db_begin(registry->db, msg);
+    if (e != ERR_OK)
+        return e;
+    if (outcome == WIRE_OUTCOME_DONE) {
+        cell->proof_count++;
+        set_trust(registry, cell, cell->trust + TRUST_STEP);
+        e = clear_doubt(registry, &audit->segment, audit->index, cell, msg);
+    } else if (outcome == WIRE_OUTCOME_DISPROVED) {
+        e = registry_doubt(registry, &audit->segment, audit->index, cell, &audit->auditor, now_s,
+                           msg);
+    }
+    if (e == ERR_OK)
+        return db_commit(registry->db, msg);
+    db_rollback(registry->db);
+    return e;
+}
+
+enum err registry_report(struct registry *registry, const struct id *from,
+                         struct wire_report *report, int64_t now_s, struct errmsg *msg)
+{
+    struct registry_audit *audit = find_audit(registry, from, report, now_s);
+    if (!audit)
+        return registry_repair_report(registry, from, report, now_s, msg);
+    const struct registry_audit taken = *audit;
+    *audit = (struct registry_audit){0};
+    return take_proof(registry, &taken, report->outcome, now_s, msg);
+}
+
+enum err registry_cell_info(const struct registry *registry, const struct id *id,
+                            struct registry_cell_info *out)
+{
+    const struct registry_cell *cell = registry_cell_find(registry, id);
+    if (!cell)
+        return ERR_NOT_FOUND;
+    *out = (struct registry_cell_info){.trust = cell->trust,
+                                       .proof_count = cell->proof_count,
+                                       .fault_count = cell->fault_count,
+                                       .held = cell->held};
+    return ERR_OK;
+}
