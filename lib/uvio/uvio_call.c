@@ -294,10 +294,30 @@ static void introduction_done(void *user, struct net_call *call, enum err e,
     struct uvio_conn *conn = user;
     if (conn->state == UVIO_CLOSED)
         return;
-    if (e == ERR_OK)
-        uvio_conn_ready(conn);
-    else
+    if (e != ERR_OK) {
         uvio_conn_break(conn, e, msg);
+        return;
+    }
+    if (conn->introduce_again) {
+        conn->introduce_again = false;
+        uvio_call_introduce(conn);
+        return;
+    }
+    uvio_conn_ready(conn);
+    if (conn->introductions && --conn->introductions == 0 && conn->peer)
+        uvio_peer_opened(conn->peer);
+}
+
+void uvio_conn_introduce_again(struct uvio_conn *conn)
+{
+    if (conn->state == UVIO_INTRODUCING)
+        conn->introduce_again = true;
+    if (conn->state != UVIO_OPEN)
+        return;
+    conn->introductions++;
+    if (conn->peer)
+        conn->peer->ready = false;
+    uvio_call_introduce(conn);
 }
 
 void uvio_call_introduce(struct uvio_conn *conn)

@@ -268,15 +268,22 @@ void uvio_peer_lost(struct uvio_peer *peer, struct uvio_conn *conn, enum err e,
             try_next(peer);
         return;
     }
+    /* calls wait on an open connection only while we show something new on it */
+    fail_waiting(peer, e == ERR_OK ? ERR_UNREACHABLE : e, msg);
     uvio_peer_release(peer);
 }
 
 void uvio_peer_forget_conn(struct uvio_peer *peer)
 {
+    struct errmsg msg;
     if (peer->conn)
         peer->conn->peer = NULL;
     peer->conn = NULL;
     peer->ready = false;
+    if (!peer->dialling) {
+        (void)err_say(&msg, ERR_UNREACHABLE, "the connection is closing");
+        fail_waiting(peer, ERR_UNREACHABLE, &msg);
+    }
     uvio_peer_release(peer);
 }
 

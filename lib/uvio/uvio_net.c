@@ -30,8 +30,8 @@ static enum err introduce(struct net *port, const char *path, struct slice bytes
     for (struct list *node = net->connections.next, *next; node != &net->connections; node = next) {
         next = node->next;
         struct uvio_conn *conn = container_of(node, struct uvio_conn, link);
-        if (conn->outgoing && conn->state == UVIO_OPEN)
-            uvio_call_introduce(conn);
+        if (conn->outgoing)
+            uvio_conn_introduce_again(conn);
     }
     return ERR_OK;
 }

@@ -121,6 +121,8 @@ struct uvio_conn {
     bool outgoing;
     bool handle_closed;
     bool reading, writing_now;
+    bool introduce_again;   /* what we show changed while it was being shown */
+    unsigned introductions; /* under way on an open connection: new calls wait for them */
     struct uvio_peer *peer; /* outgoing, while new calls may use it; else NULL */
     struct tls_session *tls;
     struct http2_session *http2;
@@ -239,6 +241,8 @@ void uvio_call_fail(struct uvio_call *call, enum err e, const struct errmsg *msg
 void uvio_call_finish(struct uvio_call *call); /* its on_done, and it is gone */
 /* Shows us on `conn`; at the first time the connection opens by it. */
 void uvio_call_introduce(struct uvio_conn *conn);
+/* We show something else from now on: calls that begin after this wait until the peer has it. */
+void uvio_conn_introduce_again(struct uvio_conn *conn);
 
 /* exchange */
 void uvio_exchange_credit(struct net_exchange *x, size_t size);

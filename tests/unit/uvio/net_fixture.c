@@ -57,9 +57,11 @@ static void on_request(void *user, struct net_exchange *x, const struct net_inco
     s->introduction = strcmp(request->path, "/v1/hello") == 0;
     if (s->introduction) {
         f->introductions++;
+        f->introducing++;
         return;
     }
     f->requests++;
+    f->overtakers += f->introducing > 0;
     (void)snprintf(f->last_path, sizeof(f->last_path), "%s", request->path);
     f->last_body_size = request->body_size;
     f->last_leaf_first = request->leaf_first;
@@ -105,6 +107,7 @@ static void on_closed(void *user, struct net_exchange *x, enum err e)
 {
     struct fixture *f = user;
     struct served *s = x->user;
+    f->introducing -= s->introduction;
     if (!s->introduction) {
         f->last_closed = e;
         if (e == ERR_OK)

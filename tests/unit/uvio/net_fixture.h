@@ -39,6 +39,8 @@ struct fixture {
     uint32_t last_leaf_first, last_leaf_count;
     struct id last_peer;
     unsigned introductions, introduce_status;
+    unsigned introducing; /* introductions whose exchange has not closed */
+    unsigned overtakers;  /* requests that came while one was under way */
 };
 
 struct fetched {
