@@ -32,7 +32,8 @@ enum {
     RETRY_S = 300,          /* after a failure; doubles with each one, up to */
     RETRY_MAX_S = 6 * 3600,
     NO_SOURCES_S = 900, /* fewer than k sources are awake just now */
-    OFFERS_MAX = 1000,  /* cells told of work in one period */
+    PROOF_LOT = 4, /* one of so many heartbeats: or the first one of every round would do it all */
+    OFFERS_MAX = 1000, /* cells told of work in one period */
 };
 
 enum registry_hold registry_hold(const struct registry *registry, const struct registry_cell *cell,
@@ -372,7 +373,8 @@ unsigned registry_work(struct registry *registry, const struct id *id, int64_t n
         work |= WIRE_WORK_REPAIR;
     }
     if (registry->options.proof_period_ms &&
-        registry->audit_credit_ms >= registry->options.proof_period_ms)
+        registry->audit_credit_ms >= registry->options.proof_period_ms &&
+        random_below(registry->options.random, PROOF_LOT) == 0)
         work |= WIRE_WORK_PROOF;
     return work;
 }

@@ -250,6 +250,44 @@ static void test_bit_rot_is_found_told_and_repaired(void **state)
     end(&l);
 }
 
+static void lie(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size)
+{
+    (void)user;
+    (void)offset;
+    if (strncmp(path, "/v1/shards/", 11) == 0 && size > 64)
+        bytes[size / 2] ^= 1;
+}
+
+/* A cell that gives wrong bytes loses trust by several auditors' word, then its shards. */
+static void test_a_lying_cell_loses_trust_and_its_shards(void **state)
+{
+    (void)state;
+    struct life l = begin(7, 0, &(struct sim_swarm_options){.proof_period_ms = 2 * HOUR_MS});
+    fill(&l, 2, 2);
+    assert_true(shards_on(&l, 3) > 1);
+    sim_net_tamper(l.swarm->cells[3].node, lie, NULL);
+    run(&l, 10 * (uint64_t)DAY_MS);
+    assert_true(info(&l, 3).trust < 500);
+    assert_true(info(&l, 3).fault_count > 0);
+    assert_true(info(&l, 0).proof_count > 0);
+    assert_int_equal(counts(&l).untrusted, 1);
+    assert_int_equal(info(&l, 3).held, 0);
+    for (unsigned i = 0; i < l.backup->count; i++) {
+        struct sim_truth truth;
+        unsigned elsewhere = 0;
+        sim_backup_truth(l.backup, i, &truth);
+        for (unsigned s = 0; s < 4; s++)
+            for (unsigned c = 0; c < 7; c++)
+                if (c != 3 && truth.at[s][c]) {
+                    elsewhere++;
+                    break;
+                }
+        assert_int_equal(elsewhere, 4);
+    }
+    assert_all_readable(&l);
+    end(&l);
+}
+
 /* Nobody loses trust where nothing is wrong. */
 static void test_proofs_of_honest_cells_cost_nothing(void **state)
 {
@@ -416,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_the_smallest_swarm_repairs_too),
         cmocka_unit_test(test_a_leaving_cell_is_drained_and_then_may_go),
         cmocka_unit_test(test_bit_rot_is_found_told_and_repaired),
+        cmocka_unit_test(test_a_lying_cell_loses_trust_and_its_shards),
         cmocka_unit_test(test_proofs_of_honest_cells_cost_nothing),
         cmocka_unit_test(test_a_dead_repairers_work_is_taken_over),
         cmocka_unit_test(test_a_ticket_serves_its_repairer_alone),
