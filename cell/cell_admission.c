@@ -42,6 +42,7 @@ static enum err check_grant(const struct cell_view *view, const struct serve_pee
     memcpy(out->grant, grant.id, sizeof(out->grant));
     out->grant_bytes = grant.budget_bytes;
     out->grant_expires_s = grant.expires_s;
+    out->grant_list_number = grant.list_number;
     return ERR_OK;
 }
 

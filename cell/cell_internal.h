@@ -54,6 +54,7 @@ struct cell_admission {
     uint64_t grant_bytes;
     int64_t grant_expires_s;
     uint64_t list_number;
+    uint64_t grant_list_number; /* of the list under which the coordinator signed the grant */
     int64_t now_s;
 };
 
@@ -161,6 +162,8 @@ struct cell {
     enum cell_membership membership;
     struct timer heartbeat_timer;
     uint64_t interval_ms, retry_ms;
+    unsigned early_beats;       /* heartbeats since the start, until they come at the interval */
+    uint64_t heard_list_number; /* of the newest list that was asked for because of a grant */
     bool coordinator_away;
     struct net_message *message; /* to the coordinator; NULL: none is under way */
     struct buf message_body;
@@ -232,6 +235,8 @@ MUST_CHECK enum err cell_serve(struct cell *cell, struct errmsg *msg);
 MUST_CHECK enum err cell_membership_load(struct cell *cell, struct errmsg *msg);
 /* Signs a new one and shows it on every connection from now on. */
 MUST_CHECK enum err cell_make_statement(struct cell *cell, struct errmsg *msg);
+/* Somebody showed what the coordinator signed under a newer member list than ours: ask for it. */
+void cell_heard_list(struct cell *cell, uint64_t number);
 MUST_CHECK enum err cell_membership_start(struct cell *cell, struct errmsg *msg);
 void cell_membership_stop(struct cell *cell);
 /* Whom to ask, with addresses that outlive the member list: `list` and `pointers` hold them. */

@@ -24,6 +24,17 @@ enum { RETRY_MIN_MS = 500, RETRY_MAX_MS = 300000, HEARTBEAT_DEFAULT_MS = 60000 }
 
 static void rest(struct cell *cell, uint64_t delay_ms);
 
+/* In a young swarm the list changes by the second: a cell that has just started asks more often, 1,
+   2, 4 ... seconds apart, until it has come to the interval. */
+static uint64_t next_beat_ms(struct cell *cell)
+{
+    const uint64_t early_ms = UINT64_C(1000) << cell->early_beats;
+    if (early_ms >= cell->interval_ms)
+        return cell->interval_ms;
+    cell->early_beats++;
+    return early_ms;
+}
+
 /* --- the member list --- */
 
 struct keep {
@@ -237,7 +248,7 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
         cell->membership = CELL_FETCHING;
         send(cell, NET_GET, WIRE_MEMBERS, LIMIT_MEMBER_LIST_BYTES);
     } else {
-        rest(cell, cell->interval_ms);
+        rest(cell, next_beat_ms(cell));
     }
     return ERR_OK;
 }
@@ -286,7 +297,7 @@ static void message_done(void *user, enum err e, unsigned status, struct slice b
         if (was == CELL_JOINING)
             tell_joined(cell, ERR_OK, &msg);
         if (was != CELL_BEATING)
-            rest(cell, was == CELL_JOINING ? 0 : cell->interval_ms);
+            rest(cell, was == CELL_JOINING ? 0 : next_beat_ms(cell));
     }
     cell_work_ended(cell);
 }
@@ -332,6 +343,15 @@ static void rest(struct cell *cell, uint64_t delay_ms)
     cell->membership = cell->members ? CELL_RESTING : CELL_OUTSIDE;
     if (timer_start(cell->options.clock, &cell->heartbeat_timer, delay_ms) != ERR_OK)
         log_say(cell->options.log, LOG_ERROR, "no heartbeat any more: no memory for a timer");
+}
+
+void cell_heard_list(struct cell *cell, uint64_t number)
+{
+    if (number <= cell->view.list_number || number <= cell->heard_list_number ||
+        cell->membership != CELL_RESTING || cell->stopping)
+        return;
+    cell->heard_list_number = number; /* once for each: the coordinator may be away */
+    rest(cell, 0);
 }
 
 /* --- our own statement --- */

@@ -298,6 +298,7 @@ static void advance(struct cell_put *p)
     case PRELUDE:
         break;
     case ADMITTING:
+        cell_heard_list(p->cell, p->admission.grant_list_number);
         p->step = p->known ? FINISHED : TAKING;
         advance(p);
         break;

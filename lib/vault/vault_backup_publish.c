@@ -274,7 +274,7 @@ static enum err add_object(struct backup_publish *p, const struct id *id, uint8_
     struct index_chunk chunk;
     struct index_segment row;
     struct id cells[LIMIT_SHARDS];
-    uint32_t number;
+    uint32_t number = 0;
     enum err e = find_place(p, id, &chunk, &row, cells);
     if (e == ERR_OK)
         e = snapshot_catalogue_segment(&p->next, &row.id, cells, row.k + row.m, &number);

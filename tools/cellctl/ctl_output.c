@@ -1,5 +1,6 @@
 #include "ctl_output.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,7 @@ static void live_clear(struct ctl_output *out)
 
 static void print_line(struct ctl_output *out, FILE *to, const char *format, va_list arguments)
 {
+    assert(format);
     live_clear(out);
     vfprintf(to, format, arguments);
     fputc('\n', to);
