@@ -271,8 +271,8 @@ static enum err find_place(struct backup_publish *p, const struct id *id, struct
 static enum err add_object(struct backup_publish *p, const struct id *id, uint8_t type,
                            int64_t time_ns)
 {
-    struct index_chunk chunk;
-    struct index_segment row;
+    struct index_chunk chunk = {0};
+    struct index_segment row = {0};
     struct id cells[LIMIT_SHARDS];
     uint32_t number = 0;
     enum err e = find_place(p, id, &chunk, &row, cells);
@@ -343,10 +343,10 @@ static void make_catalogue(struct work_job *job)
 static enum err seal_place(struct backup_publish *p)
 {
     struct vault *vault = p->backup->vault;
-    struct index_chunk chunk;
-    struct index_segment row;
+    struct index_chunk chunk = {0};
+    struct index_segment row = {0};
     struct id cells[LIMIT_SHARDS];
-    struct slice header, record;
+    struct slice header = {0}, record = {0};
     struct buf plain = BUF_INIT(SNAPSHOT_HEAD_BYTES_MAX);
     uint8_t ephemeral[SEAL_SEED_SIZE];
     enum err e = find_place(p, &p->catalogue_id, &chunk, &row, cells);
