@@ -130,11 +130,22 @@ ALWAYS void BODY(quad_tile)(const struct tile_call *call)
     }
 }
 
+enum { WIDE_MAX = 8, FETCH_AHEAD = 256 };
+
+/* Free when the source is in a cache (measured), and a third to two thirds faster from memory with
+   16 sources and more, which are more streams than hardware follows. The address may lie behind the
+   shard: fetching touches nothing. */
+ALWAYS void BODY(fetch_ahead)(const uint8_t *source, unsigned wide)
+{
+    for (unsigned at = 0; at < wide * V_BYTES; at += 64)
+        __builtin_prefetch((const void *)((uintptr_t)source + FETCH_AHEAD + at), 0, 3);
+}
+
 /* `rows` and `wide` (vectors side by side) are constants once inlined; rows * wide sums. */
 ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsigned wide,
                                size_t at)
 {
-    V sums[DENSE_ROWS][4];
+    V sums[DENSE_ROWS][WIDE_MAX];
     KERNEL_UNROLL
     for (unsigned r = 0; r < rows; r++) {
         KERNEL_UNROLL
@@ -145,6 +156,7 @@ ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsi
     unsigned count = call->tile->runs[0].count;
     for (unsigned i = 0; i < count; i++, t += rows * TABLE_BYTES) {
         const uint8_t *source = call->sources[i] + at;
+        BODY(fetch_ahead)(source, wide);
         if (wide == 2) { /* each table is loaded once for two vectors */
             struct split first = v_split(v_load(source));
             struct split second = v_split(v_load(source + V_BYTES));
@@ -171,11 +183,12 @@ ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsi
     }
 }
 
-/* One or two rows keep their tables in registers over four vectors. More rows share the nibbles of
-   a vector, and read their tables again for the next: loads are not what is short then. */
+/* One or two rows keep their tables in registers over eight or four vectors. More rows share the
+   nibbles of a vector, and read their tables again for the next: loads are not what is short then.
+ */
 ALWAYS void BODY(dense_tile)(const struct tile_call *call, unsigned rows)
 {
-    const unsigned wide = rows <= 2 ? 4 : rows <= 4 ? 2 : 1;
+    const unsigned wide = rows == 1 ? WIDE_MAX : rows == 2 ? 4 : rows <= 4 ? 2 : 1;
     size_t at = 0;
     for (; at + wide * V_BYTES <= call->size; at += wide * V_BYTES)
         BODY(dense_column)(call, rows, wide, at);

@@ -124,6 +124,18 @@ static void run_transform(const struct program *p, const uint8_t *const sources[
     }
 }
 
+/* A single tile finds nothing in the caches that it put there itself, so it is not blocked: long
+   streams are what the hardware fetches ahead best. Rows nobody wants have a waste of one block. */
+static bool one_pass(const struct program *p, uint8_t *const outs[])
+{
+    if (p->tile_count != 1)
+        return false;
+    for (unsigned r = 0; r < p->tiles[0].tile.rows; r++)
+        if (p->tiles[0].outs[r] == ROW_NONE || !outs[p->tiles[0].outs[r]])
+            return false;
+    return true;
+}
+
 static void run_columns(const struct program *p, const uint8_t *const sources[],
                         uint8_t *const outs[], size_t offset, size_t size, bool stream,
                         struct scratch *scratch)
@@ -132,8 +144,9 @@ static void run_columns(const struct program *p, const uint8_t *const sources[],
         run_transform(p, sources, outs, offset, size, stream, scratch);
         return;
     }
-    for (size_t done = 0; done < size; done += p->block) {
-        struct tile_call call = {.size = size - done < p->block ? size - done : p->block};
+    size_t block = one_pass(p, outs) ? size : p->block;
+    for (size_t done = 0; done < size; done += block) {
+        struct tile_call call = {.size = size - done < block ? size - done : block};
         for (unsigned i = 0; i < p->tile_count; i++)
             if (tile_wanted(&p->tiles[i], outs))
                 run_tile(p, &p->tiles[i], sources, outs, offset + done, scratch, &call);
