@@ -8,6 +8,7 @@
 #include "identity/invite_text.h"
 #include "uvio/uvio_disk.h"
 #include "uvio/uvio_net.h"
+#include "uvio/uvio_reach.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -147,8 +148,15 @@ static enum err open_net(struct program *p)
     enum err e = uvio_net_open(p->io, &options, &p->net, &p->msg);
     for (size_t i = 0; i < p->settings.advertise.count && e == ERR_OK; i++)
         e = address_list_add(&p->addresses, p->settings.advertise.items[i]);
+    const char *listen = e == ERR_OK ? uvio_net_listen_address(p->net) : "";
+    char towards[UVIO_REACH_SIZE];
+    if (e == ERR_OK && p->addresses.count == 0 && uvio_reach_is_any(listen) &&
+        p->coordinator_addresses.count) {
+        e = uvio_reach_towards(p->coordinator_addresses.text[0], listen, towards, &p->msg);
+        listen = towards;
+    }
     if (e == ERR_OK && p->addresses.count == 0)
-        e = address_list_add(&p->addresses, uvio_net_listen_address(p->net));
+        e = address_list_add(&p->addresses, listen);
     address_list_pointers(&p->addresses, p->pointers);
     return e;
 }

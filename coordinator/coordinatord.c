@@ -10,6 +10,7 @@
 #include "identity/phrase.h"
 #include "placement/placement_level.h"
 #include "uvio/uvio_net.h"
+#include "uvio/uvio_reach.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -185,6 +186,8 @@ static enum err invite_addresses(struct program *p, struct address_list *out)
         e = at ? address_list_add(out, at + 1) : ERR_FORMAT;
     }
     buf_free(&file);
+    if (e == ERR_OK && uvio_reach_is_any(out->text[0]))
+        e = ERR_STATE;
     if (e != ERR_OK)
         e = err_say(&p->msg, ERR_STATE,
                     "the coordinator's address is not known: start it first, or set --advertise");
@@ -332,6 +335,10 @@ static enum err start(struct program *p)
         e = uvio_on_signal(p->io, SIGTERM, stop, p, &p->msg);
     if (e == ERR_OK)
         e = uvio_on_signal(p->io, SIGINT, stop, p, &p->msg);
+    if (e == ERR_OK && !p->settings.advertise.count &&
+        uvio_reach_is_any(uvio_net_listen_address(p->net)))
+        log_say(&p->d.log, LOG_WARN,
+                "nobody can be told where this coordinator is: set --advertise HOST:PORT");
     if (e == ERR_OK)
         e = daemon_say_address(&p->d,
                                p->settings.advertise.count ? p->settings.advertise.items[0]

@@ -1,6 +1,7 @@
 /* The loop's clock, work and control socket. */
 #include "uvio/uvio.h"
 #include "uvio/uvio_control.h"
+#include "uvio/uvio_reach.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -376,9 +377,27 @@ static void test_control_replaces_what_a_dead_process_left(void **state)
     uvio_free(t.io);
 }
 
+/* Whoever listens on all addresses tells others the one that leads to them. */
+static void test_reach_names_the_address_towards_a_peer(void **state)
+{
+    (void)state;
+    char out[UVIO_REACH_SIZE];
+    struct errmsg msg;
+    assert_true(uvio_reach_is_any("0.0.0.0:7401"));
+    assert_true(uvio_reach_is_any("[::]:7401"));
+    assert_false(uvio_reach_is_any("127.0.0.1:7401"));
+    assert_int_equal(uvio_reach_towards("127.0.0.1:7400", "0.0.0.0:7401", out, &msg), ERR_OK);
+    assert_string_equal(out, "127.0.0.1:7401");
+    assert_int_equal(uvio_reach_towards("no port", "0.0.0.0:7401", out, &msg), ERR_FORMAT);
+    assert_int_equal(uvio_reach_towards("host.invalid:1", "0.0.0.0:7401", out, &msg),
+                     ERR_UNREACHABLE);
+    assert_non_null(strstr(msg.text, "--advertise"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reach_names_the_address_towards_a_peer),
         cmocka_unit_test(test_clock_fires_in_order_and_not_after_stop),
         cmocka_unit_test(test_clock_timer_may_start_itself_and_be_moved),
         cmocka_unit_test(test_random_bytes_differ),
