@@ -1,6 +1,7 @@
 #include "ctl.h"
 
 #include <locale.h>
+#include <malloc.h>
 
 static int run(struct ctl *ctl, int argc, char **argv)
 {
@@ -17,9 +18,19 @@ static int run(struct ctl *ctl, int argc, char **argv)
     return ctl->command->run(ctl);
 }
 
+/* Buffers of megabytes come and go between the threads: glibc would keep what each of them has
+   freed in an arena of its own (measured: 20 MiB of the peak of a backup, and no time gained). */
+static void keep_memory_small(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
+}
+
 int main(int argc, char **argv)
 {
     struct ctl ctl = {0};
+    keep_memory_small();
     setlocale(LC_TIME, "");
     int code = run(&ctl, argc, argv);
     ctl_close(&ctl);
