@@ -3,6 +3,7 @@
 #include "bench_chunk.h"
 #include "bench_erasure.h"
 #include "bench_index.h"
+#include "bench_pipeline.h"
 #include "bench_swarm.h"
 #include "bench_transport.h"
 
@@ -18,6 +19,7 @@ static const struct {
     {"chunk", bench_chunk, "cutting files, packing and unpacking chunks"},
     {"erasure", bench_erasure, "Reed-Solomon beside libisal, Jerasure and liberasurecode"},
     {"index", bench_index, "the vault's index with ten million chunks"},
+    {"pipeline", bench_pipeline, "what a first backup of a tree costs at least, step by step"},
     {"swarm", bench_swarm, "segments to real cells over loopback TLS, and back"},
     {"transport", bench_transport, "PUT and GET of shards over TLS and HTTP/2 on loopback"},
 };
