@@ -119,34 +119,43 @@ bool erasure_kernel_usable(const char *name, bool *proven)
 }
 
 /* A transform makes all rows at once; where few are wanted, tiles make those alone. */
-static const struct program *encoder(const struct erasure *code, uint8_t *const parity[])
+const struct program *erasure_encoder(const struct erasure *code, unsigned wanted)
+{
+    return code->transform && wanted * 2 > code->m ? code->transform : code->tiles;
+}
+
+void erasure_encode_part(const struct erasure *code, const uint8_t *const data[],
+                         uint8_t *const parity[], size_t offset, size_t size, size_t of_size)
 {
     unsigned wanted = 0;
     for (unsigned i = 0; i < code->m; i++)
         wanted += parity[i] != NULL;
-    return code->transform && wanted * 2 > code->m ? code->transform : code->tiles;
+    program_run(erasure_encoder(code, wanted), data, parity, offset, size, of_size);
 }
 
 void erasure_encode(const struct erasure *code, const uint8_t *const data[],
                     uint8_t *const parity[], size_t size)
 {
-    program_run(encoder(code, parity), data, parity, 0, size, size);
+    erasure_encode_part(code, data, parity, 0, size, size);
 }
 
 void erasure_encode_range(const struct erasure *code, const uint8_t *const data[],
                           uint8_t *const parity[], size_t offset, size_t size)
 {
-    program_run(encoder(code, parity), data, parity, offset, size, size);
+    erasure_encode_part(code, data, parity, offset, size, size);
+}
+
+size_t erasure_block(const struct erasure *code)
+{
+    size_t block = 65536;
+    while (block > 1024 && block * (code->k + code->m) > kernels_cache_l2() / 2)
+        block /= 2;
+    return block;
 }
 
 size_t erasure_fuse_block(const struct erasure *code)
 {
-    size_t block = 65536;
-    if (code->transform)
-        return block;
-    while (block > 1024 && block * (code->k + code->m) > kernels_cache_l2() / 2)
-        block /= 2;
-    return block;
+    return code->transform ? 65536 : erasure_block(code);
 }
 
 void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[],
@@ -156,7 +165,7 @@ void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[
     for (size_t offset = 0; offset < size; offset += block) {
         size_t count = size - offset < block ? size - offset : block;
         fuse->on_block(fuse->user, 0, code->k, offset, count);
-        program_run(encoder(code, parity), data, parity, offset, count, size);
+        erasure_encode_part(code, data, parity, offset, count, size);
         fuse->on_block(fuse->user, code->k, code->m, offset, count);
     }
 }

@@ -6,14 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * The lost data shards come first, by a dense program. Lost parity is made in the same program, or,
+ * where that is less work, from the data again by the encoder, whose programs have structure.
+ */
 struct erasure_plan {
     atomic_uint references;
+    const struct erasure *code;
     unsigned k;
     struct erasure_set sources, targets;
     uint8_t from[LIMIT_SHARDS]; /* source number -> shard */
     uint8_t to[LIMIT_SHARDS];   /* row -> shard */
     unsigned target_count;
-    struct program *program; /* owned; NULL: nothing to do */
+    unsigned dense_count;    /* the first targets, which the program makes; the encoder the rest */
+    struct program *program; /* owned; NULL: nothing to do for it */
 };
 
 static bool set_equal(const struct erasure_set *a, const struct erasure_set *b)
@@ -53,11 +59,39 @@ static void target_row(const struct erasure *code, unsigned shard, const uint8_t
             gf256_row_add(row, &inverse[j * code->k], code->k, generator[j]);
 }
 
+/* Vector operations for a column: a source is split once for a tile, then 4 a product. */
+static unsigned dense_work(unsigned k, unsigned rows)
+{
+    return k * (3 * ((rows + DENSE_ROWS - 1) / DENSE_ROWS) + 4 * rows);
+}
+
+/* Leaves lost parity to the encoder where all data is there by then and it is less work. A product
+   of a transform comes with some 8 operations, one of a tile with some 6 (docs/erasure.md). */
+static void plan_split(struct erasure_plan *plan)
+{
+    unsigned data_lost = 0, data_there = 0;
+    for (unsigned i = 0; i < plan->k; i++) {
+        data_lost += erasure_set_has(&plan->targets, i);
+        data_there += erasure_set_has(&plan->sources, i);
+    }
+    unsigned parity_lost = plan->target_count - data_lost;
+    plan->dense_count = plan->target_count;
+    if (data_lost + data_there < plan->k || parity_lost == 0)
+        return;
+    const struct program *encoder = erasure_encoder(plan->code, parity_lost);
+    unsigned work = program_products(encoder) * (encoder == plan->code->transform ? 8 : 6);
+    if (dense_work(plan->k, data_lost) + work < dense_work(plan->k, plan->target_count))
+        plan->dense_count = data_lost;
+}
+
 static enum err plan_compile(const struct erasure *code, struct erasure_plan *plan)
 {
     unsigned k = code->k;
     enum err e = ERR_NOMEM;
-    uint8_t *space = malloc((size_t)k * k * 2 + (size_t)plan->target_count * k);
+    plan_split(plan);
+    if (plan->dense_count == 0)
+        return ERR_OK;
+    uint8_t *space = malloc((size_t)k * k * 2 + (size_t)plan->dense_count * k);
     if (!space)
         return ERR_NOMEM;
     uint8_t *matrix = space, *inverse = space + k * k, *rows = space + 2 * k * k;
@@ -67,9 +101,9 @@ static enum err plan_compile(const struct erasure *code, struct erasure_plan *pl
         e = ERR_INCONSISTENT;
         goto done;
     }
-    for (unsigned i = 0; i < plan->target_count; i++)
+    for (unsigned i = 0; i < plan->dense_count; i++)
         target_row(code, plan->to[i], inverse, &rows[i * k]);
-    e = program_new_dense(code->kernel, rows, plan->target_count, k, &plan->program);
+    e = program_new_dense(code->kernel, rows, plan->dense_count, k, &plan->program);
 done:
     free(space);
     return e;
@@ -114,6 +148,7 @@ enum err erasure_plan_new(struct erasure *code, const struct erasure_set *presen
     if (!plan)
         return err_say(msg, ERR_NOMEM, "no memory for a plan of reconstruction");
     atomic_init(&plan->references, 1);
+    plan->code = code;
     plan->k = code->k;
     for (unsigned i = 0; i < code->k + code->m; i++) {
         if (erasure_set_has(wanted, i) && !erasure_set_has(present, i)) {
@@ -166,18 +201,34 @@ struct erasure_set erasure_plan_targets(const struct erasure_plan *plan)
     return plan->targets;
 }
 
+/* The encoder's share, from data that is there by now. */
+static void run_encoder(const struct erasure_plan *plan, uint8_t *const shards[], size_t offset,
+                        size_t size, size_t of_size)
+{
+    uint8_t *parity[LIMIT_SHARDS] = {NULL};
+    for (unsigned i = plan->dense_count; i < plan->target_count; i++)
+        parity[plan->to[i] - plan->k] = shards[plan->to[i]];
+    erasure_encode_part(plan->code, (const uint8_t *const *)shards, parity, offset, size, of_size);
+}
+
 void erasure_plan_run_range(const struct erasure_plan *plan, uint8_t *const shards[], size_t offset,
                             size_t size)
 {
     const uint8_t *from[LIMIT_SHARDS];
     uint8_t *to[LIMIT_SHARDS];
-    if (!plan->program)
-        return;
+    bool both = plan->program && plan->dense_count < plan->target_count;
+    size_t block = both ? erasure_block(plan->code) : size; /* the encoder finds it in a cache */
     for (unsigned i = 0; i < plan->k; i++)
         from[i] = shards[plan->from[i]];
-    for (unsigned i = 0; i < plan->target_count; i++)
+    for (unsigned i = 0; i < plan->dense_count; i++)
         to[i] = shards[plan->to[i]];
-    program_run(plan->program, from, to, offset, size, size);
+    for (size_t done = 0; done < size && plan->target_count; done += block) {
+        size_t count = size - done < block ? size - done : block;
+        if (plan->program)
+            program_run(plan->program, from, to, offset + done, count, size);
+        if (plan->dense_count < plan->target_count)
+            run_encoder(plan, shards, offset + done, count, size);
+    }
 }
 
 void erasure_plan_run(const struct erasure_plan *plan, uint8_t *const shards[], size_t size)
