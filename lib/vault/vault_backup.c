@@ -466,6 +466,7 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
         .small_bytes = CHUNK_MIN_BYTES,
         .summary = {.k = options->k, .m = options->m},
     };
+    list_init(&b->dirs);
     list_init(&b->files);
     list_init(&b->bigs);
     list_init(&b->readings);

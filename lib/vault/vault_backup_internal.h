@@ -59,6 +59,7 @@ struct backup_slot {
 
 struct backup_dir {
     struct work_job job;
+    struct list link; /* in backup->dirs */
     struct vault_backup *backup;
     struct backup_dir *parent;
     size_t slot; /* in the parent */
@@ -148,6 +149,7 @@ struct vault_backup {
     void *user;
     struct vault_writer *writer; /* NULL in a dry run */
     struct fs_walk *walk;
+    struct list dirs;        /* every struct backup_dir there is */
     struct chunker *chunker; /* owned, locked */
     uint32_t small_bytes;
     uint64_t started_ns;

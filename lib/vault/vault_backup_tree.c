@@ -123,6 +123,7 @@ static void enter(struct vault_backup *b, const struct fs_event *event, struct i
         .new_row = BUF_INIT(INDEX_DIR_BYTES_MAX),
         .path = BUF_INIT(1 << 20),
     };
+    list_append(&b->dirs, &d->link);
     d->entry.name = parent ? fs_dir_name(d->fs) : slice_of(NULL, 0);
     if (row) {
         d->row = *row;
@@ -206,6 +207,7 @@ void backup_tree_event(struct vault_backup *b, const struct fs_event *event, str
 
 static void free_dir(struct backup_dir *d)
 {
+    list_remove(&d->link);
     for (size_t i = 0; d->slots && i < d->slot_capacity; i++)
         free(d->slots[i].owned);
     free(d->slots);
@@ -600,9 +602,6 @@ void backup_tree_free(struct vault_backup *b)
 {
     rows_free(&b->rows);
     rows_free(&b->row_list);
-    for (struct backup_dir *d = b->dir; d;) {
-        struct backup_dir *parent = d->parent;
-        free_dir(d);
-        d = parent;
-    }
+    while (!list_empty(&b->dirs)) /* also those that waited for their files */
+        free_dir(container_of(b->dirs.next, struct backup_dir, link));
 }

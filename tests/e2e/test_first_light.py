@@ -241,6 +241,26 @@ def test_kill_9_in_mid_backup_and_a_clean_next_run(new_swarm, tmp_path):
     vault.ctl("check", "--read-data")
 
 
+def test_an_interrupted_backup_ends_cleanly_and_the_next_run_goes_on(new_swarm, tmp_path):
+    swarm = new_swarm(6)
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = make_tree(tmp_path / "tree", files=100, big=2)
+    (tree / "huge").write_bytes(os.urandom(200 << 20))
+    codes = []
+    for delay in (0.1, 0.3, 0.6):
+        child = subprocess.Popen([CELLCTL, "--vault", vault.directory, "backup", tree], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(delay)
+        child.send_signal(signal.SIGINT)
+        words = child.communicate(timeout=60)[1]
+        codes.append(child.returncode)
+        assert child.returncode in (0, 130, -signal.SIGINT), words
+    assert 130 in codes
+    vault.backup(tree)
+    vault.restore(tmp_path / "out")
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+
+
 def test_one_cell_asleep_out_of_exactly_n_is_a_debt_and_is_paid(new_swarm, tmp_path):
     swarm = new_swarm(6)
     vault = Vault(tmp_path / "vault", swarm)
