@@ -40,6 +40,7 @@ struct cell_view cell_view_now(const struct cell *cell)
         const uint64_t passed = clock_mono_ms(cell->options.clock) - cell->list_received_mono_ms;
         view.now_s = cell->members->time_s + (int64_t)(passed / 1000);
     }
+    view.moment = cell_removal_moment(cell, view.now_s);
     return view;
 }
 
@@ -82,6 +83,8 @@ enum err cell_new(const struct cell_options *options, struct cell **out, struct 
     if (e == ERR_OK)
         e = cell_leaving_load(cell, msg);
     if (e == ERR_OK)
+        e = cell_removal_load(cell, msg);
+    if (e == ERR_OK)
         e = cell_make_statement(cell, msg);
     if (e == ERR_OK)
         e = cell_serve(cell, msg);
@@ -105,6 +108,7 @@ void cell_free(struct cell *cell)
     member_list_free(cell->members);
     buf_free(&cell->statement);
     buf_free(&cell->message_body);
+    cell_orders_free(cell);
     free(cell);
 }
 
@@ -113,8 +117,10 @@ enum err cell_start(struct cell *cell, cell_joined_fn *joined, void *user, struc
     cell->on_joined = joined;
     cell->joined_user = user;
     const enum err e = cell_membership_start(cell, msg);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         cell_scrub_start(cell);
+        cell_removal_start(cell);
+    }
     return e;
 }
 
@@ -134,6 +140,7 @@ void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user)
     cell_scrub_stop(cell);
     cell_work_stop(cell);
     cell_damage_stop(cell);
+    cell_removal_stop(cell);
     /* so that `stopped` comes from the loop also when nothing is under way */
     cell->stop_job.done = stop_done;
     cell_work_began(cell);

@@ -31,8 +31,9 @@ struct cell_view {
     struct id coordinator;          /* zero: none known yet */
     uint32_t incarnation;
     uint64_t list_number;
-    struct id account; /* of the claim; zero: nobody's */
-    int64_t now_s;     /* time of the newest signed list, and what has passed since */
+    struct id account;          /* of the claim; zero: nobody's */
+    int64_t now_s;              /* time of the newest signed list, and what has passed since */
+    struct store_moment moment; /* for what is deleted: cell_removal.c */
 };
 
 /* --- rights: cell_rights.c --- */
@@ -140,6 +141,8 @@ enum cell_membership {
     CELL_COUNTING,
     CELL_BEATING,
     CELL_FETCHING,
+    CELL_ASKING_ORDERS,
+    CELL_TAKING_ORDERS,
 };
 
 struct cell {
@@ -185,6 +188,15 @@ struct cell {
     bool leaving_busy, leaving_written;
     struct work_job leaving_job;
 
+    struct timer removal_timer;
+    struct work_job removal_job;
+    struct store_moment removal_base; /* the clocks when this life began */
+    uint64_t removal_base_mono_ms;
+    struct store_moment removal_now; /* the job's */
+    uint64_t removal_pause_ms;       /* set by the job; 0: nothing waits */
+    bool removal_busy, removal_again;
+    struct cell_orders *orders; /* owned; of the coordinator, being taken */
+
     bool stopping;
     struct work_job stop_job;
     unsigned under_way; /* shard exchanges, jobs, messages that still refer to the cell */
@@ -220,7 +232,7 @@ static inline const struct cell_view *cell_view_of(const struct serve_request *r
 
 /* The owner is the cell; of it they use `store`, `key`, `id` and what never changes. */
 serve_fn cell_info, cell_members, cell_segment, cell_have, cell_account_shards, cell_claim,
-    cell_state, cell_ticket_shown;
+    cell_state, cell_ticket_shown, cell_delete;
 
 /* What is here of a segment, as GET /v1/segments answers it; `account` (NULL: as it comes): whose
    it must be. */
@@ -254,3 +266,18 @@ MUST_CHECK enum err cell_leaving_load(struct cell *cell, struct errmsg *msg);
 
 void cell_scrub_start(struct cell *cell);
 void cell_scrub_stop(struct cell *cell);
+
+/* --- deleting: cell_removal.c --- */
+
+MUST_CHECK enum err cell_removal_load(struct cell *cell, struct errmsg *msg);
+void cell_removal_start(struct cell *cell);
+void cell_removal_stop(struct cell *cell);
+struct store_moment cell_removal_moment(const struct cell *cell, int64_t signed_s);
+
+/* The coordinator's orders: takes its answer (borrowed during the call), works on it on the lane,
+   then calls cell_orders_taken(). FORMAT; END: there were none. */
+MUST_CHECK enum err cell_orders_take(struct cell *cell, struct slice body, struct errmsg *msg);
+/* The question for orders, with what is done since the last one. */
+MUST_CHECK enum err cell_orders_ask(struct cell *cell, struct buf *out);
+void cell_orders_free(struct cell *cell);
+void cell_orders_taken(struct cell *cell); /* cell_membership.c */

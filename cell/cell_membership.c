@@ -5,6 +5,9 @@
  *                          ^                                     | the list is newer
  *                          +------------- FETCHING <-------------+
  *
+ * Between BEATING and RESTING, when delete orders wait: ASKING_ORDERS, TAKING_ORDERS (on the lane),
+ * and again until there are none.
+ *
  * Happy path: a join with the invite brings the member list, from then on a heartbeat every so
  * often. What can fail: the coordinator is away (tried again after a pause that doubles up to five
  * minutes; serving goes on all the while), the invite is refused (said once, never tried again), a
@@ -16,6 +19,8 @@
 #include "wire/wire_coordinator.h"
 #include "wire/wire_error.h"
 #include "wire/wire_hello.h"
+#include "wire/wire_removal.h"
+#include "wire/wire_repair.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +235,31 @@ static void beat(struct cell *cell)
     send(cell, NET_POST, WIRE_HEARTBEAT, LIMIT_MESSAGE_BYTES);
 }
 
+static void ask_orders(struct cell *cell)
+{
+    buf_clear(&cell->message_body);
+    cell->membership = CELL_ASKING_ORDERS;
+    if (cell_orders_ask(cell, &cell->message_body) != ERR_OK)
+        rest(cell, next_beat_ms(cell));
+    else
+        send(cell, NET_POST, WIRE_ORDERS, WIRE_ORDERS_REPLY_BYTES);
+}
+
+void cell_orders_taken(struct cell *cell)
+{
+    if (!cell->stopping)
+        ask_orders(cell);
+}
+
+static enum err take_orders(struct cell *cell, struct slice body, struct errmsg *msg)
+{
+    const enum err e = cell_orders_take(cell, body, msg);
+    cell->membership = CELL_TAKING_ORDERS;
+    if (e == ERR_END)
+        rest(cell, next_beat_ms(cell));
+    return e == ERR_END ? ERR_OK : e;
+}
+
 static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struct errmsg *msg)
 {
     struct wire_heartbeat_reply reply;
@@ -247,6 +277,8 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
         buf_clear(&cell->message_body);
         cell->membership = CELL_FETCHING;
         send(cell, NET_GET, WIRE_MEMBERS, LIMIT_MEMBER_LIST_BYTES);
+    } else if (reply.work & WIRE_WORK_ORDERS) {
+        ask_orders(cell);
     } else {
         rest(cell, next_beat_ms(cell));
     }
@@ -287,6 +319,8 @@ static void message_done(void *user, enum err e, unsigned status, struct slice b
         e = take_join_reply(cell, body, &msg);
     else if (e == ERR_OK && was == CELL_FETCHING)
         e = cell_take_members(cell, body, &msg);
+    else if (e == ERR_OK && was == CELL_ASKING_ORDERS)
+        e = take_orders(cell, body, &msg);
     else if (e == ERR_OK)
         e = take_heartbeat_reply(cell, body, &msg);
     if (e != ERR_OK) {
@@ -296,7 +330,7 @@ static void message_done(void *user, enum err e, unsigned status, struct slice b
         cell->retry_ms = 0;
         if (was == CELL_JOINING)
             tell_joined(cell, ERR_OK, &msg);
-        if (was != CELL_BEATING)
+        if (was == CELL_JOINING || was == CELL_FETCHING)
             rest(cell, was == CELL_JOINING ? 0 : next_beat_ms(cell));
     }
     cell_work_ended(cell);

@@ -137,21 +137,43 @@ struct have {
     struct wire_held *held; /* WIRE_HAVE_ANSWERS of them, owned */
     size_t count;
     uint32_t position;
+    enum store_name name; /* of the segment that is being asked about */
 };
+
+static enum wire_shard_state held_state(enum store_name name, const struct store_shard *shard)
+{
+    if (name == STORE_NAME_WAITING)
+        return WIRE_SHARD_WAITING;
+    return shard->state == STORE_WHOLE ? WIRE_SHARD_STORED : WIRE_SHARD_DAMAGED;
+}
+
+static enum err add_held(struct have *have, unsigned index, enum wire_shard_state state)
+{
+    if (have->count == WIRE_HAVE_ANSWERS)
+        return ERR_TOO_LARGE;
+    have->held[have->count++] =
+        (struct wire_held){.position = have->position, .index = (uint8_t)index, .state = state};
+    return ERR_OK;
+}
 
 static enum err collect_held(void *user, const struct store_shard *shard)
 {
     struct have *have = user;
     if (serve_may_look(&have->request->peer, &shard->account, NULL) != ERR_OK)
         return ERR_OK; /* as if it were not here */
-    if (have->count == WIRE_HAVE_ANSWERS)
-        return ERR_TOO_LARGE;
-    have->held[have->count++] = (struct wire_held){
-        .position = have->position,
-        .index = (uint8_t)shard->index,
-        .state = shard->state == STORE_WHOLE ? WIRE_SHARD_STORED : WIRE_SHARD_DAMAGED,
-    };
-    return ERR_OK;
+    return add_held(have, shard->index, held_state(have->name, shard));
+}
+
+static enum err have_one(struct store *store, struct have *have, const struct id *id,
+                         struct errmsg *msg)
+{
+    struct id account;
+    const enum err e = store_removal_name(store, id, &have->name, &account, msg);
+    if (e != ERR_OK || have->name != STORE_NAME_DEAD)
+        return e == ERR_OK ? store_segment(store, id, collect_held, have, msg) : e;
+    if (serve_may_look(&have->request->peer, &account, NULL) != ERR_OK)
+        return ERR_OK;
+    return add_held(have, 0, WIRE_SHARD_DEAD);
 }
 
 enum err cell_have(void *owner, struct serve_request *request, struct slice body, struct buf *reply,
@@ -167,7 +189,7 @@ enum err cell_have(void *owner, struct serve_request *request, struct slice body
     if (!have.held)
         return err_say(msg, ERR_NOMEM, "out of memory for an answer");
     while (e == ERR_OK && wire_ids_next(&ids, &id)) {
-        e = store_segment(cell->options.store, &id, collect_held, &have, msg);
+        e = have_one(cell->options.store, &have, &id, msg);
         have.position++;
     }
     if (e == ERR_OK)

@@ -7,6 +7,7 @@
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
+#include "wire/wire_removal.h"
 #include "wire/wire_shard.h"
 
 #include <assert.h>
@@ -22,6 +23,7 @@ static const struct serve_route routes[] = {
     {WIRE_CLAIM, NET_POST, false, WIRE_CLAIM_BYTES, WIRE_CLAIM_BYTES, cell_claim},
     {WIRE_STATE, NET_GET, false, 0, WIRE_STATE_BYTES, cell_state},
     {WIRE_REPAIR, NET_POST, false, TICKET_BYTES_MAX, WIRE_SEGMENT_REPLY_BYTES, cell_ticket_shown},
+    {WIRE_DELETE, NET_POST, false, WIRE_DELETE_BYTES, WIRE_DELETE_REPLY_BYTES, cell_delete},
 };
 
 static void prepare(void *owner, struct serve_request *request)

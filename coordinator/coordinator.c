@@ -6,11 +6,13 @@
 
 #include "base/bytes.h"
 #include "identity/claim.h"
+#include "identity/delete_order.h"
 #include "serve/serve.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
+#include "wire/wire_removal.h"
 #include "wire/wire_repair.h"
 
 #include <stdlib.h>
@@ -113,6 +115,10 @@ static enum err post_heartbeat(void *owner, struct serve_request *request, struc
                            msg);
     if (e != ERR_OK)
         return e;
+    bool orders;
+    e = registry_orders_waiting(c->options.registry, &request->peer.id, &orders, msg);
+    if (e != ERR_OK)
+        return e;
     struct wire_heartbeat_reply answer = {
         .list_number = registry_list_number(c->options.registry),
         .time_s = coordinator_now(request),
@@ -120,6 +126,8 @@ static enum err post_heartbeat(void *owner, struct serve_request *request, struc
     };
     answer.work =
         registry_work(c->options.registry, &request->peer.id, answer.time_s, &answer.drained);
+    if (orders)
+        answer.work |= WIRE_WORK_ORDERS;
     return wire_heartbeat_reply_encode(&answer, reply);
 }
 
@@ -188,6 +196,58 @@ static enum err post_claims(void *owner, struct serve_request *request, struct s
                           msg);
 }
 
+/* Orders count by their own signatures; the peer only carries them. */
+static enum err take_order(struct coordinator *c, const struct manifest *m,
+                           const struct wire_order *wire, int64_t now_s, uint32_t *count,
+                           struct errmsg *msg)
+{
+    struct delete_order order;
+    enum err e = wire->kind == WIRE_ORDER_DELETE
+                     ? delete_order_open(wire->doc, c->options.swarm, NULL, &order, msg)
+                     : delete_order_open_undo(wire->doc, c->options.swarm, &order, msg);
+    if (e == ERR_OK)
+        e = delete_order_allowed(&order, m, msg);
+    if (e == ERR_OK)
+        e = registry_order_take(c->options.registry, wire, &order, m->hold_s, now_s, count, msg);
+    return e;
+}
+
+static enum err post_delete(void *owner, struct serve_request *request, struct slice body,
+                            struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list orders;
+    struct wire_order order;
+    struct manifest *m = NULL;
+    uint32_t counts[WIRE_ORDERS_MAX];
+    size_t count = 0;
+    enum err e = wire_delete_decode(body, &orders);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the delete orders cannot be read");
+    if (request->peer.kind != SERVE_DEVICE && request->peer.kind != SERVE_ROOT)
+        return serve_deny(&request->peer, msg, "bring delete orders: it is no device");
+    e = serve_manifest_load(c->serve, &request->peer.account, NULL, &m, msg);
+    if (e == ERR_OK && !m)
+        e = err_say(msg, ERR_NOT_FOUND, "no manifest of this account is known here");
+    while (e == ERR_OK && wire_delete_next(&orders, &order))
+        e = take_order(c, m, &order, coordinator_now(request), &counts[count++], msg);
+    manifest_free(m);
+    return e == ERR_OK ? wire_delete_reply_encode(counts, count, reply) : e;
+}
+
+static enum err post_orders(void *owner, struct serve_request *request, struct slice body,
+                            struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list done;
+    const enum err e = wire_orders_decode(body, &done);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the question for delete orders cannot be read");
+    if (request->peer.kind != SERVE_CELL)
+        return serve_deny(&request->peer, msg, "ask for delete orders: it is no cell");
+    return registry_orders(c->options.registry, &request->peer.id, &done, reply, msg);
+}
+
 static const struct serve_route routes[] = {
     {WIRE_INFO, NET_GET, true, 0, WIRE_INFO_BYTES, get_info},
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, get_members},
@@ -204,6 +264,8 @@ static const struct serve_route routes[] = {
     {WIRE_REPORT, NET_POST, false, WIRE_REPORT_BYTES, 4096, coordinator_report},
     {WIRE_DAMAGE, NET_POST, false, WIRE_DAMAGE_BYTES, 4096, coordinator_damage},
     {WIRE_AWAY, NET_POST, false, WIRE_AWAY_BYTES, 4096, coordinator_away},
+    {WIRE_DELETE, NET_POST, false, WIRE_DELETE_BYTES, WIRE_DELETE_REPLY_BYTES, post_delete},
+    {WIRE_ORDERS, NET_POST, false, WIRE_ORDERS_BYTES, WIRE_ORDERS_REPLY_BYTES, post_orders},
 };
 
 static void prepare(void *owner, struct serve_request *request)

@@ -32,6 +32,17 @@ static const char *const migrations[] = {
     "CREATE TABLE doubt (segment BLOB NOT NULL, idx INTEGER NOT NULL, cell INTEGER NOT NULL,"
     " voice BLOB NOT NULL, time_s INTEGER NOT NULL,"
     " PRIMARY KEY (segment, idx, cell, voice)) WITHOUT ROWID;",
+
+    /* deletion: orders, the cells that have not taken them yet, and the rows of deleted segments */
+    "CREATE TABLE removal_order (number INTEGER PRIMARY KEY AUTOINCREMENT, account BLOB NOT NULL,"
+    " kind INTEGER NOT NULL, doc BLOB NOT NULL);"
+    "CREATE TABLE removal_debt (cell INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " PRIMARY KEY (cell, number)) WITHOUT ROWID;"
+    "CREATE INDEX removal_debt_number ON removal_debt (number);"
+    "CREATE TABLE removed (id BLOB PRIMARY KEY, account INTEGER NOT NULL, k INTEGER NOT NULL,"
+    " m INTEGER NOT NULL, shard_bytes INTEGER NOT NULL, shards BLOB NOT NULL,"
+    " signer BLOB NOT NULL, sequence INTEGER NOT NULL, until_s INTEGER NOT NULL,"
+    " waiting INTEGER NOT NULL) WITHOUT ROWID",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)

@@ -179,3 +179,24 @@ struct registry_cell_info {
 };
 MUST_CHECK enum err registry_cell_info(const struct registry *registry, const struct id *cell,
                                        struct registry_cell_info *out);
+
+/* --- deleting: registry_removal.c --- */
+
+struct delete_order;
+struct wire_order;
+
+/* A verified order of the account: its segments leave the directory (or come back into it), and
+   every cell that holds one of them is told when it asks. *count: the segments that did. One that
+   was taken back leaves again only by an order of a higher sequence, or another signer. */
+MUST_CHECK enum err registry_order_take(struct registry *registry, const struct wire_order *wire,
+                                        const struct delete_order *order, uint64_t hold_s,
+                                        int64_t now_s, uint32_t *count, struct errmsg *msg);
+/* Does an order wait for this cell? */
+MUST_CHECK enum err registry_orders_waiting(struct registry *registry, const struct id *cell,
+                                            bool *out, struct errmsg *msg);
+/* Forgets what `done` says is done, and gives the next ones with their account's manifest. */
+MUST_CHECK enum err registry_orders(struct registry *registry, const struct id *cell,
+                                    struct wire_list *done, struct buf *reply, struct errmsg *msg);
+/* Was it deleted? Then its name is never used again. */
+MUST_CHECK enum err registry_is_removed(struct registry *registry, const struct id *segment,
+                                        bool *out, struct errmsg *msg);

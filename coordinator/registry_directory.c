@@ -193,6 +193,11 @@ static enum err register_one(struct registry *registry, const struct id *account
         e = err_say(msg, ERR_DENIED, "a segment record is another account's");
     if (e == ERR_OK && (in->k == 0 || in->k + in->m > (int)LIMIT_SHARDS))
         e = err_say(msg, ERR_FORMAT, "a segment cannot have %u+%u shards", in->k, in->m);
+    bool removed = false;
+    if (e == ERR_OK)
+        e = registry_is_removed(registry, &record.segment, &removed, msg);
+    if (e == ERR_OK && removed)
+        e = err_say(msg, ERR_DENIED, "a segment was deleted, its name is not used again");
     if (e == ERR_OK)
         e = read_segment(registry, number, &record.segment, &known, &shards, msg);
     if (e == ERR_NOT_FOUND)

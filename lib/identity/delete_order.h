@@ -7,6 +7,7 @@
 
 #include "identity/deed.h"
 #include "identity/id_list.h"
+#include "identity/manifest.h"
 
 enum { DELETE_ORDER_SEGMENTS_MAX = 4096, DELETE_ORDER_BYTES_MAX = 4096 * ID_SIZE + 512 };
 
@@ -32,3 +33,9 @@ MUST_CHECK enum err delete_order_make_undo(const struct deed *deed, const struct
 /* Also ERR_DENIED when anybody but the account's root signed. */
 MUST_CHECK enum err delete_order_open_undo(struct slice bytes, const struct swarm_root *swarm,
                                            struct delete_order *out, struct errmsg *msg);
+
+/* May its signer give this order, by the newest manifest of the account that is known here? The
+   root may; a device may when it is in it, unrevoked, with `delete`. ERR_DENIED; ERR_STALE when the
+   order was signed under a newer manifest, which has to be shown first. */
+MUST_CHECK enum err delete_order_allowed(const struct delete_order *order, const struct manifest *m,
+                                         struct errmsg *msg);

@@ -31,7 +31,7 @@ static void read_held(struct cbor_reader *r, void *out)
     cbor_read_map(r);
     held.position = wire_take_u32(r, 0, WIRE_HAVE_IDS - 1);
     held.index = (uint8_t)wire_take_u32(r, 1, LIMIT_SHARDS - 1);
-    held.state = (enum wire_shard_state)wire_take_u32(r, 2, WIRE_SHARD_DAMAGED);
+    held.state = (enum wire_shard_state)wire_take_u32(r, 2, WIRE_SHARD_DEAD);
     cbor_read_end(r);
     if (r->e == ERR_OK && held.state < WIRE_SHARD_STORED)
         cbor_read_refuse(r, ERR_FORMAT);

@@ -23,7 +23,12 @@ enum {
 
 /* --- POST /v1/have: which shards of these segments are here; the question is in wire_ids.h --- */
 
-enum wire_shard_state { WIRE_SHARD_STORED = 1, WIRE_SHARD_DAMAGED = 2 };
+enum wire_shard_state {
+    WIRE_SHARD_STORED = 1,
+    WIRE_SHARD_DAMAGED = 2,
+    WIRE_SHARD_WAITING = 3, /* deleted; readable until its hold is over */
+    WIRE_SHARD_DEAD = 4,    /* the segment was freed, its name is never used again; index 0 */
+};
 
 struct wire_held {
     uint32_t position; /* of the segment in the question */

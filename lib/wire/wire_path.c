@@ -13,6 +13,7 @@ static const char *const plain[WIRE_ROUTE_COUNT] = {
     [WIRE_CLAIMS] = "/v1/claims",     [WIRE_REPAIR] = "/v1/repair",
     [WIRE_REPAIRS] = "/v1/repairs",   [WIRE_REPORT] = "/v1/repairs/done",
     [WIRE_DAMAGE] = "/v1/damage",     [WIRE_AWAY] = "/v1/away",
+    [WIRE_DELETE] = "/v1/delete",     [WIRE_ORDERS] = "/v1/orders",
 };
 
 static const char heads_prefix[] = "/v1/heads/", shards_prefix[] = "/v1/shards/",

@@ -25,6 +25,7 @@ enum wire_route {
     WIRE_CLAIM,          /* POST /v1/claim */
     WIRE_STATE,          /* GET /v1/state */
     WIRE_REPAIR,         /* POST /v1/repair */
+    WIRE_DELETE,         /* POST /v1/delete; at the coordinator too */
     /* coordinator */
     WIRE_JOIN,      /* POST /v1/join */
     WIRE_HEARTBEAT, /* POST /v1/heartbeat */
@@ -37,6 +38,7 @@ enum wire_route {
     WIRE_REPORT,    /* POST /v1/repairs/done */
     WIRE_DAMAGE,    /* POST /v1/damage */
     WIRE_AWAY,      /* POST /v1/away */
+    WIRE_ORDERS,    /* POST /v1/orders */
     WIRE_ROUTE_COUNT,
 };
 

@@ -6,6 +6,7 @@
 #include "wire/wire_error.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
+#include "wire/wire_removal.h"
 #include "wire/wire_repair.h"
 #include "wire/wire_shard.h"
 
@@ -566,6 +567,80 @@ static enum err again_away(struct slice in, struct buf *out)
     return e != ERR_OK ? e : wire_away_encode(&cell, until_s, out);
 }
 
+static enum err build_delete(struct buf *out)
+{
+    const struct wire_order orders[] = {
+        {.kind = WIRE_ORDER_DELETE, .doc = slice_text("delete")},
+        {.kind = WIRE_ORDER_UNDELETE, .doc = slice_text("undelete")},
+    };
+    return wire_delete_encode(orders, ARRAY_COUNT(orders), out);
+}
+
+static enum err again_delete(struct slice in, struct buf *out)
+{
+    struct wire_order orders[WIRE_ORDERS_MAX + 1];
+    struct wire_list list;
+    size_t count = 0;
+    const enum err e = wire_delete_decode(in, &list);
+    while (e == ERR_OK && wire_delete_next(&list, &orders[count]))
+        count++;
+    return e != ERR_OK ? e : wire_delete_encode(orders, count, out);
+}
+
+static enum err build_delete_reply(struct buf *out)
+{
+    const uint32_t counts[] = {3, 0};
+    return wire_delete_reply_encode(counts, ARRAY_COUNT(counts), out);
+}
+
+static enum err again_delete_reply(struct slice in, struct buf *out)
+{
+    uint32_t counts[WIRE_ORDERS_MAX + 1];
+    struct wire_list list;
+    size_t count = 0;
+    const enum err e = wire_delete_reply_decode(in, &list);
+    while (e == ERR_OK && wire_delete_reply_next(&list, &counts[count]))
+        count++;
+    return e != ERR_OK ? e : wire_delete_reply_encode(counts, count, out);
+}
+
+static enum err build_orders(struct buf *out)
+{
+    const uint64_t numbers[] = {7, 8};
+    return wire_orders_encode(numbers, ARRAY_COUNT(numbers), out);
+}
+
+static enum err again_orders(struct slice in, struct buf *out)
+{
+    uint64_t numbers[WIRE_ACKS_MAX + 1];
+    struct wire_list list;
+    size_t count = 0;
+    const enum err e = wire_orders_decode(in, &list);
+    while (e == ERR_OK && wire_orders_next(&list, &numbers[count]))
+        count++;
+    return e != ERR_OK ? e : wire_orders_encode(numbers, count, out);
+}
+
+static enum err build_orders_reply(struct buf *out)
+{
+    const struct wire_order order = {
+        .number = 9, .kind = WIRE_ORDER_DELETE, .doc = slice_text("delete")};
+    const struct wire_orders_reply reply = {
+        .manifest = slice_text("manifest"), .orders = &order, .order_count = 1};
+    return wire_orders_reply_encode(&reply, out);
+}
+
+static enum err again_orders_reply(struct slice in, struct buf *out)
+{
+    struct wire_order orders[WIRE_ORDERS_MAX + 1];
+    struct wire_orders_reply reply;
+    const enum err e = wire_orders_reply_decode(in, &reply);
+    reply.orders = orders;
+    while (e == ERR_OK && wire_orders_reply_next(&reply.order_list, &orders[reply.order_count]))
+        reply.order_count++;
+    return e != ERR_OK ? e : wire_orders_reply_encode(&reply, out);
+}
+
 const struct wire_example wire_examples[] = {
     {"error", build_error, again_error},
     {"hello", build_hello, again_hello},
@@ -597,5 +672,9 @@ const struct wire_example wire_examples[] = {
     {"report", build_report, again_report},
     {"damage", build_damage, again_damage},
     {"away", build_away, again_away},
+    {"delete", build_delete, again_delete},
+    {"delete reply", build_delete_reply, again_delete_reply},
+    {"orders", build_orders, again_orders},
+    {"orders reply", build_orders_reply, again_orders_reply},
 };
 const size_t wire_example_count = ARRAY_COUNT(wire_examples);
