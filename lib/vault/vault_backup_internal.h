@@ -68,6 +68,7 @@ struct backup_dir {
     struct index_dir row;  /* how it was last time */
     struct index_cached next;
     bool has_row, next_ok, partial, left, changed;
+    bool as_it_was;
     bool known, same;      /* it was there last time; and its own metadata is the same */
     struct slice old_node; /* its entry then; borrowed from the parent's row */
     size_t consumed, seen, pending;

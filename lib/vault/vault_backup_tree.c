@@ -232,9 +232,10 @@ static void end_dir(struct backup_dir *d)
 {
     struct vault_backup *b = d->backup;
     struct backup_dir *parent = d->parent;
-    if (d->known && !d->changed && d->same)
+    /* the root's own entry stands in no row: it is as it was when all in it is */
+    if (d->as_it_was && (d->same || !parent))
         b->summary.dirs_unmodified++;
-    else if (d->known)
+    else if (d->known || (!parent && d->has_row))
         b->summary.dirs_changed++;
     else
         b->summary.dirs_new++;
@@ -397,12 +398,12 @@ static void encode_dir(struct work_job *job)
 static void finish_dir(struct backup_dir *d)
 {
     struct vault_backup *b = d->backup;
-    const bool as_it_was = !d->changed && d->has_row && d->seen == d->row.count;
-    if (as_it_was && d->known && d->same) {
+    d->as_it_was = !d->changed && d->has_row && d->seen == d->row.count;
+    if (d->as_it_was && d->known && d->same) {
         end_dir(d);
         return;
     }
-    d->reuse_content = as_it_was && d->known;
+    d->reuse_content = d->as_it_was && d->known;
     if (!d->reuse_content)
         change_dir(d);
     if (b->options.dry_run) {
