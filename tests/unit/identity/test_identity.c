@@ -372,6 +372,44 @@ static void test_only_the_root_deletes_at_once(void **state)
     buf_free(&bytes);
 }
 
+/* A cell that was told of a revocation, or does not know the newest manifest, frees nothing. */
+static void test_who_may_delete_is_in_the_manifest(void **state)
+{
+    (void)state;
+    const struct deed deed = {
+        .account = w->account.account, .manifest_number = 7, .slot = 2, .sequence = 1};
+    const struct id segment = identity_id(0x31);
+    struct delete_order order;
+    struct buf bytes = BUF_INIT(1 << 20);
+    struct manifest_device device = {
+        .slot = 2, .id = *sign_key_id(w->device), .capabilities = MANIFEST_DELETE};
+    struct manifest m = {
+        .account = w->account.account, .number = 7, .devices = &device, .device_count = 1};
+    assert_int_equal(delete_order_make(&deed, false, &segment, 1, &w->swarm, w->device, &bytes),
+                     ERR_OK);
+    assert_int_equal(delete_order_open(buf_slice(&bytes), &w->swarm, NULL, &order, NULL), ERR_OK);
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_OK);
+    m.number = 6;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_STALE);
+    m.number = 8;
+    device.capabilities = MANIFEST_PUT | MANIFEST_READ;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
+    device.capabilities = MANIFEST_DELETE;
+    device.revoked = true;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
+    device.revoked = false;
+    device.slot = 3;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
+    m.device_count = 0;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
+    m.account = identity_id(0x77);
+    order.deed.by_root = true;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
+    m.account = w->account.account;
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_OK);
+    buf_free(&bytes);
+}
+
 static void test_wanted_signer(void **state)
 {
     (void)state;
@@ -410,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_claim_halves),
         cmocka_unit_test(test_heads_are_a_chain),
         cmocka_unit_test(test_only_the_root_deletes_at_once),
+        cmocka_unit_test(test_who_may_delete_is_in_the_manifest),
         cmocka_unit_test(test_wanted_signer),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
