@@ -90,6 +90,10 @@ MUST_CHECK enum err store_file_open_path(struct store *store, const char *path,
 MUST_CHECK enum err store_file_check(struct store_file *file, struct sha256 *hash,
                                      struct errmsg *msg);
 
+/* What new shards may still take: by gift and by disk, the smaller. Asks the disk alone, so it
+   costs the same however many shards there are: every admission asks. */
+MUST_CHECK enum err store_free_bytes(struct store *store, uint64_t *out, struct errmsg *msg);
+
 /* --- catalogue --- */
 
 MUST_CHECK enum err store_catalogue_open(struct store *store, const char *path, const char *vfs,

@@ -153,11 +153,25 @@ void store_close(struct store *store)
     free(store);
 }
 
-enum err store_usage(struct store *store, struct store_usage *out, struct errmsg *msg)
+enum err store_free_bytes(struct store *store, uint64_t *out, struct errmsg *msg)
 {
     struct disk_space space;
+    const enum err e = disk_space(store->options.disk, &space, msg);
+    if (e != ERR_OK)
+        return e;
+    const uint64_t give = store->options.give_bytes, reserve = store->options.reserve_bytes;
+    const uint64_t taken = store->used_bytes + store->reserved_bytes;
+    const uint64_t by_gift = taken < give ? give - taken : 0;
+    /* what is reserved was allocated: the disk counts it as used already */
+    const uint64_t by_disk = space.free_bytes > reserve ? space.free_bytes - reserve : 0;
+    *out = by_gift < by_disk ? by_gift : by_disk;
+    return ERR_OK;
+}
+
+enum err store_usage(struct store *store, struct store_usage *out, struct errmsg *msg)
+{
     uint64_t bytes;
-    enum err e = disk_space(store->options.disk, &space, msg);
+    enum err e = store_free_bytes(store, &out->free_bytes, msg);
     if (e == ERR_OK)
         e = store_catalogue_counts(store, &out->shard_count, &out->damaged_count, &bytes, msg);
     if (e != ERR_OK)
@@ -166,13 +180,6 @@ enum err store_usage(struct store *store, struct store_usage *out, struct errmsg
     out->used_bytes = store->used_bytes;
     out->reserved_bytes = store->reserved_bytes;
     out->read_only = atomic_load(&store->read_only);
-    const uint64_t taken = out->used_bytes + out->reserved_bytes;
-    const uint64_t by_gift = taken < out->give_bytes ? out->give_bytes - taken : 0;
-    /* what is reserved was allocated: the disk counts it as used already */
-    const uint64_t by_disk = space.free_bytes > store->options.reserve_bytes
-                                 ? space.free_bytes - store->options.reserve_bytes
-                                 : 0;
-    out->free_bytes = by_gift < by_disk ? by_gift : by_disk;
     return ERR_OK;
 }
 

@@ -85,15 +85,15 @@ static enum err check_grant(struct store *store, const struct store_admission *a
 
 static enum err check_space(struct store *store, uint64_t bytes, struct errmsg *msg)
 {
-    struct store_usage usage;
+    uint64_t free_bytes;
     if (atomic_load(&store->read_only))
         return err_say(msg, ERR_READ_ONLY,
                        "an fsync failed here: nothing is stored until the cell is started again");
-    const enum err e = store_usage(store, &usage, msg);
-    if (e == ERR_OK && bytes > usage.free_bytes) {
+    const enum err e = store_free_bytes(store, &free_bytes, msg);
+    if (e == ERR_OK && bytes > free_bytes) {
         char need[TEXT_SIZE_SIZE], free_text[TEXT_SIZE_SIZE];
         return err_say(msg, ERR_FULL, "the shard needs %s and the cell has %s left to give",
-                       text_size(bytes, need), text_size(usage.free_bytes, free_text));
+                       text_size(bytes, need), text_size(free_bytes, free_text));
     }
     return e;
 }
