@@ -44,6 +44,7 @@ MUST_CHECK enum err cell_may_get(const struct serve_peer *peer, const struct id 
 /* May it store into segments of `account` as device `slot`? */
 MUST_CHECK enum err cell_may_put(const struct serve_peer *peer, const struct id *account,
                                  uint32_t slot, struct errmsg *msg);
+
 /* --- admission and receipts: cell_admission.c --- */
 
 /* What was found to be in order about a PUT. */
@@ -56,14 +57,13 @@ struct cell_admission {
     int64_t grant_expires_s;
     uint64_t list_number;
     uint64_t grant_list_number; /* of the list under which the coordinator signed the grant */
-    int64_t now_s;
 };
 
 struct wire_prelude;
 
 /* Any thread. Checks the header's name, the device's right, its record, and the grant: signed by
-   the coordinator, for this cell, account and device. */
-/* From a cell, a ticket that wants the shard here stands in the grant's place. */
+   the coordinator, for this cell, account and device. From a cell, a ticket that wants the shard
+   here stands in the grant's place. */
 MUST_CHECK enum err cell_admit(const struct cell_view *view, const struct serve_peer *peer,
                                const struct id *cell_id, const struct id *segment, unsigned index,
                                const struct wire_prelude *prelude, struct cell_admission *out,
@@ -171,7 +171,8 @@ struct cell {
     struct net_message *message; /* to the coordinator; NULL: none is under way */
     struct buf message_body;
     struct slice message_slice;
-    const char *message_addresses[2 * LIMIT_ADDRESSES];
+    struct address_list message_list; /* of the coordinator, while a message is under way */
+    const char *message_addresses[LIMIT_ADDRESSES];
     struct work_job usage_job;
     struct store_usage usage;
 

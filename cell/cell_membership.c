@@ -148,19 +148,11 @@ void cell_coordinator(const struct cell *cell, struct address_list *list,
 /* Sends what is in cell->message_body; the state says what it is. */
 static void send(struct cell *cell, enum net_method method, enum wire_route route, size_t reply_max)
 {
-    const char *addresses[2 * LIMIT_ADDRESSES];
-    size_t count = 0;
-    for (size_t i = 0; i < cell->options.coordinator_address_count && i < LIMIT_ADDRESSES; i++)
-        addresses[count++] = cell->options.coordinator_addresses[i];
-    if (cell->members)
-        count += address_list_pointers(&cell->members->coordinator.addresses, addresses + count);
-    memcpy(cell->message_addresses, addresses, count * sizeof(*addresses));
+    struct net_target target;
+    cell_coordinator(cell, &cell->message_list, cell->message_addresses, &target);
     cell->message_slice = buf_slice(&cell->message_body);
     const struct net_request request = {
-        .target = {.id = id_is_zero(&cell->view.coordinator) ? cell->options.coordinator
-                                                             : cell->view.coordinator,
-                   .addresses = cell->message_addresses,
-                   .address_count = count},
+        .target = target,
         .method = method,
         .path = wire_path_plain(route),
         .net_class = NET_OTHER,

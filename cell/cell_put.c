@@ -37,7 +37,6 @@ struct cell_put {
     struct cell_view view;
     struct id segment;
     unsigned index;
-    uint64_t body_bytes; /* announced */
 
     enum step step;
     bool body_ended, job_busy, answered;
@@ -412,7 +411,7 @@ enum err cell_put_start(struct cell *cell, const struct serve_peer *peer, struct
     p->view = cell_view_now(cell);
     p->segment = *segment;
     p->index = index;
-    p->body_bytes = request->body_size;
+    (void)request;
     p->prelude = BUF_INIT(WIRE_PRELUDE_BYTES);
     p->arriving = BUF_INIT(ARRIVING_BYTES_MAX);
     p->writing = BUF_INIT(ARRIVING_BYTES_MAX);
