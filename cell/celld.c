@@ -36,8 +36,8 @@ static const struct config_key keys[] = {
                     "how long one check of every stored shard may take; 0: no check"),
 };
 
-/* Taken on the first start only, never kept. */
-static const char *const extra_flags[] = {NULL};
+/* Taken on the first start only; DATA/swarm keeps it. */
+static const char *const extra_flags[] = {"invite=", NULL};
 
 static const char usage[] =
     "usage: celld --data DIR --invite STRING [--give SIZE] [--listen ADDR:PORT]\n"
@@ -207,10 +207,9 @@ static void stop(void *user, int signal_number)
 {
     struct program *p = user;
     (void)signal_number;
-    static const char words[] = "stopping";
     if (p->exit_code == -1) {
         p->exit_code = 0;
-        log_say(&p->d.log, LOG_INFO, "%s", words);
+        log_say(&p->d.log, LOG_INFO, "stopping");
         cell_stop(p->cell, cell_stopped, p);
     }
 }
@@ -286,28 +285,10 @@ static void finish(struct program *p)
     daemon_close(&p->d);
 }
 
-/* An invite is a flag of its own: it is no setting. */
-static const char *take_invite(int *argc, char **argv)
-{
-    const char *invite = NULL;
-    int kept = 1;
-    for (int i = 1; i < *argc; i++) {
-        if (strcmp(argv[i], "--invite") == 0 && i + 1 < *argc)
-            invite = argv[++i];
-        else if (strncmp(argv[i], "--invite=", 9) == 0)
-            invite = argv[i] + 9;
-        else
-            argv[kept++] = argv[i];
-    }
-    *argc = kept;
-    return invite;
-}
-
 int main(int argc, char **argv)
 {
     static struct program program = {.exit_code = -1};
     struct program *p = &program;
-    const char *invite = take_invite(&argc, argv);
     enum err e = daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra_flags, &p->flags, &p->msg);
     if (e == ERR_OK && p->flags.help) {
         fputs(usage, stdout);
@@ -325,7 +306,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "celld: %s\n", p->msg.text);
         return e == ERR_USAGE ? 2 : 1;
     }
-    e = start(p, invite);
+    e = start(p, daemon_flag(&p->flags, "invite"));
     if (e == ERR_OK)
         uvio_run(p->io);
     else

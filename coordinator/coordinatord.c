@@ -390,23 +390,15 @@ static int run_invite(struct program *p)
     return e == ERR_OK ? 0 : e == ERR_USAGE ? 2 : 1;
 }
 
-static const struct config_key invite_keys[] = {
-    CONFIG_TEXT(struct settings, listen, "uses", "", "how often the invite may be used"),
-    CONFIG_TEXT(struct settings, listen, "expires", "", "how long it holds"),
-};
-
 /* `invite` takes flags that are no settings. */
 static enum err parse(int argc, char **argv, struct program *p)
 {
-    static const char *const switches[] = {"cell", "account", NULL};
-    struct config_key all[ARRAY_COUNT(keys) + ARRAY_COUNT(invite_keys)];
+    static const char *const extra[] = {"cell", "account", "uses=", "expires=", NULL};
     bool invite = false;
     for (int i = 1; i < argc; i++)
         invite |= strcmp(argv[i], "invite") == 0;
-    memcpy(all, keys, sizeof(keys));
-    memcpy(all + ARRAY_COUNT(keys), invite_keys, sizeof(invite_keys));
-    return daemon_flags(argc, argv, all, invite ? ARRAY_COUNT(all) : ARRAY_COUNT(keys),
-                        invite ? switches : NULL, &p->flags, &p->msg);
+    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), invite ? extra : NULL, &p->flags,
+                        &p->msg);
 }
 
 int main(int argc, char **argv)

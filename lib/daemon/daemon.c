@@ -23,17 +23,22 @@ static bool is_key(const struct config_key *keys, size_t count, const char *name
     return false;
 }
 
-static bool is_switch(const char *const *switches, const char *name)
+enum extra { EXTRA_NONE, EXTRA_SWITCH, EXTRA_VALUE };
+
+static enum extra extra_kind(const char *const *extra, const char *name)
 {
-    for (; switches && *switches; switches++)
-        if (strcmp(*switches, name) == 0)
-            return true;
-    return false;
+    const size_t size = strlen(name);
+    for (; extra && *extra; extra++)
+        if (strncmp(*extra, name, size) == 0 && strcmp(*extra + size, "=") == 0)
+            return EXTRA_VALUE;
+        else if (strcmp(*extra, name) == 0)
+            return EXTRA_SWITCH;
+    return EXTRA_NONE;
 }
 
 /* `text` is behind "--"; cuts "name=value" apart in place. */
 static enum err take_flag(char *text, char *next, bool *used_next, const struct config_key *keys,
-                          size_t count, const char *const *switches, struct daemon_flags *out,
+                          size_t count, const char *const *extra, struct daemon_flags *out,
                           struct errmsg *msg)
 {
     char *value = strchr(text, '=');
@@ -48,8 +53,9 @@ static enum err take_flag(char *text, char *next, bool *used_next, const struct 
         out->version = true;
         return ERR_OK;
     }
-    const bool takes_none = is_switch(switches, text);
-    if (!takes_none && strcmp(text, "data") != 0 && !is_key(keys, count, text))
+    const enum extra kind = extra_kind(extra, text);
+    const bool takes_none = kind == EXTRA_SWITCH;
+    if (kind == EXTRA_NONE && strcmp(text, "data") != 0 && !is_key(keys, count, text))
         return err_say(msg, ERR_USAGE, "there is no flag --%s; try --help", text);
     if (takes_none && !value) {
         value = text + strlen(text); /* "" */
@@ -71,7 +77,7 @@ static enum err take_flag(char *text, char *next, bool *used_next, const struct 
 }
 
 enum err daemon_flags(int argc, char **argv, const struct config_key *keys, size_t count,
-                      const char *const *switches, struct daemon_flags *out, struct errmsg *msg)
+                      const char *const *extra, struct daemon_flags *out, struct errmsg *msg)
 {
     *out = (struct daemon_flags){0};
     for (int i = 1; i < argc; i++) {
@@ -84,7 +90,7 @@ enum err daemon_flags(int argc, char **argv, const struct config_key *keys, size
         } else {
             bool used_next;
             const enum err e = take_flag(argv[i] + 2, i + 1 < argc ? argv[i + 1] : NULL, &used_next,
-                                         keys, count, switches, out, msg);
+                                         keys, count, extra, out, msg);
             if (e != ERR_OK)
                 return e;
             i += used_next;

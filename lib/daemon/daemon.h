@@ -33,10 +33,11 @@ struct daemon_flags {
     int given_count;
 };
 
-/* Takes the command line apart. Names in `switches` (NULL at its end) take no value and appear with
-   value "". USAGE with a sentence for a flag that is neither there nor in `keys`. */
+/* Takes the command line apart. `extra` (NULL at its end; may be NULL) names the flags that are no
+   settings: "uses=" takes a value, "cell" takes none and appears with value "". USAGE with a
+   sentence for a flag that is neither there nor in `keys`. */
 MUST_CHECK enum err daemon_flags(int argc, char **argv, const struct config_key *keys, size_t count,
-                                 const char *const *switches, struct daemon_flags *out,
+                                 const char *const *extra, struct daemon_flags *out,
                                  struct errmsg *msg);
 /* The value of a flag, or NULL. */
 const char *daemon_flag(const struct daemon_flags *flags, const char *name);

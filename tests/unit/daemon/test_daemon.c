@@ -20,7 +20,7 @@ static const struct config_key keys[] = {
     CONFIG_LIST(struct settings, advertise, "advertise", "addresses"),
 };
 
-static const char *const switches[] = {"cell", NULL};
+static const char *const extra[] = {"cell", "uses=", NULL};
 
 /* argv in writable memory, as main() has it. */
 static enum err parse(const char *line, struct daemon_flags *out, struct errmsg *msg)
@@ -35,7 +35,7 @@ static enum err parse(const char *line, struct daemon_flags *out, struct errmsg 
             *p = 0;
             argv[argc++] = p + 1;
         }
-    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), switches, out, msg);
+    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra, out, msg);
 }
 
 static void test_flags_are_taken_apart(void **state)
@@ -53,6 +53,11 @@ static void test_flags_are_taken_apart(void **state)
     assert_string_equal(daemon_flag(&flags, "cell"), "");
     assert_null(daemon_flag(&flags, "account"));
     assert_int_equal(flags.given_count, 4);
+    assert_int_equal(parse("--uses 3 --cell", &flags, &msg), ERR_OK);
+    assert_string_equal(daemon_flag(&flags, "uses"), "3");
+    assert_string_equal(daemon_flag(&flags, "cell"), "");
+    assert_int_equal(parse("--uses", &flags, &msg), ERR_USAGE);
+    assert_int_equal(parse("--use 3", &flags, &msg), ERR_USAGE);
     assert_int_equal(parse("--give", &flags, &msg), ERR_USAGE);
     assert_non_null(strstr(msg.text, "--give"));
     assert_int_equal(parse("--no-such 1", &flags, &msg), ERR_USAGE);
