@@ -1,6 +1,7 @@
 /*
  * celld: a storage node as a process. Parses, wires the ports, runs.
  */
+#include "base/file.h"
 #include "base/text.h"
 #include "cell.h"
 #include "crypto/crypto.h"
@@ -76,7 +77,7 @@ static enum err load_swarm(struct program *p, const char *invite)
     char path[DAEMON_PATH_SIZE];
     daemon_path(&p->d, "swarm", path);
     p->kept = BUF_INIT(INVITE_TEXT_MAX + 1);
-    enum err e = daemon_file_read(path, &p->kept, &p->msg);
+    enum err e = file_read(path, &p->kept, &p->msg);
     if (e == ERR_NOT_FOUND && !invite)
         return err_say(&p->msg, ERR_USAGE,
                        "%s belongs to no swarm yet: start it once with --invite STRING", p->d.data);
@@ -85,7 +86,7 @@ static enum err load_swarm(struct program *p, const char *invite)
         if (e == ERR_OK && p->invite.kind != INVITE_CELL)
             e = err_say(&p->msg, ERR_USAGE, "the invite is not one for a cell");
         if (e == ERR_OK)
-            e = daemon_file_write(path, 0600, slice_text(invite), &p->msg);
+            e = file_write(path, 0600, slice_text(invite), &p->msg);
     } else if (e == ERR_OK) {
         e = buf_append_u8(&p->kept, 0);
         if (e == ERR_OK)
@@ -105,7 +106,7 @@ static enum err load_claim_code(struct program *p)
     char path[DAEMON_PATH_SIZE];
     uint8_t random[10];
     struct buf file = BUF_INIT(sizeof(p->claim_code) - 1);
-    enum err e = daemon_file_read(daemon_path(&p->d, "claim-code", path), &file, &p->msg);
+    enum err e = file_read(daemon_path(&p->d, "claim-code", path), &file, &p->msg);
     if (e == ERR_OK) {
         size_t size = file.size;
         while (size && (file.data[size - 1] == '\n' || file.data[size - 1] == ' '))
@@ -116,7 +117,7 @@ static enum err load_claim_code(struct program *p)
         crypto_random(random, sizeof(random));
         text_base32(slice_of(random, sizeof(random)), p->claim_code);
         snprintf(line, sizeof(line), "%s\n", p->claim_code);
-        e = daemon_file_write(path, 0600, slice_text(line), &p->msg);
+        e = file_write(path, 0600, slice_text(line), &p->msg);
     }
     buf_free(&file);
     return e;

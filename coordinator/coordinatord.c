@@ -1,6 +1,7 @@
 /*
  * coordinatord: the coordinator as a process, and its subcommand `invite`.
  */
+#include "base/file.h"
 #include "base/text.h"
 #include "coordinator.h"
 #include "crypto/crypto.h"
@@ -87,8 +88,8 @@ static enum err write_sheet(struct program *p, const uint8_t entropy[PHRASE_ENTR
                                    "is not, and delete the file.\n\nswarm %s\n",
                                    words, id_format(&p->swarm.hash, name));
     if (e == ERR_OK)
-        e = daemon_file_write(daemon_path(&p->d, "swarm-root.txt", path), 0600, buf_slice(&sheet),
-                              &p->msg);
+        e = file_write(daemon_path(&p->d, "swarm-root.txt", path), 0600, buf_slice(&sheet),
+                       &p->msg);
     secret_wipe(words, sizeof(words));
     if (sheet.data)
         secret_wipe(sheet.data, sheet.size);
@@ -123,11 +124,11 @@ static enum err make_swarm(struct program *p)
     if (e == ERR_OK)
         e = coordinator_cert_make(&cert, &p->swarm, root, &p->certificate);
     if (e == ERR_OK)
-        e = daemon_file_write(daemon_path(&p->d, "swarm-root.pub", path), 0644,
-                              slice_of(p->swarm.key, sizeof(p->swarm.key)), &p->msg);
+        e = file_write(daemon_path(&p->d, "swarm-root.pub", path), 0644,
+                       slice_of(p->swarm.key, sizeof(p->swarm.key)), &p->msg);
     if (e == ERR_OK)
-        e = daemon_file_write(daemon_path(&p->d, "certificate", path), 0644,
-                              buf_slice(&p->certificate), &p->msg);
+        e = file_write(daemon_path(&p->d, "certificate", path), 0644, buf_slice(&p->certificate),
+                       &p->msg);
     sign_key_free(root);
     secret_free(entropy);
     return e;
@@ -137,12 +138,12 @@ static enum err load_swarm(struct program *p)
 {
     char path[DAEMON_PATH_SIZE];
     struct buf root = BUF_INIT(SIGN_PUBLIC_SIZE);
-    enum err e = daemon_file_read(daemon_path(&p->d, "swarm-root.pub", path), &root, &p->msg);
+    enum err e = file_read(daemon_path(&p->d, "swarm-root.pub", path), &root, &p->msg);
     if (e == ERR_OK && root.size != SIGN_PUBLIC_SIZE)
         e = err_say(&p->msg, ERR_CORRUPT, "%s has not %d bytes", path, SIGN_PUBLIC_SIZE);
     if (e == ERR_OK) {
         swarm_root_of(root.data, &p->swarm);
-        e = daemon_file_read(daemon_path(&p->d, "certificate", path), &p->certificate, &p->msg);
+        e = file_read(daemon_path(&p->d, "certificate", path), &p->certificate, &p->msg);
     }
     buf_free(&root);
     return e;
@@ -153,7 +154,7 @@ static enum err open_swarm(struct program *p)
     char path[DAEMON_PATH_SIZE];
     struct buf known = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
     p->certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
-    enum err e = daemon_file_read(daemon_path(&p->d, "certificate", path), &known, &p->msg);
+    enum err e = file_read(daemon_path(&p->d, "certificate", path), &known, &p->msg);
     buf_free(&known);
     if (e == ERR_OK)
         e = load_swarm(p);
@@ -177,7 +178,7 @@ static enum err invite_addresses(struct program *p, struct address_list *out)
         e = address_list_add(out, p->settings.advertise.items[i]);
     if (e != ERR_OK || out->count)
         return e;
-    e = daemon_file_read(daemon_path(&p->d, "address", path), &file, &p->msg);
+    e = file_read(daemon_path(&p->d, "address", path), &file, &p->msg);
     if (e == ERR_OK)
         e = buf_append_u8(&file, 0);
     if (e == ERR_OK) {

@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <ini.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/text.h"
 
 /* --- one value --- */
@@ -445,62 +445,15 @@ enum err config_write_text(const struct config_key *keys, size_t count, const vo
     return e;
 }
 
-static enum err sync_folder(const char *path, struct errmsg *msg)
-{
-    char copy[PATH_MAX];
-    (void)snprintf(copy, sizeof(copy), "%s", path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum err e = ERR_OK;
-    if (fd < 0 || fsync(fd) != 0)
-        e = err_say_errno(msg, errno, "cannot store %s", path);
-    if (fd >= 0)
-        (void)close(fd);
-    return e;
-}
-
-static enum err write_all(int fd, struct slice bytes)
-{
-    for (size_t done = 0; done < bytes.size;) {
-        ssize_t put = write(fd, bytes.data + done, bytes.size - done);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return err_from_errno(errno);
-        done += (size_t)put;
-    }
-    return ERR_OK;
-}
-
 enum err config_write_file(const char *path, unsigned mode, const struct config_key *keys,
                            size_t count, const void *settings, struct errmsg *msg)
 {
-    char temporary[PATH_MAX];
     struct buf text = BUF_INIT(CONFIG_FILE_BYTES_MAX);
     enum err e = config_write_text(keys, count, settings, &text);
-    if (e != ERR_OK) {
-        (void)err_say(msg, e, "cannot write the settings to %s: %s", path, err_words(e));
-        goto free_text;
-    }
-    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary)) {
-        e = err_say(msg, ERR_TOO_LARGE, "cannot write the settings: the path is too long");
-        goto free_text;
-    }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0) {
-        e = err_say_errno(msg, errno, "cannot write the settings to %s", temporary);
-        goto free_text;
-    }
-    if (write_all(fd, buf_slice(&text)) != ERR_OK || fsync(fd) != 0)
-        e = err_say_errno(msg, errno, "cannot write the settings to %s", temporary);
-    if (close(fd) != 0 && e == ERR_OK)
-        e = err_say_errno(msg, errno, "cannot write the settings to %s", temporary);
-    if (e == ERR_OK && rename(temporary, path) != 0)
-        e = err_say_errno(msg, errno, "cannot write the settings to %s", path);
     if (e == ERR_OK)
-        e = sync_folder(path, msg);
+        e = file_write(path, mode, buf_slice(&text), msg);
     else
-        (void)unlink(temporary);
-free_text:
+        (void)err_say(msg, e, "%s", err_words(e));
     buf_free(&text);
-    return e;
+    return e == ERR_OK ? e : err_wrap(msg, e, "cannot write the settings to %s", path);
 }

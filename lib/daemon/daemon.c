@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 
+#include "base/file.h"
 #include "crypto/crypto.h"
 #include "crypto/secret.h"
 
@@ -206,11 +207,11 @@ static enum err load_key(struct daemon *d, bool make, struct errmsg *msg)
     char path[DAEMON_PATH_SIZE];
     struct buf file = BUF_INIT(SIGN_SEED_SIZE + 1);
     daemon_path(d, "identity.key", path);
-    enum err e = daemon_file_read(path, &file, msg);
+    enum err e = file_read(path, &file, msg);
     if (e == ERR_NOT_FOUND && make) {
         d->first_start = true;
         crypto_random(d->seed, sizeof(d->seed));
-        e = daemon_file_write(path, 0600, slice_of(d->seed, sizeof(d->seed)), msg);
+        e = file_write(path, 0600, slice_of(d->seed, sizeof(d->seed)), msg);
     } else if (e == ERR_OK && file.size == sizeof(d->seed)) {
         memcpy(d->seed, file.data, sizeof(d->seed));
     } else if (e == ERR_OK || e == ERR_TOO_LARGE) {
@@ -273,5 +274,5 @@ enum err daemon_say_address(const struct daemon *d, const char *address, struct 
     snprintf(line, sizeof(line), "%s@%s\n", id_format(sign_key_id(d->key), name), address);
     fputs(line, stdout);
     fflush(stdout);
-    return daemon_file_write(daemon_path(d, "address", path), 0644, slice_text(line), msg);
+    return file_write(daemon_path(d, "address", path), 0644, slice_text(line), msg);
 }

@@ -78,11 +78,3 @@ const char *daemon_path(const struct daemon *d, const char *name, char out[DAEMO
 /* Writes "ID@host:port" and a newline to DATA/address and to standard output. */
 MUST_CHECK enum err daemon_say_address(const struct daemon *d, const char *address,
                                        struct errmsg *msg);
-
-/* --- small files --- */
-
-/* Appends the whole file. NOT_FOUND, TOO_LARGE (out->size_max), DENIED, IO. */
-MUST_CHECK enum err daemon_file_read(const char *path, struct buf *out, struct errmsg *msg);
-/* A new file beside it, fsync, rename, fsync of the folder. */
-MUST_CHECK enum err daemon_file_write(const char *path, unsigned mode, struct slice bytes,
-                                      struct errmsg *msg);

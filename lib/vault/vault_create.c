@@ -83,7 +83,7 @@ static enum err write_phrase(struct vault *vault, const char *file, struct errms
     for (size_t i = 0; e == ERR_OK && i < join->invite.addresses.count; i++)
         e = buf_append_format(&text, "at %s@%s\n", id, join->invite.addresses.text[i]);
     if (e == ERR_OK)
-        e = vault_file_create(file, buf_slice(&text), 0600, msg);
+        e = file_create(file, 0600, buf_slice(&text), msg);
     if (e == ERR_EXISTS)
         err_say(msg, e, "%s exists already, and a phrase is never written over anything", file);
     if (e == ERR_OK && !(join->phrase_file = strdup(file)))
@@ -308,7 +308,7 @@ static enum err finish(struct vault *vault, const struct wire_join_reply *reply,
         vault->settings.swarm_redundancy[size] = 0;
     }
     if (e == ERR_OK)
-        e = vault_file_write(members, reply->members, 0600, msg);
+        e = file_write(members, 0600, reply->members, msg);
     if (e == ERR_OK && vault->join->phrase_file)
         e = append_cells(vault, reply->members, msg);
     if (e == ERR_OK)

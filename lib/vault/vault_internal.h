@@ -1,6 +1,7 @@
 /* What the room's files share. */
 #pragma once
 
+#include "base/file.h"
 #include "config/config.h"
 #include "crypto/secret.h"
 #include "identity/account.h"
@@ -125,14 +126,6 @@ MUST_CHECK enum err vault_keys_read(struct vault *vault, struct slice passphrase
 
 /* --- vault_file.c --- */
 
-/* Atomically: a new file beside it, fsync, rename, fsync of the directory. */
-MUST_CHECK enum err vault_file_write(const char *path, struct slice bytes, unsigned mode,
-                                     struct errmsg *msg);
-/* Appends; NOT_FOUND; TOO_LARGE above out->size_max. */
-MUST_CHECK enum err vault_file_read(const char *path, struct buf *out, struct errmsg *msg);
-/* EXISTS when there is one. */
-MUST_CHECK enum err vault_file_create(const char *path, struct slice bytes, unsigned mode,
-                                      struct errmsg *msg);
 /* Behind what is in the file; durable. */
 MUST_CHECK enum err vault_file_append(const char *path, struct slice bytes, struct errmsg *msg);
 /* Takes DIR/lock; LOCKED names the process. *out_fd is closed to let go. */

@@ -94,7 +94,7 @@ static enum err make_slot(const struct vault *vault, struct slice passphrase,
     } else {
         random_fill(vault->ports.random, key, sizeof(key));
         char *path = vault_path(vault, "key");
-        e = path ? vault_file_write(path, slice_of(key, sizeof(key)), 0600, msg)
+        e = path ? file_write(path, 0600, slice_of(key, sizeof(key)), msg)
                  : err_say(msg, ERR_NOMEM, "out of memory");
         free(path);
     }
@@ -148,7 +148,7 @@ enum err vault_keys_write(const struct vault *vault, struct slice passphrase, st
         e = file_encode(vault, &slot, buf_slice(&box), &file);
     }
     if (e == ERR_OK)
-        e = vault_file_write(path, buf_slice(&file), 0600, msg);
+        e = file_write(path, 0600, buf_slice(&file), msg);
 end:
     if (plain.data)
         secret_wipe(plain.data, plain.capacity);
@@ -179,11 +179,11 @@ static void read_slot(struct cbor_reader *r, struct slot *slot)
     cbor_read_end(r);
 }
 
-static enum err file_read(struct vault *vault, struct keys_file *file, struct errmsg *msg)
+static enum err keys_read(struct vault *vault, struct keys_file *file, struct errmsg *msg)
 {
     file->bytes = BUF_INIT(KEYS_BYTES_MAX);
     char *path = vault_path(vault, "keys");
-    enum err e = path ? vault_file_read(path, &file->bytes, msg) : ERR_NOMEM;
+    enum err e = path ? file_read(path, &file->bytes, msg) : ERR_NOMEM;
     free(path);
     if (e != ERR_OK)
         return e;
@@ -223,7 +223,7 @@ static enum err try_slot(struct vault *vault, const struct slot *slot, struct sl
     } else if (slot->kind == SLOT_KEY_FILE && passphrase.size == 0) {
         struct buf file = BUF_INIT(2 * BOX_KEY_SIZE);
         char *path = vault_path(vault, "key");
-        e = path ? vault_file_read(path, &file, msg) : ERR_NOMEM;
+        e = path ? file_read(path, &file, msg) : ERR_NOMEM;
         if (e == ERR_OK && file.size != BOX_KEY_SIZE)
             e = err_say(msg, ERR_FORMAT, "%s is not a key file", path);
         if (e == ERR_OK)
@@ -264,7 +264,7 @@ enum err vault_keys_read(struct vault *vault, struct slice passphrase, struct er
 {
     struct keys_file file;
     uint8_t aad[AAD_SIZE];
-    enum err e = file_read(vault, &file, msg);
+    enum err e = keys_read(vault, &file, msg);
     if (e != ERR_OK)
         goto end;
     bind_to(vault, &file.device, aad);
@@ -296,7 +296,7 @@ enum err vault_needs_passphrase(const char *dir, bool *out, struct errmsg *msg)
         e = access(path, F_OK) == 0 ? ERR_OK
                                     : err_say(msg, ERR_NOT_FOUND, "there is no vault at %s", dir);
     if (e == ERR_OK)
-        e = file_read(&vault, &file, msg);
+        e = keys_read(&vault, &file, msg);
     *out = true;
     for (size_t i = 0; e == ERR_OK && i < file.slot_count; i++)
         if (file.slots[i].kind == SLOT_KEY_FILE)

@@ -161,7 +161,7 @@ static enum err open_swarm(struct vault *vault, struct errmsg *msg)
         return err_say(msg, ERR_FORMAT, "the coordinator's ID in %s/settings.ini is wrong",
                        vault->dir);
     char *path = vault_path(vault, "members");
-    enum err e = path ? vault_file_read(path, &members, msg) : ERR_NOMEM;
+    enum err e = path ? file_read(path, &members, msg) : ERR_NOMEM;
     options.members = e == ERR_OK ? buf_slice(&members) : slice_of(NULL, 0);
     if (e == ERR_OK || e == ERR_NOT_FOUND)
         e = swarm_open(&options, &vault->swarm, msg);

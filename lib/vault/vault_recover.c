@@ -143,7 +143,7 @@ static enum err write_settings(struct vault_recovery *r, struct errmsg *msg)
     const struct slice list = swarm_list_bytes(vault->swarm);
     enum err e = members && path ? ERR_OK : ERR_NOMEM;
     if (e == ERR_OK && list.size > 0)
-        e = vault_file_write(members, list, 0600, msg);
+        e = file_write(members, 0600, list, msg);
     if (e == ERR_OK)
         e = config_write_file(path, 0600, vault_settings_keys, vault_settings_key_count, settings,
                               msg);

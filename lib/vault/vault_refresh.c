@@ -23,8 +23,8 @@ static void write_members(struct work_job *job)
 {
     struct refresh *refresh = container_of(job, struct refresh, job);
     char *path = vault_path(refresh->vault, "members");
-    refresh->e = path ? vault_file_write(path, buf_slice(&refresh->members), 0600, &refresh->msg)
-                      : ERR_NOMEM;
+    refresh->e =
+        path ? file_write(path, 0600, buf_slice(&refresh->members), &refresh->msg) : ERR_NOMEM;
     free(path);
 }
 

@@ -1,5 +1,7 @@
 /* Flags, settings, the lock and the key of a data directory. */
 #include "daemon/daemon.h"
+
+#include "base/file.h"
 #include "harness/temp_dir.h"
 
 #include <setjmp.h>
@@ -117,14 +119,14 @@ static void test_damaged_files_are_said(void **state)
     temp_dir_make(dir);
     snprintf(line, sizeof(line), "--data %s", dir);
     snprintf(path, sizeof(path), "%s/identity.key", dir);
-    assert_int_equal(daemon_file_write(path, 0600, slice_text("short"), &msg), ERR_OK);
+    assert_int_equal(file_write(path, 0600, slice_text("short"), &msg), ERR_OK);
     assert_int_equal(parse(line, &flags, &msg), ERR_OK);
     assert_int_equal(daemon_open(&flags, keys, 2, &settings, &d, &msg), ERR_CORRUPT);
     assert_non_null(strstr(msg.text, "identity.key"));
-    assert_int_equal(daemon_file_read(path, &now, &msg), ERR_OK);
+    assert_int_equal(file_read(path, &now, &msg), ERR_OK);
     assert_true(slice_equal(buf_slice(&now), slice_text("short")));
     snprintf(path, sizeof(path), "%s/settings.ini", dir);
-    assert_int_equal(daemon_file_write(path, 0600, slice_text("give = a lot\n"), &msg), ERR_OK);
+    assert_int_equal(file_write(path, 0600, slice_text("give = a lot\n"), &msg), ERR_OK);
     assert_int_not_equal(daemon_open(&flags, keys, 2, &settings, &d, &msg), ERR_OK);
     assert_non_null(strstr(msg.text, "settings.ini"));
     buf_free(&now);
