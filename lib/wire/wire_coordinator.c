@@ -229,29 +229,16 @@ bool wire_place_next(struct wire_list *list, struct wire_want *out)
     return wire_list_next(list, read_want, out);
 }
 
-static void put_documents(struct cbor_writer *w, const struct slice *documents, size_t count)
-{
-    cbor_write_array(w);
-    for (size_t i = 0; i < count; i++)
-        cbor_write_bytes(w, documents[i]);
-    cbor_write_end(w);
-}
-
 static void read_document(struct cbor_reader *r, void *out)
 {
-    const struct slice document = cbor_read_bytes(r, DOCUMENT_BYTES);
-    if (r->e == ERR_OK && document.size == 0)
-        cbor_read_refuse(r, ERR_FORMAT);
-    if (out)
-        *(struct slice *)out = document;
+    wire_some_document(r, DOCUMENT_BYTES, out);
 }
 
 enum err wire_grants_encode(const struct slice *grants, size_t count, struct buf *out)
 {
     struct cbor_writer w = cbor_write_into(out);
     cbor_write_map(&w);
-    cbor_write_key(&w, 0);
-    put_documents(&w, grants, count);
+    wire_put_documents(&w, 0, grants, count);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }

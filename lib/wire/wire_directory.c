@@ -28,11 +28,7 @@ enum err wire_register_encode(const struct wire_registration *segments, size_t c
         wire_put_number(&w, 1, segments[i].k);
         wire_put_number(&w, 2, segments[i].m);
         wire_put_number(&w, 3, segments[i].shard_bytes);
-        cbor_write_key(&w, 4);
-        cbor_write_array(&w);
-        for (size_t j = 0; j < segments[i].receipt_count; j++)
-            cbor_write_bytes(&w, segments[i].receipts[j]);
-        cbor_write_end(&w);
+        wire_put_documents(&w, 4, segments[i].receipts, segments[i].receipt_count);
         cbor_write_end(&w);
     }
     cbor_write_end(&w);
@@ -42,11 +38,7 @@ enum err wire_register_encode(const struct wire_registration *segments, size_t c
 
 static void read_receipt(struct cbor_reader *r, void *out)
 {
-    const struct slice receipt = cbor_read_bytes(r, DOCUMENT_BYTES);
-    if (r->e == ERR_OK && receipt.size == 0)
-        cbor_read_refuse(r, ERR_FORMAT);
-    if (out)
-        *(struct slice *)out = receipt;
+    wire_some_document(r, DOCUMENT_BYTES, out);
 }
 
 static void read_registration(struct cbor_reader *r, void *out)

@@ -49,14 +49,38 @@ static inline int64_t wire_take_time(struct cbor_reader *r, uint64_t key)
     return cbor_read_i64(r);
 }
 
+/* The next item: bytes, and not none. */
+static inline struct slice wire_some_bytes(struct cbor_reader *r, size_t size_max)
+{
+    const struct slice bytes = cbor_read_bytes(r, size_max);
+    if (r->e == ERR_OK && bytes.size == 0)
+        cbor_read_refuse(r, ERR_FORMAT);
+    return bytes;
+}
+
+/* The next item as one of a list of documents, for a wire_item_fn. */
+static inline void wire_some_document(struct cbor_reader *r, size_t size_max, void *out)
+{
+    const struct slice document = wire_some_bytes(r, size_max);
+    if (out)
+        *(struct slice *)out = document;
+}
+
+static inline void wire_put_documents(struct cbor_writer *w, uint64_t key,
+                                      const struct slice *documents, size_t count)
+{
+    cbor_write_key(w, key);
+    cbor_write_array(w);
+    for (size_t i = 0; i < count; i++)
+        cbor_write_bytes(w, documents[i]);
+    cbor_write_end(w);
+}
+
 /* Must be there and not be empty. */
 static inline struct slice wire_take_bytes(struct cbor_reader *r, uint64_t key, size_t size_max)
 {
     cbor_read_key(r, key);
-    struct slice bytes = cbor_read_bytes(r, size_max);
-    if (r->e == ERR_OK && bytes.size == 0)
-        cbor_read_refuse(r, ERR_FORMAT);
-    return bytes;
+    return wire_some_bytes(r, size_max);
 }
 
 /* When it is there it must not be empty: one encoding for "none". */
@@ -64,10 +88,7 @@ static inline struct slice wire_take_optional(struct cbor_reader *r, uint64_t ke
 {
     if (!cbor_read_key_optional(r, key))
         return slice_of(NULL, 0);
-    struct slice bytes = cbor_read_bytes(r, size_max);
-    if (r->e == ERR_OK && bytes.size == 0)
-        cbor_read_refuse(r, ERR_FORMAT);
-    return bytes;
+    return wire_some_bytes(r, size_max);
 }
 
 /* Left out when false, so "true" is the only value that may stand there. */

@@ -10,22 +10,14 @@ enum err wire_heads_encode(struct slice manifest, const struct slice *heads, siz
     struct cbor_writer w = cbor_write_into(out);
     cbor_write_map(&w);
     wire_put_optional(&w, 0, manifest);
-    cbor_write_key(&w, 1);
-    cbor_write_array(&w);
-    for (size_t i = 0; i < count; i++)
-        cbor_write_bytes(&w, heads[i]);
-    cbor_write_end(&w);
+    wire_put_documents(&w, 1, heads, count);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
 
 static void read_head(struct cbor_reader *r, void *out)
 {
-    const struct slice head = cbor_read_bytes(r, HEAD_BYTES);
-    if (r->e == ERR_OK && head.size == 0)
-        cbor_read_refuse(r, ERR_FORMAT);
-    if (out)
-        *(struct slice *)out = head;
+    wire_some_document(r, HEAD_BYTES, out);
 }
 
 enum err wire_heads_decode(struct slice in, struct wire_heads *out)

@@ -56,11 +56,7 @@ enum err wire_report_encode(const struct wire_report *report, struct buf *out)
     cbor_write_key(&w, 1);
     cbor_write_id(&w, &report->segment);
     wire_put_number(&w, 2, (uint64_t)report->outcome);
-    cbor_write_key(&w, 3);
-    cbor_write_array(&w);
-    for (size_t i = 0; i < report->receipt_count; i++)
-        cbor_write_bytes(&w, report->receipts[i]);
-    cbor_write_end(&w);
+    wire_put_documents(&w, 3, report->receipts, report->receipt_count);
     cbor_write_key(&w, 4);
     cbor_write_array(&w);
     for (size_t i = 0; i < report->fault_count; i++) {
@@ -78,11 +74,7 @@ enum err wire_report_encode(const struct wire_report *report, struct buf *out)
 
 static void read_receipt(struct cbor_reader *r, void *out)
 {
-    const struct slice receipt = cbor_read_bytes(r, DOCUMENT_BYTES);
-    if (r->e == ERR_OK && receipt.size == 0)
-        cbor_read_refuse(r, ERR_FORMAT);
-    if (out)
-        *(struct slice *)out = receipt;
+    wire_some_document(r, DOCUMENT_BYTES, out);
 }
 
 static void read_fault(struct cbor_reader *r, void *out)
