@@ -473,10 +473,23 @@ static double pass(struct bench *b, bool gathering)
     return (double)(clock_mono_ns(uvio_clock(b->io)) - start_ns) / 1e9;
 }
 
-/* One cell is gone from here on. */
+static void net_gone(void *user)
+{
+    struct bench *b = user;
+    uvio_stop(b->io);
+}
+
+static void cell_gone(void *user)
+{
+    struct bench *b = user;
+    uvio_net_close(b->cells[0].net, 0, net_gone, b);
+}
+
+/* One cell is gone from here on: first the cell, which has heartbeats to send, then its net. */
 static void lose_one(struct bench *b)
 {
-    uvio_net_close(b->cells[0].net, 0, NULL, NULL);
+    cell_stop(b->cells[0].cell, cell_gone, b);
+    uvio_run(b->io);
 }
 
 static void say(const struct bench *b, double upload_s, double gather_s, double decode_s)
