@@ -1,88 +1,12 @@
-#include "vault/vault_writer.h"
+#include "vault/vault_writer_internal.h"
 
-#include "base/idmap.h"
 #include "compress/compress.h"
 #include "identity/signed_record.h"
-#include "segment/segment_builder.h"
-#include "swarm/swarm_directory.h"
-#include "swarm/swarm_upload.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    DATA_BUDGET_BYTES = 64 << 20, /* of segment buffers, but at least two of them */
-    DATA_SEGMENTS_MAX = 4,
-    METADATA_SEGMENTS = 2,
-    METADATA_PAYLOAD_BYTES = 8 << 20,
-    SEGMENTS_MAX = DATA_SEGMENTS_MAX + METADATA_SEGMENTS,
-};
-
-/* Of one job that packs or seals. */
-struct vault_writer_tools {
-    struct list link;
-    struct compressor *compressor;
-    struct aead *aead;
-    uint8_t *scratch; /* LIMIT_CHUNK_BYTES */
-};
-
-struct vault_writer_ticket {
-    struct list link;
-    uint64_t number;
-    size_t unsafe; /* segments with its chunks that are not committed, and 1 until all are placed */
-};
-
-enum segment_state { SEGMENT_FREE, SEGMENT_OPEN, SEGMENT_CLOSED, SEGMENT_SENT };
-
-struct vault_writer_segment {
-    struct work_job job;
-    struct vault_writer *writer;
-    struct segment_builder *builder; /* owned; made when first used */
-    enum index_kind kind;
-    enum segment_state state;
-    size_t sealing; /* jobs that fill it */
-    struct vault_writer_ticket **tickets;
-    size_t ticket_count, ticket_capacity;
-    uint64_t list_number; /* of the member list that it is placed by */
-    struct index_segment row;
-    struct index_shard shards[LIMIT_SHARDS];
-    struct slice parts[LIMIT_SHARDS];
-    struct buf record; /* the signed one */
-    struct buf receipts;
-    struct slice receipt_at[LIMIT_SHARDS]; /* offset and size in `receipts` until registered */
-    unsigned receipt_count;
-    struct swarm_upload *upload;
-    enum err e;
-    struct errmsg msg;
-};
-
-struct vault_writer {
-    struct vault *vault;
-    struct vault_writer_options options;
-    struct segment_identity identity;
-    uint8_t *data_key; /* owned, locked */
-    struct vault_writer_segment segments[SEGMENTS_MAX];
-    size_t segment_count;
-    struct vault_writer_segment *open[2]; /* by kind - 1 */
-    struct list waiting[2];               /* batches without a place, by kind - 1 */
-    struct list tools, waiting_tools;     /* free ones; batches without */
-    size_t tools_made, tools_max;
-    struct list tickets; /* oldest first */
-    uint64_t last, safe;
-    struct idmap flying; /* chunk -> its ticket, until committed */
-    struct idmap cells;  /* that hold something */
-    struct vault_writer_totals totals;
-    size_t batches_out, segments_out, registering;
-    void (*flushed)(void *user);
-    void *flushed_user;
-    enum err e; /* the first error */
-};
-
-static void place(struct vault_batch *batch);
-static void finish_segment(struct vault_writer_segment *segment);
-
-static void check_flushed(struct vault_writer *w)
+void vault_writer_check_flushed(struct vault_writer *w)
 {
     if (!w->flushed || w->segments_out > 0 || w->batches_out > 0 || w->registering > 0)
         return;
@@ -101,7 +25,7 @@ static void give_back(struct vault_batch *batch)
 }
 
 /* Batches that wait come back as they are: nothing will happen to them. */
-static void fail(struct vault_writer *w, enum err e, const struct errmsg *msg)
+void vault_writer_fail(struct vault_writer *w, enum err e, const struct errmsg *msg)
 {
     if (w->e != ERR_OK)
         return;
@@ -123,7 +47,7 @@ static void fail(struct vault_writer *w, enum err e, const struct errmsg *msg)
 
 /* --- tickets --- */
 
-static void count_safe(struct vault_writer *w)
+void vault_writer_count_safe(struct vault_writer *w)
 {
     const uint64_t before = w->safe;
     while (!list_empty(&w->tickets)) {
@@ -208,7 +132,7 @@ static bool take_tools(struct vault_batch *batch)
         return true;
     }
     (void)err_say(&msg, e, "out of memory for packing");
-    fail(w, e, &msg);
+    vault_writer_fail(w, e, &msg);
     give_back(batch);
     return false;
 }
@@ -225,7 +149,7 @@ static void return_tools(struct vault_batch *batch)
         return;
     struct vault_batch *next = container_of(node, struct vault_batch, link);
     if (next->packed)
-        place(next);
+        vault_writer_place(next);
     else
         start_pack(next);
 }
@@ -252,20 +176,20 @@ static void batch_placed(struct vault_batch *batch)
 {
     struct vault_writer *w = batch->writer;
     batch->mark->unsafe--;
-    count_safe(w);
+    vault_writer_count_safe(w);
     give_back(batch);
-    check_flushed(w);
+    vault_writer_check_flushed(w);
 }
 
 static bool batch_failed(struct vault_batch *batch)
 {
     struct vault_writer *w = batch->writer;
     if (batch->e != ERR_OK)
-        fail(w, batch->e, &batch->msg);
+        vault_writer_fail(w, batch->e, &batch->msg);
     if (w->e == ERR_OK)
         return false;
     give_back(batch);
-    check_flushed(w);
+    vault_writer_check_flushed(w);
     return true;
 }
 
@@ -321,7 +245,7 @@ static void packed(struct work_job *job)
     batch->packed = true;
     return_tools(batch);
     if (!batch_failed(batch))
-        place(batch);
+        vault_writer_place(batch);
 }
 
 static void start_pack(struct vault_batch *batch)
@@ -357,13 +281,13 @@ static void filled(struct work_job *job)
     segment->sealing--;
     return_tools(batch);
     if (segment->state == SEGMENT_CLOSED && segment->sealing == 0)
-        finish_segment(segment);
+        vault_writer_segment_finish(segment);
     if (batch_failed(batch))
         return;
     if (batch->at == batch->count)
         batch_placed(batch);
     else
-        place(batch);
+        vault_writer_place(batch);
 }
 
 static enum err start_segment(struct vault_writer_segment *s, struct errmsg *msg)
@@ -419,7 +343,7 @@ static void close_segment(struct vault_writer_segment *s)
     s->writer->open[s->kind - 1] = NULL;
     s->state = SEGMENT_CLOSED;
     if (s->sealing == 0)
-        finish_segment(s);
+        vault_writer_segment_finish(s);
 }
 
 /* Takes places for what fits, from batch->at on. */
@@ -455,7 +379,7 @@ static enum err reserve(struct vault_batch *batch, struct vault_writer_segment *
     return ERR_OK;
 }
 
-static void place(struct vault_batch *batch)
+void vault_writer_place(struct vault_batch *batch)
 {
     struct vault_writer *w = batch->writer;
     if (!batch->tools && !take_tools(batch))
@@ -489,264 +413,6 @@ static void place(struct vault_batch *batch)
     batch->job.run = fill;
     batch->job.done = filled;
     work_submit(w->vault->ports.work, NULL, &batch->job);
-}
-
-/* --- a segment: finish, add, upload, commit --- */
-
-static void segment_free_again(struct vault_writer_segment *s)
-{
-    struct vault_writer *w = s->writer;
-    s->state = SEGMENT_FREE;
-    w->segments_out--;
-    /* those that find no place even now wait again, in their order */
-    struct list waiting;
-    list_init(&waiting);
-    for (struct list *node; (node = list_pop(&w->waiting[s->kind - 1]));)
-        list_append(&waiting, node);
-    for (struct list *node; (node = list_pop(&waiting));)
-        place(container_of(node, struct vault_batch, link));
-    check_flushed(w);
-}
-
-static bool segment_failed(struct vault_writer_segment *s)
-{
-    struct vault_writer *w = s->writer;
-    if (s->e != ERR_OK)
-        fail(w, s->e, &s->msg);
-    if (w->e == ERR_OK)
-        return false;
-    segment_free_again(s);
-    return true;
-}
-
-static void finish_job(struct work_job *job)
-{
-    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
-    struct vault *vault = s->writer->vault;
-    s->e = segment_builder_finish(s->builder, &s->msg);
-    if (s->e == ERR_OK && vault->settings.check_before_upload)
-        s->e = segment_builder_check(s->builder, s->writer->data_key, &s->msg);
-    if (s->e != ERR_OK)
-        return;
-    const struct segment_header *header = segment_builder_header(s->builder);
-    const struct signed_record record = {
-        .segment = *segment_builder_id(s->builder),
-        .account = vault->account,
-        .slot = header->device_slot,
-        .list_number = s->list_number,
-        .sequence = s->writer->options.sequence,
-    };
-    s->e = signed_record_make(&record, &vault->swarm_root, vault->device, &s->record);
-    if (s->e != ERR_OK)
-        (void)err_say(&s->msg, s->e, "cannot sign a segment's record");
-    s->row.id = record.segment;
-    s->row.k = header->k;
-    s->row.m = header->m;
-    s->row.shard_bytes = header->shard_bytes;
-    s->row.epoch = header->epoch;
-    s->row.created_s = clock_wall_ns(vault->ports.clock) / 1000000000;
-    s->row.chunk_count = segment_builder_count(s->builder);
-}
-
-static void add_job(struct work_job *job)
-{
-    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
-    struct index *index = s->writer->vault->index;
-    s->e = index_begin(index, &s->msg);
-    if (s->e == ERR_OK)
-        s->e = index_segment_add(index, &s->row, segment_builder_header_bytes(s->builder),
-                                 buf_slice(&s->record), s->shards, &s->msg);
-    if (s->e == ERR_OK)
-        s->e = index_commit(index, &s->msg);
-    else
-        index_rollback(index);
-}
-
-static enum err chunks_of(const struct vault_writer_segment *s, struct index_chunk **out)
-{
-    uint32_t count;
-    const struct segment_entry *entries = segment_builder_entries(s->builder, &count);
-    struct index_chunk *chunks = calloc(count + 1, sizeof(*chunks));
-    if (!chunks)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        chunks[i] = (struct index_chunk){.id = entries[i].id,
-                                         .segment = s->row.number,
-                                         .record = i,
-                                         .offset = entries[i].offset,
-                                         .sealed_bytes = entries[i].sealed_bytes,
-                                         .plain_bytes = entries[i].plain_bytes,
-                                         .type = vault_type(entries[i].type, entries[i].flags)};
-    *out = chunks;
-    return ERR_OK;
-}
-
-static void commit_job(struct work_job *job)
-{
-    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
-    struct index *index = s->writer->vault->index;
-    struct index_chunk *chunks = NULL;
-    s->e = chunks_of(s, &chunks);
-    if (s->e != ERR_OK)
-        (void)err_say(&s->msg, s->e, "out of memory for a segment's chunks");
-    if (s->e == ERR_OK)
-        s->e = index_begin(index, &s->msg);
-    if (s->e == ERR_OK)
-        s->e =
-            index_segment_set_shards(index, s->row.number, s->shards, s->row.k + s->row.m, &s->msg);
-    if (s->e == ERR_OK)
-        s->e = index_segment_set_state(index, s->row.number, INDEX_COMMITTED, &s->msg);
-    if (s->e == ERR_OK)
-        s->e = index_chunks_add(index, chunks, s->row.chunk_count, &s->msg);
-    if (s->e == ERR_OK)
-        s->e = index_commit(index, &s->msg);
-    else
-        index_rollback(index);
-    free(chunks);
-}
-
-static void registered(void *user, enum err e, uint32_t taken, const struct errmsg *msg)
-{
-    struct vault_writer *w = user;
-    (void)taken;
-    if (e != ERR_OK)
-        log_say(w->vault->ports.log, LOG_WARN, "the coordinator did not note a segment: %s",
-                msg->text);
-    w->registering--;
-    check_flushed(w);
-}
-
-/* The directory learns of it; a coordinator that is away learns it from the cells later. */
-static void register_segment(struct vault_writer_segment *s)
-{
-    struct vault_writer *w = s->writer;
-    struct slice receipts[LIMIT_SHARDS];
-    struct errmsg msg;
-    for (unsigned i = 0; i < s->receipt_count; i++)
-        receipts[i] =
-            slice_of(s->receipts.data + (uintptr_t)s->receipt_at[i].data, s->receipt_at[i].size);
-    const struct wire_registration registration = {
-        .record = buf_slice(&s->record),
-        .k = (uint8_t)s->row.k,
-        .m = (uint8_t)s->row.m,
-        .shard_bytes = s->row.shard_bytes,
-        .receipts = receipts,
-        .receipt_count = s->receipt_count,
-    };
-    if (swarm_register(w->vault->swarm, &registration, 1, registered, w, &msg) == ERR_OK)
-        w->registering++;
-    else
-        log_say(w->vault->ports.log, LOG_WARN, "a segment is not registered: %s", msg.text);
-}
-
-static void committed(struct work_job *job)
-{
-    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
-    struct vault_writer *w = s->writer;
-    uint32_t count;
-    const struct segment_entry *entries = segment_builder_entries(s->builder, &count);
-    if (segment_failed(s))
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        idmap_remove(&w->flying, &entries[i].id);
-    int32_t stored = 0;
-    for (unsigned i = 0; i < s->row.k + s->row.m; i++)
-        stored += s->shards[i].state == INDEX_SHARD_STORED;
-    const int32_t margin = stored - (int32_t)s->row.k;
-    w->totals.segments++;
-    w->totals.margin_min = margin < w->totals.margin_min ? margin : w->totals.margin_min;
-    w->totals.debts += s->row.k + s->row.m - (unsigned)stored;
-    for (size_t i = 0; i < s->ticket_count; i++)
-        s->tickets[i]->unsafe--;
-    register_segment(s);
-    const struct vault_writer_committed done = {
-        .row = &s->row,
-        .header = segment_builder_header_bytes(s->builder),
-        .record = buf_slice(&s->record),
-        .shards = s->shards,
-        .entries = entries,
-        .entry_count = count,
-    };
-    w->options.committed(w->options.user, &done);
-    count_safe(w);
-    segment_free_again(s);
-}
-
-static void receipted(void *user, unsigned index, const struct id *cell, struct slice receipt)
-{
-    struct vault_writer_segment *s = user;
-    struct vault_writer *w = s->writer;
-    s->shards[index] = (struct index_shard){.cell = *cell, .state = INDEX_SHARD_STORED};
-    w->totals.sent_bytes += s->row.shard_bytes;
-    if (!idmap_get(&w->cells, cell) && idmap_set(&w->cells, cell, w) == ERR_OK)
-        w->totals.cells++;
-    const uintptr_t at = s->receipts.size;
-    if (buf_append(&s->receipts, receipt.data, receipt.size) == ERR_OK)
-        s->receipt_at[s->receipt_count++] = slice_of((const void *)at, receipt.size);
-}
-
-static void uploaded(void *user, enum err e, const struct swarm_upload_result *result,
-                     const struct errmsg *msg)
-{
-    struct vault_writer_segment *s = user;
-    (void)result;
-    s->upload = NULL;
-    s->e = e;
-    if (e != ERR_OK) {
-        s->msg = *msg;
-        (void)segment_failed(s);
-        return;
-    }
-    for (unsigned i = 0; i < s->row.k + s->row.m; i++)
-        if (s->shards[i].state != INDEX_SHARD_STORED)
-            s->shards[i] = (struct index_shard){.state = INDEX_SHARD_DEBT};
-    s->job.run = commit_job;
-    s->job.done = committed;
-    work_submit(s->writer->vault->ports.work, s->writer->vault->lane, &s->job);
-}
-
-static void added(struct work_job *job)
-{
-    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
-    struct vault_writer *w = s->writer;
-    if (segment_failed(s))
-        return;
-    for (unsigned i = 0; i < s->row.k + s->row.m; i++)
-        s->parts[i] = segment_builder_shard(s->builder, i);
-    const struct swarm_upload_request request = {
-        .segment = s->row.id,
-        .header = segment_builder_header_bytes(s->builder),
-        .record = buf_slice(&s->record),
-        .k = s->row.k,
-        .m = s->row.m,
-        .shard_bytes = s->row.shard_bytes,
-        .device_slot = w->identity.device_slot,
-        .shards = s->parts,
-        .net_class = NET_BACKUP,
-    };
-    s->e =
-        swarm_upload_start(w->vault->swarm, &request, receipted, uploaded, s, &s->upload, &s->msg);
-    (void)segment_failed(s);
-}
-
-static void finished(struct work_job *job)
-{
-    struct vault_writer_segment *s = container_of(job, struct vault_writer_segment, job);
-    if (segment_failed(s))
-        return;
-    s->job.run = add_job;
-    s->job.done = added;
-    work_submit(s->writer->vault->ports.work, s->writer->vault->lane, &s->job);
-}
-
-static void finish_segment(struct vault_writer_segment *s)
-{
-    s->e = ERR_OK;
-    s->state = SEGMENT_SENT;
-    s->list_number = swarm_list_number(s->writer->vault->swarm);
-    s->job.run = finish_job;
-    s->job.done = finished;
-    work_submit(s->writer->vault->ports.work, NULL, &s->job);
 }
 
 /* --- the writer --- */
@@ -863,14 +529,14 @@ void vault_writer_flush(struct vault_writer *w, void (*done)(void *user), void *
             w->open[i] = NULL;
             w->segments_out--;
         }
-    check_flushed(w);
+    vault_writer_check_flushed(w);
 }
 
 void vault_writer_stop(struct vault_writer *w)
 {
     struct errmsg msg;
     (void)err_say(&msg, ERR_CANCELLED, "interrupted");
-    fail(w, ERR_CANCELLED, &msg);
+    vault_writer_fail(w, ERR_CANCELLED, &msg);
 }
 
 uint64_t vault_writer_last(const struct vault_writer *w)
