@@ -49,6 +49,27 @@ static const char *const migrations[INDEX_SCHEMA_VERSION] = {
     " number INTEGER PRIMARY KEY, offset INTEGER NOT NULL, sum INTEGER NOT NULL, stat BLOB NOT "
     "NULL,"
     " path BLOB NOT NULL UNIQUE, body BLOB NOT NULL) STRICT;",
+
+    /* 2: removal. Which object lists a segment was not kept before: the next backup lists them all
+       again. */
+    "CREATE TABLE listed (number INTEGER PRIMARY KEY, object BLOB NOT NULL) STRICT;"
+    "CREATE INDEX listed_object ON listed (object);"
+    "CREATE TABLE pin (device INTEGER NOT NULL, segment BLOB NOT NULL,"
+    " PRIMARY KEY (device, segment)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE record ("
+    " number INTEGER PRIMARY KEY, type INTEGER NOT NULL, device INTEGER NOT NULL,"
+    " head INTEGER NOT NULL, time_s INTEGER NOT NULL, lifted INTEGER NOT NULL,"
+    " orders_s INTEGER NOT NULL, hash BLOB NOT NULL UNIQUE, id BLOB NOT NULL,"
+    " body BLOB NOT NULL) STRICT;"
+    "CREATE TABLE named (id BLOB NOT NULL, record INTEGER NOT NULL,"
+    " PRIMARY KEY (id, record)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX named_record ON named (record);"
+    "CREATE TABLE lift (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE removal (number INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL,"
+    " made_s INTEGER NOT NULL, doc BLOB NOT NULL) STRICT;"
+    "CREATE TABLE removal_peer (number INTEGER NOT NULL, peer INTEGER NOT NULL,"
+    " PRIMARY KEY (number, peer)) STRICT, WITHOUT ROWID;"
+    "UPDATE segment SET published = 0 WHERE device = 0;",
 };
 
 enum err index_open(const struct index_options *options, struct index **out, struct errmsg *msg)

@@ -212,7 +212,7 @@ struct index_snapshot {
     int64_t time_ns;
     bool forgotten; /* a tombstone exists */
 };
-/* Replaces. */
+/* Replaces. It is forgotten as well when a tombstone names it (index_removal.h). */
 MUST_CHECK enum err index_snapshot_put(struct index *index, const struct index_snapshot *snapshot,
                                        struct slice body, struct errmsg *msg);
 /* `body` is borrowed until the next call to this room. */

@@ -405,6 +405,7 @@ static enum err remove_rows(struct index *index, uint64_t number, struct errmsg 
         "DELETE FROM segment_shards WHERE number = ?1",
         "DELETE FROM segment_chunks WHERE number = ?1",
         "DELETE FROM live WHERE number = ?1",
+        "DELETE FROM listed WHERE number = ?1",
         "DELETE FROM segment WHERE number = ?1",
     };
     enum err e = ERR_OK;

@@ -48,7 +48,9 @@ enum err index_snapshot_put(struct index *index, const struct index_snapshot *sn
     if (e == ERR_OK)
         e = db_prepare(index->db,
                        "INSERT OR REPLACE INTO snapshot (time_ns, device, forgotten, id, body)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5)",
+                       " SELECT ?1, ?2, ?3 OR EXISTS (SELECT 1 FROM named AS m JOIN record AS r"
+                       " ON r.number = m.record WHERE m.id = ?4 AND r.type = 7 AND r.lifted = 0),"
+                       " ?4, ?5",
                        &s, msg);
     if (e == ERR_OK) {
         db_bind_i64(s, 1, snapshot->time_ns);

@@ -22,6 +22,9 @@ enum segment_type {
     SEGMENT_SNAPSHOT = 4,  /* a snapshot */
     SEGMENT_INDEX = 5,     /* an index object */
     SEGMENT_CATALOGUE = 6, /* a catalogue */
+    SEGMENT_TOMBSTONE = 7, /* documents about removal: identity/tombstone.h, condemned.h, lift.h */
+    SEGMENT_CONDEMNED = 8,
+    SEGMENT_LIFT = 9,
 };
 
 /* Flags of a record. */
