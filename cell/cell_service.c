@@ -4,6 +4,7 @@
 #include "cell_internal.h"
 
 #include "wire/wire_cell.h"
+#include "wire/wire_device.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
@@ -17,6 +18,9 @@ static const struct serve_route routes[] = {
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, cell_members},
     {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, serve_heads_get},
     {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, serve_heads_put},
+    {WIRE_DEVICES, NET_GET, false, 0, WIRE_DEVICE_REQUESTS_BYTES, serve_devices_get},
+    {WIRE_DEVICES, NET_POST, true, WIRE_DEVICE_ASK_BYTES, WIRE_DEVICE_REPLY_BYTES,
+     serve_devices_post},
     {WIRE_SEGMENT, NET_GET, false, 0, WIRE_SEGMENT_REPLY_BYTES, cell_segment},
     {WIRE_HAVE, NET_POST, false, WIRE_HAVE_BYTES, WIRE_HAVE_REPLY_BYTES, cell_have},
     {WIRE_ACCOUNT_SHARDS, NET_GET, false, 0, WIRE_NAMES_BYTES, cell_account_shards},

@@ -9,6 +9,7 @@
 #include "identity/delete_order.h"
 #include "serve/serve.h"
 #include "wire/wire_cell.h"
+#include "wire/wire_device.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
@@ -253,6 +254,9 @@ static const struct serve_route routes[] = {
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, get_members},
     {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, serve_heads_get},
     {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, serve_heads_put},
+    {WIRE_DEVICES, NET_GET, false, 0, WIRE_DEVICE_REQUESTS_BYTES, serve_devices_get},
+    {WIRE_DEVICES, NET_POST, true, WIRE_DEVICE_ASK_BYTES, WIRE_DEVICE_REPLY_BYTES,
+     serve_devices_post},
     {WIRE_JOIN, NET_POST, true, WIRE_JOIN_BYTES, WIRE_JOIN_REPLY_BYTES, post_join},
     {WIRE_HEARTBEAT, NET_POST, false, WIRE_HEARTBEAT_BYTES, 4096, post_heartbeat},
     {WIRE_CELLS, NET_GET, false, 0, WIRE_CELLS_BYTES, get_cells},
@@ -372,6 +376,7 @@ enum err coordinator_new(const struct coordinator_options *options, struct coord
         .prepare = prepare,
         .check_account = check_account,
         .describe = describe,
+        .redundancy = options->redundancy,
     };
     const enum err e = serve_open(&serve, &c->serve, msg);
     if (e != ERR_OK) {

@@ -43,6 +43,8 @@ static const char *const migrations[] = {
     " m INTEGER NOT NULL, shard_bytes INTEGER NOT NULL, shards BLOB NOT NULL,"
     " signer BLOB NOT NULL, sequence INTEGER NOT NULL, until_s INTEGER NOT NULL,"
     " waiting INTEGER NOT NULL) WITHOUT ROWID",
+
+    DOCUMENTS_SCHEMA_REQUESTS,
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)

@@ -45,6 +45,8 @@ static void write_device(struct cbor_writer *w, const struct manifest_device *d)
     cbor_write_end(w);
     if (d->revoked)
         cbor_write_key(w, 8), cbor_write_u64(w, d->last_sequence);
+    if (d->invited)
+        cbor_write_key(w, 9), cbor_write_bytes(w, slice_of(d->invite, INVITE_ID_SIZE));
     cbor_write_end(w);
 }
 
@@ -113,6 +115,9 @@ static void read_device(struct cbor_reader *r, struct manifest_device *d)
     d->revoked = cbor_read_key_optional(r, 8);
     if (d->revoked)
         d->last_sequence = cbor_read_u64(r, UINT64_MAX);
+    d->invited = cbor_read_key_optional(r, 9);
+    if (d->invited)
+        cbor_read_fixed(r, d->invite, sizeof(d->invite));
     cbor_read_end(r);
 }
 
@@ -247,4 +252,21 @@ bool manifest_claims(const struct manifest *m, const struct id *cell)
         if (id_equal(&m->claims[i], cell))
             return true;
     return false;
+}
+
+bool manifest_invite_used(const struct manifest *m, const uint8_t invite[INVITE_ID_SIZE])
+{
+    for (size_t i = 0; i < m->device_count; i++)
+        if (m->devices[i].invited && memcmp(m->devices[i].invite, invite, INVITE_ID_SIZE) == 0)
+            return true;
+    return false;
+}
+
+bool manifest_invites(const struct manifest *m, const struct invite_device *invite)
+{
+    struct id root;
+    sign_id(m->root, &root);
+    const struct manifest_device *signer = manifest_device_find(m, &invite->signer);
+    return id_equal(&invite->account, &m->account) &&
+           (id_equal(&invite->signer, &root) || (signer && manifest_may(signer, MANIFEST_ADMIN)));
 }

@@ -18,6 +18,7 @@
 
 #include "identity/account.h"
 #include "identity/document.h"
+#include "identity/invite.h"
 
 /* Capabilities; the bits stand in documents. */
 enum {
@@ -58,6 +59,8 @@ struct manifest_device {
     size_t epoch_count;
     bool revoked;
     uint64_t last_sequence; /* revoked: what it signed under a higher one is void */
+    bool invited;
+    uint8_t invite[INVITE_ID_SIZE]; /* invited: by this device invite, which counts once */
 };
 
 struct manifest {
@@ -117,6 +120,13 @@ bool manifest_valid(const struct manifest_device *device, uint64_t sequence);
 const struct manifest_epoch *manifest_epoch_find(const struct manifest_device *device,
                                                  uint32_t epoch);
 bool manifest_claims(const struct manifest *m, const struct id *cell);
+
+/* Has a device joined by this invite? */
+bool manifest_invite_used(const struct manifest *m, const uint8_t invite[INVITE_ID_SIZE]);
+
+/* May who signed this device invite take devices into the account: its root, or an unrevoked admin?
+ */
+bool manifest_invites(const struct manifest *m, const struct invite_device *invite);
 
 /* --- changing one: ERR_TOO_LARGE at the limits above, ERR_NOMEM, ERR_EXISTS, ERR_NOT_FOUND --- */
 

@@ -33,6 +33,8 @@ static enum err device_follows(const struct manifest_device *old,
         return deny(msg, "take a sealed key away or change it");
     if (old->revoked && (!next->revoked || next->last_sequence > old->last_sequence))
         return deny(msg, "take a revocation back");
+    if (old->invited && (!next->invited || memcmp(old->invite, next->invite, INVITE_ID_SIZE) != 0))
+        return deny(msg, "take back that an invite was used");
     if ((old->capabilities & MANIFEST_ADMIN) != (next->capabilities & MANIFEST_ADMIN) ||
         ((old->capabilities & MANIFEST_ADMIN) != 0 && old->revoked != next->revoked))
         return deny(msg, "make a device admin, or an admin none");

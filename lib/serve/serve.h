@@ -96,6 +96,8 @@ struct serve_options {
     const struct serve_route *routes;
     size_t route_count;
 
+    const char *redundancy; /* what a device that joins is told; NULL: nothing */
+
     /* Loop: fills request->context. May be NULL. */
     void (*prepare)(void *owner, struct serve_request *request);
     /* Loop: takes the exchange over (ERR_OK, *events and *user set; on_closed is the last that it
@@ -148,6 +150,8 @@ MUST_CHECK enum err serve_manifest_keep(struct serve *serve, const struct manife
                                         struct slice doc, struct buf *newer, struct errmsg *msg);
 /* Handlers for GET and PUT of /v1/heads/{account}. */
 serve_fn serve_heads_get, serve_heads_put;
+/* Handlers for POST (for strangers too) and GET of /v1/devices/{account}. */
+serve_fn serve_devices_post, serve_devices_get;
 
 /* --- rights that both daemons ask about --- */
 

@@ -26,6 +26,19 @@ enum err serve_manifest_load(struct serve *serve, const struct id *account, stru
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
+/* What a revoked device signed past its last valid sequence is void: it must not stand in the way
+   of the head before it. */
+static enum err drop_void_heads(struct serve *serve, const struct manifest *m, struct errmsg *msg)
+{
+    enum err e = ERR_OK;
+    bool dropped;
+    for (size_t i = 0; e == ERR_OK && i < m->device_count; i++)
+        if (m->devices[i].revoked)
+            e = documents_head_void(serve->options.db, &m->account, &m->devices[i].id,
+                                    m->devices[i].last_sequence, &dropped, msg);
+    return e;
+}
+
 enum err serve_manifest_keep(struct serve *serve, const struct manifest *m, struct slice doc,
                              struct buf *newer, struct errmsg *msg)
 {
@@ -40,6 +53,8 @@ enum err serve_manifest_keep(struct serve *serve, const struct manifest *m, stru
     }
     if (e == ERR_OK && !same)
         e = documents_manifest_put(serve->options.db, &m->account, m->number, doc, msg);
+    if (e == ERR_OK && !same)
+        e = drop_void_heads(serve, m, msg);
     manifest_free(known);
     buf_free(&known_doc);
     return e;

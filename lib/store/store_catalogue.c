@@ -18,6 +18,8 @@ static const char *const migrations[] = {
     " WITHOUT ROWID;"
     "CREATE INDEX removal_end ON removal (waiting, ends_run_ms);"
     "ALTER TABLE dead ADD COLUMN account INTEGER NOT NULL DEFAULT 0",
+
+    DOCUMENTS_SCHEMA_REQUESTS,
 };
 
 #define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id"

@@ -26,7 +26,8 @@ typedef void swarm_heads_done_fn(void *user, enum err e, const struct swarm_head
 struct swarm_heads;
 
 /* Asks all of them; ends when all have answered or failed, or SWARM_HEADS_PATIENCE_MS after most
-   have. ERR_UNREACHABLE when nobody answered. */
+   have. ERR_UNREACHABLE when nobody answered; ERR_DENIED, ERR_STALE when all that were reached
+   refused us. */
 enum { SWARM_HEADS_PATIENCE_MS = 10000 };
 MUST_CHECK enum err swarm_heads_get(struct swarm *swarm, const struct id *account,
                                     swarm_heads_fn *each, swarm_heads_done_fn *done, void *user,
@@ -42,7 +43,9 @@ struct swarm_heads_put {
     size_t head_count;
     unsigned losses; /* m: commitment takes acknowledgements from m + 1 domains, or from all, when
                         there are fewer */
-    swarm_newer_fn *newer; /* may be NULL */
+    bool coordinator_first; /* the others get it only when the coordinator took it, or cannot be
+                               had: of two that change one thing at once, one comes too late */
+    swarm_newer_fn *newer;  /* may be NULL */
     swarm_heads_done_fn *done;
     void *user;
 };

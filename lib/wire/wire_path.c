@@ -16,9 +16,10 @@ static const char *const plain[WIRE_ROUTE_COUNT] = {
     [WIRE_DELETE] = "/v1/delete",     [WIRE_ORDERS] = "/v1/orders",
 };
 
-static const char heads_prefix[] = "/v1/heads/", shards_prefix[] = "/v1/shards/",
-                  segments_prefix[] = "/v1/segments/", accounts_prefix[] = "/v1/accounts/",
-                  accounts_suffix[] = "/shards", after_prefix[] = "?after=";
+static const char heads_prefix[] = "/v1/heads/", devices_prefix[] = "/v1/devices/",
+                  shards_prefix[] = "/v1/shards/", segments_prefix[] = "/v1/segments/",
+                  accounts_prefix[] = "/v1/accounts/", accounts_suffix[] = "/shards",
+                  after_prefix[] = "?after=";
 
 const char *wire_path_plain(enum wire_route route)
 {
@@ -34,6 +35,9 @@ const char *wire_path_format(const struct wire_path *path, char out[WIRE_PATH_SI
     switch (path->route) {
     case WIRE_HEADS:
         snprintf(out, WIRE_PATH_SIZE, "%s%s", heads_prefix, id);
+        break;
+    case WIRE_DEVICES:
+        snprintf(out, WIRE_PATH_SIZE, "%s%s", devices_prefix, id);
         break;
     case WIRE_SHARD:
         snprintf(out, WIRE_PATH_SIZE, "%s%s/%u", shards_prefix, id, (unsigned)path->index);
@@ -148,6 +152,8 @@ enum err wire_path_parse(const char *text, struct wire_path *out)
         return parse_shard(at, out);
     if (take_text(&at, heads_prefix))
         return parse_lone_id(at, WIRE_HEADS, out);
+    if (take_text(&at, devices_prefix))
+        return parse_lone_id(at, WIRE_DEVICES, out);
     if (take_text(&at, segments_prefix))
         return parse_lone_id(at, WIRE_SEGMENT, out);
     if (take_text(&at, accounts_prefix))

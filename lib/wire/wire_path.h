@@ -17,6 +17,7 @@ enum wire_route {
     WIRE_INFO,    /* GET /v1/info */
     WIRE_MEMBERS, /* GET /v1/members */
     WIRE_HEADS,   /* GET, PUT /v1/heads/{account} */
+    WIRE_DEVICES, /* GET, POST /v1/devices/{account} */
     /* cell */
     WIRE_SHARD,          /* PUT, GET, HEAD /v1/shards/{segment}/{index} */
     WIRE_SEGMENT,        /* GET /v1/segments/{segment} */
@@ -44,7 +45,7 @@ enum wire_route {
 
 struct wire_path {
     enum wire_route route;
-    struct id id;   /* HEADS, ACCOUNT_SHARDS: account; SHARD, SEGMENT: segment */
+    struct id id;   /* HEADS, DEVICES, ACCOUNT_SHARDS: account; SHARD, SEGMENT: segment */
     uint32_t index; /* SHARD: of the shard */
     /* ACCOUNT_SHARDS: go on behind this shard */
     bool has_after;

@@ -8,6 +8,7 @@
 #include "crypto/crypto.h"
 #include "identity/claim.h"
 #include "identity/coordinator_cert.h"
+#include "identity/device_request.h"
 #include "identity/grant.h"
 #include "identity/head.h"
 #include "identity/invite.h"
@@ -57,6 +58,8 @@ AGAIN(invite, struct invite, invite_open(in, &swarm, NULL, &x, &msg),
       invite_make(&x, &swarm, key, out))
 AGAIN(device_invite, struct invite_device, invite_device_open(in, &swarm, NULL, &x, &msg),
       invite_device_make(&x, &swarm, key, out))
+AGAIN(device_request, struct device_request, device_request_open(in, &swarm, NULL, &x, &msg),
+      device_request_make(&x, &swarm, key, out))
 AGAIN(recovery, struct recovery_cert, recovery_cert_open(in, &swarm, &x, &msg),
       recovery_cert_make(&x, &swarm, key, out))
 AGAIN(record, struct signed_record, signed_record_open(in, &swarm, NULL, &x, &msg),
@@ -115,6 +118,7 @@ static const struct {
     {"head", again_head},
     {"invite", again_invite},
     {"device-invite", again_device_invite},
+    {"device-request", again_device_request},
     {"recovery", again_recovery},
     {"segment", again_record},
     {"manifest", again_manifest},

@@ -14,13 +14,13 @@ static struct sim_node *node;
 
 static struct db *open_db(void)
 {
-    static const char *const migrations[] = {DOCUMENTS_SCHEMA};
+    static const char *const migrations[] = {DOCUMENTS_SCHEMA, DOCUMENTS_SCHEMA_REQUESTS};
     const struct db_options options = {
         .path = "documents.db",
         .vfs = node->vfs,
         .what = "the test's documents",
         .migrations = migrations,
-        .migration_count = 1,
+        .migration_count = ARRAY_COUNT(migrations),
         .create = true,
         .exclusive = true,
     };

@@ -5,6 +5,7 @@
 #include "identity/condemned.h"
 #include "identity/coordinator_cert.h"
 #include "identity/delete_order.h"
+#include "identity/device_request.h"
 #include "identity/drop_order.h"
 #include "identity/grant.h"
 #include "identity/head.h"
@@ -159,6 +160,27 @@ static enum err again_device_invite(const struct identity_world *w, struct slice
     struct invite_device invite;
     enum err e = invite_device_open(in, &w->swarm, NULL, &invite, NULL);
     return e != ERR_OK ? e : invite_device_make(&invite, &w->swarm, w->account.root, out);
+}
+
+static enum err build_device_request(const struct identity_world *w, struct buf *out)
+{
+    struct device_request request = {.account = w->account.account,
+                                     .invited = true,
+                                     .name = "attic",
+                                     .epoch = {.epoch = 1},
+                                     .time_s = TIME_S};
+    memset(request.invite, 0x12, sizeof(request.invite));
+    memset(request.seal_key, 0x13, sizeof(request.seal_key));
+    memset(request.epoch.sealed, 0x14, sizeof(request.epoch.sealed));
+    return device_request_make(&request, &w->swarm, w->device, out);
+}
+
+static enum err again_device_request(const struct identity_world *w, struct slice in,
+                                     struct buf *out)
+{
+    struct device_request request;
+    enum err e = device_request_open(in, &w->swarm, sign_key_id(w->device), &request, NULL);
+    return e != ERR_OK ? e : device_request_make(&request, &w->swarm, w->device, out);
 }
 
 static enum err build_members(const struct identity_world *w, struct buf *out)
@@ -540,6 +562,7 @@ const struct identity_example identity_examples[] = {
     {"coordinator", "coordinator", by_root, build_coordinator, again_coordinator},
     {"invite", "invite", by_coordinator, build_invite, again_invite},
     {"device-invite", "device-invite", by_account, build_device_invite, again_device_invite},
+    {"device-request", "device-request", by_device, build_device_request, again_device_request},
     {"member", "member", by_cell, build_member, again_member},
     {"members", "members", by_coordinator, build_members, again_members},
     {"claim", "claim", by_account, build_claim, again_claim},

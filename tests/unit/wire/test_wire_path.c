@@ -22,6 +22,7 @@ static struct wire_path sample(enum wire_route route)
         /* fall through */
     case WIRE_SHARD:
     case WIRE_HEADS:
+    case WIRE_DEVICES:
     case WIRE_SEGMENT:
         memset(path.id.bytes, 0x5a, ID_SIZE);
         path.index = route == WIRE_SHARD ? 17 : 0;

@@ -2,6 +2,7 @@
 
 #include "wire/wire_cell.h"
 #include "wire/wire_coordinator.h"
+#include "wire/wire_device.h"
 #include "wire/wire_directory.h"
 #include "wire/wire_error.h"
 #include "wire/wire_heads.h"
@@ -105,6 +106,53 @@ static enum err again_heads(struct slice in, struct buf *out)
     while (wire_heads_next(&heads.list, &list[count]))
         count++;
     return wire_heads_encode(heads.manifest, list, count, out);
+}
+
+static enum err build_device_ask(struct buf *out)
+{
+    const struct wire_device_ask ask = {DOCUMENT("invite"), DOCUMENT("request")};
+    return wire_device_ask_encode(&ask, out);
+}
+
+static enum err again_device_ask(struct slice in, struct buf *out)
+{
+    struct wire_device_ask ask;
+    const enum err e = wire_device_ask_decode(in, &ask);
+    return e == ERR_OK ? wire_device_ask_encode(&ask, out) : e;
+}
+
+static enum err build_device_reply(struct buf *out)
+{
+    const struct wire_device_reply reply = {
+        .manifest = DOCUMENT("manifest"), .redundancy = DOCUMENT("4+2"), .waiting = true};
+    return wire_device_reply_encode(&reply, out);
+}
+
+static enum err again_device_reply(struct slice in, struct buf *out)
+{
+    struct wire_device_reply reply;
+    const enum err e = wire_device_reply_decode(in, &reply);
+    return e == ERR_OK ? wire_device_reply_encode(&reply, out) : e;
+}
+
+static enum err build_device_requests(struct buf *out)
+{
+    const struct wire_device_ask asks[] = {{DOCUMENT("invite"), DOCUMENT("request")},
+                                           {.request = DOCUMENT("next key")}};
+    return wire_device_requests_encode(asks, ARRAY_COUNT(asks), out);
+}
+
+static enum err again_device_requests(struct slice in, struct buf *out)
+{
+    struct wire_list list;
+    struct wire_device_ask asks[WIRE_DEVICE_REQUESTS_MAX];
+    size_t count = 0;
+    const enum err e = wire_device_requests_decode(in, &list);
+    if (e != ERR_OK)
+        return e;
+    while (wire_device_requests_next(&list, &asks[count]))
+        count++;
+    return wire_device_requests_encode(asks, count, out);
 }
 
 static enum err build_heads_reply(struct buf *out)
@@ -648,6 +696,9 @@ const struct wire_example wire_examples[] = {
     {"info reply", build_info, again_info},
     {"heads", build_heads, again_heads},
     {"heads reply", build_heads_reply, again_heads_reply},
+    {"devices", build_device_ask, again_device_ask},
+    {"devices reply", build_device_reply, again_device_reply},
+    {"devices that wait", build_device_requests, again_device_requests},
     {"shard prelude", build_prelude, again_prelude},
     {"segment reply", build_segment, again_segment},
     {"have", build_have, again_have},
