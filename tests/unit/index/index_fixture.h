@@ -117,16 +117,18 @@ static inline uint64_t add_segment(struct fixture *f, uint64_t number, unsigned 
     return segment.number;
 }
 
+enum { INDEX_TEST_SCHEMA = 2 }; /* the version that the room writes */
+
 /* Runs SQL on the file behind the room's back, as damage or another program would. The index is
    closed then, and must be opened again. */
 static inline void damage_closed(struct fixture *f, const char *sql)
 {
-    static const char *const nothing[] = {""};
+    static const char *const nothing[INDEX_TEST_SCHEMA] = {NULL}; /* none is to be applied */
     const struct db_options options = {.path = f->path,
                                        .what = "the damaged index",
                                        .application_id = 0x43697831,
                                        .migrations = nothing,
-                                       .migration_count = 1};
+                                       .migration_count = INDEX_TEST_SCHEMA};
     struct db *db;
     index_close(f->index);
     f->index = NULL;

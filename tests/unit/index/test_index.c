@@ -293,7 +293,7 @@ static void test_open_refuses_what_it_cannot_understand(void **state)
     index_close(NULL);
     options.path = f->path;
     (void)add_segment(f, 1, 2, 1, INDEX_COMMITTED);
-    damage_closed(f, "UPDATE state SET generation = 1; PRAGMA user_version = 2");
+    damage_closed(f, "UPDATE state SET generation = 1; PRAGMA user_version = 99");
     FAILS(ERR_VERSION, index_open(&options, &index, msg));
     assert_null(index);
 }
