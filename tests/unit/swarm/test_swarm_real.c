@@ -695,7 +695,7 @@ static void test_real_old_manifest_of_a_revoked_device_is_refused(void **state)
     OK(swarm_heads_get(real.swarm, &real.keys.account, manifest_told, heads_done, &real, NULL,
                        &real.msg));
     OK(sim_world_run_until(real.world, is_done, &real, 120000));
-    assert_int_equal(real.e, ERR_UNREACHABLE);
+    assert_int_equal(real.e, ERR_DENIED);
     assert_int_equal(real.count, 0);
     real.done = false;
     OK(swarm_segment_ask(real.swarm, &real.cells[0].node->id, &nothing, segment_told, &real,
