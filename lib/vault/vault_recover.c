@@ -84,7 +84,6 @@ void vault_recovery_free(struct vault_recovery *r)
 {
     if (!r)
         return;
-    vault_recover_index_clear(r);
     for (size_t i = 0; i < r->head_count; i++)
         buf_free(&r->heads[i].bytes);
     free(r->heads);
@@ -105,6 +104,10 @@ static void recovery_end(struct vault_recovery *r, enum err e)
     if (e != ERR_OK && r->files_made)
         vault_remove_all(r->vault);
     r->summary.account = r->vault->account;
+    r->summary.snapshots = r->read.snapshots;
+    r->summary.segments = r->read.segments;
+    r->summary.chunks = r->read.chunks;
+    r->summary.problems += r->read.problems;
     r->events.done(r->user, e, &r->summary, &msg);
 }
 
@@ -185,6 +188,9 @@ static void next_head(struct vault_recovery *r);
 static void head_done(void *user, enum err e, const struct errmsg *msg)
 {
     struct vault_recovery *r = user;
+    if (r->import)
+        vault_import_level(r->import, &r->k, &r->m);
+    r->import = NULL;
     if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_IO) {
         r->msg = *msg;
         recovery_end(r, e);
@@ -198,15 +204,34 @@ static void head_done(void *user, enum err e, const struct errmsg *msg)
     next_head(r);
 }
 
+static void head_problem(void *user, enum err e, const char *sentence)
+{
+    struct vault_recovery *r = user;
+    r->events.problem(r->user, e, sentence);
+}
+
+static enum err read_head(struct vault_recovery *r, const struct recovery_head *head,
+                          struct errmsg *msg)
+{
+    const struct vault_import_options options = {
+        .head = buf_slice(&head->bytes),
+        .device = &head->device,
+        .slot = head->slot,
+        .problem = head_problem,
+        .done = head_done,
+        .user = r,
+        .summary = &r->read,
+    };
+    const enum err e = index_head_put(r->vault->index, &head->device, head->sequence,
+                                      buf_slice(&head->bytes), msg);
+    return e == ERR_OK ? vault_import_start(r->vault, &options, &r->import, msg) : e;
+}
+
 static void next_head(struct vault_recovery *r)
 {
     while (r->head_at < r->head_count) {
-        const struct recovery_head *head = &r->heads[r->head_at];
         struct errmsg msg = {0};
-        enum err e = index_head_put(r->vault->index, &head->device, head->sequence,
-                                    buf_slice(&head->bytes), &msg);
-        if (e == ERR_OK)
-            e = vault_recover_index(r, head, head_done, &msg);
+        const enum err e = read_head(r, &r->heads[r->head_at], &msg);
         if (e == ERR_OK)
             return;
         r->summary.problems++;

@@ -1,15 +1,10 @@
-/*
- * Of this room only.
- *
- *     vault_recover.c         finding the swarm, its members, manifest and heads; the new device
- *     vault_recover_index.c   the index, from the catalogues that the heads name
- */
+/* Of this room only: what vault_recover.c works with. The indexes are read by vault_import.h. */
 #pragma once
 
 #include "identity/address.h"
 #include "identity/head.h"
 #include "identity/phrase.h"
-#include "vault/vault_reader.h"
+#include "vault/vault_import.h"
 #include "vault/vault_recover.h"
 
 enum { RECOVERY_FROM_MAX = 64 };
@@ -56,27 +51,6 @@ struct vault_recovery {
     size_t head_count, head_at;
     unsigned k, m; /* as the newest head's segment has them */
 
-    /* vault_recover_index.c */
-    struct vault_reader *reader;
-    struct buf catalogue;
-    struct vault_segment *head_segment; /* owned */
-    struct segment_entry head_entry;
-    uint32_t head_record;
-    struct recovery_segment {
-        struct vault_segment *segment; /* owned; NULL: not known */
-        struct buf record;
-        bool added;
-    } * segments; /* as the catalogue numbers them */
-    size_t segment_count, segment_at;
-    unsigned holder_at;
-    size_t object_at;
-    const struct id *device;
-    vault_done_fn *index_done;
+    struct vault_import *import;      /* under way */
+    struct vault_import_summary read; /* by all of them */
 };
-
-/* Reads everything that `head` leads to into the vault's index; done() also when parts could not be
-   had (summary.problems). */
-MUST_CHECK enum err vault_recover_index(struct vault_recovery *recovery,
-                                        const struct recovery_head *head, vault_done_fn *done,
-                                        struct errmsg *msg);
-void vault_recover_index_clear(struct vault_recovery *recovery);

@@ -1,19 +1,41 @@
-/*
- * One device's index, from its head:
- *
- *     unseal the head (loop) ─▶ catalogue (reader) ─▶ headers of its segments (asked of the cells)
- *     ─▶ index objects and snapshots, one after the other (reader) ─▶ done
- */
+#include "vault/vault_import.h"
+
+#include "identity/head.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/snapshot_catalogue.h"
 #include "snapshot/snapshot_head.h"
 #include "snapshot/snapshot_index.h"
 #include "swarm/swarm_have.h"
-#include "vault/vault_recover_internal.h"
 
 #include <stdlib.h>
 
-#define RECOVER_CACHE_BYTES MIB(48)
+#define IMPORT_CACHE_BYTES MIB(48)
+
+struct import_segment {
+    struct vault_segment *segment; /* owned; NULL: not known */
+    struct buf record;
+    bool wanted; /* an object that we do not have lies in it */
+    bool added;
+};
+
+struct vault_import {
+    struct vault *vault;
+    struct vault_import_options options;
+    struct errmsg msg;
+    struct work_job job;
+    enum err e;
+    struct vault_reader *reader;
+    struct buf catalogue;
+    struct vault_segment *head_segment; /* owned */
+    struct segment_entry head_entry;
+    uint32_t head_record;
+    struct import_segment *segments; /* as the catalogue numbers them */
+    size_t segment_count, segment_at;
+    unsigned holder_at;
+    size_t object_at;
+    bool *known; /* objects that are in the index already */
+    unsigned k, m;
+};
 
 static void segment_free(struct vault_segment *segment)
 {
@@ -23,35 +45,43 @@ static void segment_free(struct vault_segment *segment)
     free(segment);
 }
 
-void vault_recover_index_clear(struct vault_recovery *r)
+static void import_free(struct vault_import *r)
 {
     for (size_t i = 0; i < r->segment_count; i++) {
         segment_free(r->segments[i].segment);
         buf_free(&r->segments[i].record);
     }
     free(r->segments);
-    r->segments = NULL;
-    r->segment_count = r->segment_at = r->object_at = 0;
+    free(r->known);
     segment_free(r->head_segment);
-    r->head_segment = NULL;
     vault_reader_free(r->reader);
-    r->reader = NULL;
     buf_free(&r->catalogue);
+    free(r);
 }
 
-static void index_end(struct vault_recovery *r, enum err e, const struct errmsg *why)
+static void import_end(struct vault_import *r, enum err e, const struct errmsg *why)
 {
     const struct errmsg msg = *why;
-    vault_done_fn *done = r->index_done;
-    vault_recover_index_clear(r);
-    done(r, e, &msg);
+    r->options.done(r->options.user, e, &msg);
+    import_free(r);
+}
+
+struct slice vault_import_catalogue(const struct vault_import *import)
+{
+    return buf_slice(&import->catalogue);
+}
+
+void vault_import_level(const struct vault_import *import, unsigned *k, unsigned *m)
+{
+    *k = import->k;
+    *m = import->m;
 }
 
 /* What could not be had is counted and told, and the rest is read. */
-static void problem(struct vault_recovery *r, enum err e, const char *sentence)
+static void problem(struct vault_import *r, enum err e, const char *sentence)
 {
-    r->summary.problems++;
-    r->events.problem(r->user, e, sentence);
+    r->options.summary->problems++;
+    r->options.problem(r->options.user, e, sentence);
 }
 
 static enum err segment_from(struct slice header, const struct id *cells, size_t count,
@@ -83,9 +113,9 @@ static enum err segment_from(struct slice header, const struct id *cells, size_t
 
 /* --- the objects, on the lane --- */
 
-static enum err add_segment(struct vault_recovery *r, struct index_segment *row,
-                            struct slice header, struct slice record,
-                            const struct index_shard *shards, bool *known, struct errmsg *msg)
+static enum err add_segment(struct vault_import *r, struct index_segment *row, struct slice header,
+                            struct slice record, const struct index_shard *shards, bool *known,
+                            struct errmsg *msg)
 {
     struct index *index = r->vault->index;
     struct index_segment there;
@@ -97,11 +127,11 @@ static enum err add_segment(struct vault_recovery *r, struct index_segment *row,
     }
     if (e != ERR_NOT_FOUND)
         return e;
-    r->summary.segments++;
+    r->options.summary->segments++;
     return index_segment_add(index, row, header, record, shards, msg);
 }
 
-static enum err add_listed(struct vault_recovery *r, const struct snapshot_segment *from,
+static enum err add_listed(struct vault_import *r, const struct snapshot_segment *from,
                            struct slice table, struct errmsg *msg)
 {
     struct segment_header header;
@@ -109,10 +139,13 @@ static enum err add_listed(struct vault_recovery *r, const struct snapshot_segme
     const size_t count = from->chunks.size / SNAPSHOT_CHUNK_SIZE;
     bool known;
     enum err e = segment_header_decode(from->header, &header, msg);
+    if (e == ERR_OK && header.device_slot != r->options.slot)
+        e = err_say(msg, ERR_INCONSISTENT, "device %u lists a segment of device %u as its own",
+                    r->options.slot, header.device_slot);
     if (e != ERR_OK)
         return e;
     struct index_segment row = {
-        .device = *r->device,
+        .device = *r->options.device,
         .kind = from->kind == SEGMENT_DATA ? INDEX_DATA : INDEX_METADATA,
         .state = INDEX_COMMITTED,
         .k = header.k,
@@ -150,12 +183,12 @@ static enum err add_listed(struct vault_recovery *r, const struct snapshot_segme
         e = index_chunks_add(r->vault->index, chunks, count, msg);
     if (e == ERR_OK)
         e = index_segment_set_published(r->vault->index, row.number, msg);
-    r->summary.chunks += known ? 0 : count;
+    r->options.summary->chunks += known ? 0 : count;
     free(chunks);
     return e;
 }
 
-static enum err add_index_object(struct vault_recovery *r, struct slice bytes, struct errmsg *msg)
+static enum err add_index_object(struct vault_import *r, struct slice bytes, struct errmsg *msg)
 {
     struct snapshot_index_reader walk;
     struct snapshot_segment segment;
@@ -168,25 +201,25 @@ static enum err add_index_object(struct vault_recovery *r, struct slice bytes, s
     return e == ERR_END ? ERR_OK : e;
 }
 
-static enum err add_snapshot(struct vault_recovery *r, const struct snapshot_object *object,
+static enum err add_snapshot(struct vault_import *r, const struct snapshot_object *object,
                              struct slice bytes, struct errmsg *msg)
 {
     const struct index_snapshot row = {
-        .id = object->chunk, .device = *r->device, .time_ns = object->time_ns};
+        .id = object->chunk, .device = *r->options.device, .time_ns = object->time_ns};
     struct snapshot check;
     enum err e = snapshot_decode(bytes, &check, msg);
     snapshot_free(&check);
     if (e == ERR_OK)
         e = index_snapshot_put(r->vault->index, &row, bytes, msg);
-    r->summary.snapshots += e == ERR_OK;
+    r->options.summary->snapshots += e == ERR_OK;
     return e;
 }
 
 /* The segment in which an object lies is in the index too, with the objects as its chunks. */
-static enum err add_own_segment(struct vault_recovery *r, const struct snapshot_object *object,
+static enum err add_own_segment(struct vault_import *r, const struct snapshot_object *object,
                                 struct errmsg *msg)
 {
-    struct recovery_segment *from = &r->segments[object->segment];
+    struct import_segment *from = &r->segments[object->segment];
     struct vault_segment *s = from->segment;
     uint8_t header[SEGMENT_HEADER_SIZE_MAX];
     struct index_chunk chunk = {.id = object->chunk,
@@ -199,7 +232,7 @@ static enum err add_own_segment(struct vault_recovery *r, const struct snapshot_
     if (!from->added) {
         struct index_segment row = s->row;
         bool known;
-        row.device = *r->device;
+        row.device = *r->options.device;
         row.kind = INDEX_METADATA;
         row.state = INDEX_COMMITTED;
         segment_header_encode(&s->header, header);
@@ -214,7 +247,7 @@ static enum err add_own_segment(struct vault_recovery *r, const struct snapshot_
     return e == ERR_OK ? index_chunks_add(r->vault->index, &chunk, 1, msg) : e;
 }
 
-static enum err add_object(struct vault_recovery *r, const struct snapshot_object *object,
+static enum err add_object(struct vault_import *r, const struct snapshot_object *object,
                            struct slice bytes, struct errmsg *msg)
 {
     struct index *index = r->vault->index;
@@ -235,15 +268,17 @@ static enum err add_object(struct vault_recovery *r, const struct snapshot_objec
 
 static enum err read_objects(void *user, struct errmsg *msg)
 {
-    struct vault_recovery *r = user;
+    struct vault_import *r = user;
     struct snapshot_catalogue_reader catalogue;
     enum err e = snapshot_catalogue_open(&catalogue, buf_slice(&r->catalogue), msg);
     for (; e == ERR_OK && r->object_at < snapshot_catalogue_count(&catalogue); r->object_at++) {
         struct snapshot_object object;
         struct slice bytes;
         snapshot_catalogue_at(&catalogue, r->object_at, &object);
+        if (r->known[r->object_at])
+            continue;
         if (object.segment >= r->segment_count || !r->segments[object.segment].segment) {
-            r->summary.problems++;
+            r->options.summary->problems++;
             continue;
         }
         const struct segment_entry entry = {.id = object.chunk,
@@ -257,7 +292,7 @@ static enum err read_objects(void *user, struct errmsg *msg)
         if (e == ERR_BUSY || e == ERR_NOMEM)
             return e;
         if (e != ERR_OK) { /* told once, at the end */
-            r->summary.problems++;
+            r->options.summary->problems++;
             e = ERR_OK;
             continue;
         }
@@ -268,15 +303,15 @@ static enum err read_objects(void *user, struct errmsg *msg)
 
 static void objects_read(void *user, enum err e, const struct errmsg *msg)
 {
-    index_end(user, e, msg);
+    import_end(user, e, msg);
 }
 
 /* --- headers of the catalogue's segments, on the loop --- */
 
-static void next_header(struct vault_recovery *r);
+static void next_header(struct vault_import *r);
 
 /* What the catalogue says of segment `segment_at`. */
-static enum err catalogue_at(struct vault_recovery *r, struct id *segment, struct id *cells,
+static enum err catalogue_at(struct vault_import *r, struct id *segment, struct id *cells,
                              size_t *count)
 {
     struct snapshot_catalogue_reader catalogue;
@@ -295,14 +330,16 @@ static enum err catalogue_at(struct vault_recovery *r, struct id *segment, struc
 static void header_told(void *user, enum err e, const struct wire_segment *segment,
                         const struct errmsg *msg)
 {
-    struct vault_recovery *r = user;
-    struct recovery_segment *to = &r->segments[r->segment_at];
+    struct vault_import *r = user;
+    struct import_segment *to = &r->segments[r->segment_at];
     struct id id, cells[LIMIT_SHARDS];
     size_t count;
     if (e == ERR_OK)
         e = catalogue_at(r, &id, cells, &count);
     if (e == ERR_OK)
         e = segment_from(segment->header, cells, count, &to->segment, &r->msg);
+    if (e == ERR_OK && to->segment->header.device_slot != r->options.slot)
+        e = ERR_INCONSISTENT;
     to->record.size_max = SNAPSHOT_RECORD_BYTES_MAX;
     if (e == ERR_OK)
         e = buf_append(&to->record, segment->record.data, segment->record.size);
@@ -317,7 +354,7 @@ static void header_told(void *user, enum err e, const struct wire_segment *segme
 }
 
 /* Asks the next holder of the segment; true: an answer follows. */
-static bool ask_holder(struct vault_recovery *r)
+static bool ask_holder(struct vault_import *r)
 {
     struct id id, cells[LIMIT_SHARDS];
     size_t count;
@@ -332,9 +369,11 @@ static bool ask_holder(struct vault_recovery *r)
     return false;
 }
 
-static void next_header(struct vault_recovery *r)
+static void next_header(struct vault_import *r)
 {
     for (; r->segment_at < r->segment_count; r->segment_at++, r->holder_at = 0) {
+        if (!r->segments[r->segment_at].wanted)
+            continue;
         if (ask_holder(r))
             return;
         segment_free(r->segments[r->segment_at].segment);
@@ -343,57 +382,88 @@ static void next_header(struct vault_recovery *r)
     }
     const enum err e = vault_reader_run(r->reader, read_objects, objects_read, r, &r->msg);
     if (e != ERR_OK)
-        index_end(r, e, &r->msg);
+        import_end(r, e, &r->msg);
 }
 
 /* --- the catalogue --- */
 
 static enum err read_catalogue(void *user, struct errmsg *msg)
 {
-    struct vault_recovery *r = user;
+    struct vault_import *r = user;
     struct slice bytes;
     const enum err e = vault_reader_record(r->reader, r->head_segment, r->head_record,
                                            &r->head_entry, &bytes, msg);
     return e == ERR_OK ? buf_append(&r->catalogue, bytes.data, bytes.size) : e;
 }
 
-static void catalogue_read(void *user, enum err e, const struct errmsg *msg)
+/* On the lane: which of the catalogue's objects are new to us. */
+static enum err find_new(struct vault_import *r)
 {
-    struct vault_recovery *r = user;
     struct snapshot_catalogue_reader catalogue;
-    r->msg = *msg;
-    if (e == ERR_OK)
-        e = snapshot_catalogue_open(&catalogue, buf_slice(&r->catalogue), &r->msg);
-    if (e == ERR_OK) {
-        r->segments = calloc(catalogue.segment_count + 1, sizeof(*r->segments));
-        e = r->segments ? ERR_OK : ERR_NOMEM;
-    }
-    if (e != ERR_OK) {
-        struct errmsg why = r->msg;
-        e = err_wrap(&why, e, "the catalogue of a device cannot be had");
-        index_end(r, e, &why);
-        return;
-    }
+    enum err e = snapshot_catalogue_open(&catalogue, buf_slice(&r->catalogue), &r->msg);
+    if (e != ERR_OK)
+        return e;
+    const size_t count = snapshot_catalogue_count(&catalogue);
+    r->segments = calloc(catalogue.segment_count + 1, sizeof(*r->segments));
+    r->known = calloc(count + 1, sizeof(*r->known));
+    if (!r->segments || !r->known)
+        return err_say(&r->msg, ERR_NOMEM, "out of memory for a catalogue");
     r->segment_count = catalogue.segment_count;
-    r->segment_at = 0;
-    r->holder_at = 0;
-    next_header(r);
+    for (size_t i = 0; e == ERR_OK && i < count; i++) {
+        struct snapshot_object object;
+        struct index_chunk there;
+        snapshot_catalogue_at(&catalogue, i, &object);
+        e = index_chunks_find(r->vault->index, &object.chunk, 1, false, &there, &r->msg);
+        r->known[i] = e == ERR_OK && there.segment != 0;
+        if (!r->known[i] && object.segment < r->segment_count)
+            r->segments[object.segment].wanted = true;
+    }
+    return e;
 }
 
-static enum err open_head(struct vault_recovery *r, const struct recovery_head *head,
-                          struct errmsg *msg)
+static void find_new_run(struct work_job *job)
 {
+    struct vault_import *r = container_of(job, struct vault_import, job);
+    r->e = find_new(r);
+}
+
+static void find_new_done(struct work_job *job)
+{
+    struct vault_import *r = container_of(job, struct vault_import, job);
+    if (r->e == ERR_OK)
+        next_header(r);
+    else
+        import_end(r, r->e, &r->msg);
+}
+
+static void catalogue_read(void *user, enum err e, const struct errmsg *msg)
+{
+    struct vault_import *r = user;
+    if (e != ERR_OK) {
+        struct errmsg why = *msg;
+        e = err_wrap(&why, e, "the catalogue of a device cannot be had");
+        import_end(r, e, &why);
+        return;
+    }
+    r->job.run = find_new_run;
+    r->job.done = find_new_done;
+    work_submit(r->vault->ports.work, r->vault->lane, &r->job);
+}
+
+static enum err open_head(struct vault_import *r, struct errmsg *msg)
+{
+    const struct vault *vault = r->vault;
     struct head *opened = calloc(1, sizeof(*opened));
     uint8_t *plain = malloc(SNAPSHOT_HEAD_BYTES_MAX);
     struct snapshot_head where;
     enum err e = opened && plain ? ERR_OK : ERR_NOMEM;
     if (e == ERR_OK)
-        e = head_open(buf_slice(&head->bytes), &r->vault->swarm_root, &head->device, opened, msg);
+        e = head_open(r->options.head, &vault->swarm_root, r->options.device, opened, msg);
     if (e == ERR_OK && (opened->sealed.size < SEAL_OVERHEAD ||
                         opened->sealed.size - SEAL_OVERHEAD > SNAPSHOT_HEAD_BYTES_MAX))
         e = err_say(msg, ERR_FORMAT, "a head's sealed part has a wrong size");
     if (e == ERR_OK)
-        e = seal_open(r->secret->keys.reading_public, r->secret->keys.secrets.reading_secret,
+        e = seal_open(vault->manifest->reading_key, vault->secrets->account.reading_secret,
                       opened->sealed, plain);
     if (e == ERR_OK)
         e = snapshot_head_decode(slice_of(plain, opened->sealed.size - SEAL_OVERHEAD), &where, msg);
@@ -414,25 +484,32 @@ static enum err open_head(struct vault_recovery *r, const struct recovery_head *
                                                .flags = where.flags};
         r->k = r->head_segment->header.k;
         r->m = r->head_segment->header.m;
-        e = vault_segment_unlock(r->vault, r->head_segment, msg);
+        e = vault_segment_unlock(vault, r->head_segment, msg);
     }
     free(opened);
     free(plain);
     return e;
 }
 
-enum err vault_recover_index(struct vault_recovery *r, const struct recovery_head *head,
-                             vault_done_fn *done, struct errmsg *msg)
+enum err vault_import_start(struct vault *vault, const struct vault_import_options *options,
+                            struct vault_import **out, struct errmsg *msg)
 {
-    r->index_done = done;
-    r->device = &head->device;
+    struct vault_import *r = calloc(1, sizeof(*r));
+    if (!r)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    r->vault = vault;
+    r->options = *options;
     r->catalogue = BUF_INIT(SNAPSHOT_CATALOGUE_BYTES_MAX);
-    enum err e = open_head(r, head, msg);
+    enum err e = open_head(r, msg);
     if (e == ERR_OK)
-        e = vault_reader_new(r->vault, RECOVER_CACHE_BYTES, &r->reader, msg);
+        e = vault_reader_new(vault, IMPORT_CACHE_BYTES, &r->reader, msg);
     if (e == ERR_OK)
         e = vault_reader_run(r->reader, read_catalogue, catalogue_read, r, msg);
-    if (e != ERR_OK)
-        vault_recover_index_clear(r);
-    return e;
+    if (e != ERR_OK) {
+        import_free(r);
+        return e;
+    }
+    if (out)
+        *out = r;
+    return ERR_OK;
 }

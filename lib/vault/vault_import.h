@@ -1,0 +1,44 @@
+/*
+ * Of this room only. Another device's index, from its head, into ours:
+ *
+ *     unseal the head (loop) ─▶ catalogue (reader) ─▶ headers of its segments (asked of the cells)
+ *     ─▶ index objects and snapshots that we do not have, one after the other (reader) ─▶ done
+ *
+ * For recovery, where nothing is known yet, and for devices that read what others of the account
+ * wrote. An object is taken in one transaction, with the segment that it lies in: what is in the
+ * index was read, and is not read again.
+ *
+ * Nothing is believed but what the head's device signed: of segments, only those that it wrote
+ * itself; that the head is valid is the caller's business.
+ */
+#pragma once
+
+#include "vault/vault_reader.h"
+
+struct vault_import_summary {
+    uint64_t snapshots, segments, chunks; /* new ones */
+    uint64_t problems; /* objects that could not be had: their snapshots or chunks are missing */
+};
+
+struct vault_import_options {
+    struct slice head;       /* document; borrowed until done */
+    const struct id *device; /* who signed it; borrowed until done */
+    uint32_t slot;
+    void (*problem)(void *user, enum err e, const char *sentence);
+    void (*done)(void *user, enum err e, const struct errmsg *msg); /* ERR_OK also when parts could
+                                                                       not be had */
+    void *user;
+    struct vault_import_summary *summary; /* added to */
+};
+
+struct vault_import;
+
+/* The vault is connected and open for writing, and has the account's reading key. */
+MUST_CHECK enum err vault_import_start(struct vault *vault,
+                                       const struct vault_import_options *options,
+                                       struct vault_import **out, struct errmsg *msg);
+
+/* From inside done() only: the catalogue's bytes, empty when it could not be had; and k and m of
+   the segment that it lies in. */
+struct slice vault_import_catalogue(const struct vault_import *import);
+void vault_import_level(const struct vault_import *import, unsigned *k, unsigned *m);
