@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- problems --- */
@@ -353,7 +354,7 @@ void vault_restore_write(struct restore_file *file, const struct restore_use *us
         atomic_fetch_add(&file->restore->bytes_done, plain.size);
 }
 
-void vault_restore_make_other(struct vault_restore *restore, struct restore_dir *dir,
+bool vault_restore_make_other(struct vault_restore *restore, struct restore_dir *dir,
                               const struct snapshot_entry *entry)
 {
     struct restore_meta meta = {0};
@@ -370,6 +371,7 @@ void vault_restore_make_other(struct vault_restore *restore, struct restore_dir 
     else
         failed(restore, dir, entry->name, e, msg.text);
     vault_restore_meta_free(&meta);
+    return e == ERR_OK;
 }
 
 /* --- the end of a batch --- */
@@ -449,6 +451,39 @@ static enum err verify_file(const struct restore_file *file, const struct restor
         close(r.fd);
     vault_restore_meta_free(&meta);
     return e;
+}
+
+static bool looks_there(const struct restore_file *file, const struct restore_meta *meta)
+{
+    int dir_fd;
+    struct stat st;
+    if (fs_dir_pin(file->dir->fs, &dir_fd, NULL) != ERR_OK)
+        return false;
+    const int problem =
+        fstatat(dir_fd, (const char *)meta->entry.name.data, &st, AT_SYMLINK_NOFOLLOW);
+    fs_dir_unpin(file->dir->fs);
+    return problem == 0 && S_ISREG(st.st_mode) && st.st_nlink <= meta->entry.links &&
+           (uint64_t)st.st_size == meta->entry.size && st.st_mtim.tv_sec == meta->entry.mtime.s &&
+           (uint32_t)st.st_mtim.tv_nsec == meta->entry.mtime.ns;
+}
+
+bool vault_restore_is_there(const struct restore_file *file, const struct restore_use *uses,
+                            size_t count)
+{
+    struct restore_meta meta = {0};
+    struct vault_restore *restore = file->restore;
+    struct restore_tools *tools = NULL;
+    bool there = !file->runs && file->dir->fs && file_meta(file, &meta, NULL) == ERR_OK &&
+                 looks_there(file, &meta);
+    if (there)
+        there = (tools = vault_restore_tools_take(restore)) != NULL;
+    if (there)
+        there = verify_file(file, uses, count, tools, NULL) == ERR_OK &&
+                fs_target_touch(restore->target, file->dir->fs, &meta.entry, &meta.details, NULL) ==
+                    ERR_OK;
+    vault_restore_tools_give(restore, tools);
+    vault_restore_meta_free(&meta);
+    return there;
 }
 
 static int by_file(const void *a, const void *b)

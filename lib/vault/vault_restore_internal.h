@@ -61,6 +61,7 @@ struct restore_file {
     unsigned pieces;      /* chunks that are not written yet, and one while it is planned */
     bool failed, whole;   /* whole: one chunk is all of it */
     bool finished;
+    bool maybe_there; /* a file of that name is in the target */
     struct fs_file *file;
     struct fs_run *runs; /* owned; NULL when there are no holes */
     size_t run_count;
@@ -187,8 +188,8 @@ void vault_restore_go_on(struct vault_restore *restore);
 
 MUST_CHECK enum err vault_restore_make_dir(struct vault_restore *restore, struct restore_dir *dir,
                                            struct errmsg *msg);
-/* A symbolic link, a FIFO, a device, at once. */
-void vault_restore_make_other(struct vault_restore *restore, struct restore_dir *dir,
+/* A symbolic link, a FIFO, a device, at once. False: it failed, and that was told. */
+bool vault_restore_make_other(struct vault_restore *restore, struct restore_dir *dir,
                               const struct snapshot_entry *entry);
 /* Several threads. The chunk's bytes are here. */
 void vault_restore_write(struct restore_file *file, const struct restore_use *use,
@@ -197,6 +198,10 @@ void vault_restore_write(struct restore_file *file, const struct restore_use *us
 void vault_restore_fail(struct restore_file *file, enum err e, const char *sentence);
 /* Several threads. One piece less to wait for. */
 void vault_restore_release(struct restore_file *file);
+/* On the lane: the target has the whole content already (size, mtime and every chunk), and its
+   metadata was set. Never for files with holes. `uses` are all of its chunks. */
+bool vault_restore_is_there(const struct restore_file *file, const struct restore_use *uses,
+                            size_t count);
 /* Links and directories of the batch; then the verification of its files. */
 void vault_restore_batch_end(struct vault_restore *restore);
 void vault_restore_dir_free(struct restore_dir *dir);

@@ -171,6 +171,11 @@ static enum err enter(struct vault_restore *r, const struct vault_tree_event *ev
                       struct errmsg *msg)
 {
     struct restore_dir *parent = top(r);
+    if (parent && r->options.delete_others) {
+        const enum err e = add_name(parent, event->entry.name);
+        if (e != ERR_OK)
+            return e;
+    }
     if (parent && (fs_exclude_matches(r->options.exclude, event->path) ||
                    (!included(r, event->path) &&
                     !fs_exclude_may_match_below(r->options.include, event->path)))) {
@@ -321,7 +326,7 @@ static enum err add_entry(struct vault_restore *r, struct restore_dir *dir,
         e = ask_target(r, dir, entry, &want, msg);
     if (e != ERR_OK)
         return e;
-    if (entry->type == SNAPSHOT_TYPE_FILE && entry->links > 1) {
+    if (entry->links > 1) { /* of a directory it is 1 */
         const struct id key = source_key(entry);
         source = idmap_get(&r->sources, &key);
         if (source && want != FS_WANT_NOTHING)
@@ -335,9 +340,14 @@ static enum err add_entry(struct vault_restore *r, struct restore_dir *dir,
         skipped(r);
         return ERR_OK;
     }
-    if (entry->type == SNAPSHOT_TYPE_FILE)
-        return add_file(r, dir, source, event->bytes);
-    vault_restore_make_other(r, dir, entry);
+    if (entry->type == SNAPSHOT_TYPE_FILE) {
+        e = add_file(r, dir, source, event->bytes);
+        if (e == ERR_OK)
+            r->current->maybe_there = want == FS_WANT_REPLACE;
+        return e;
+    }
+    if (!vault_restore_make_other(r, dir, entry) && source)
+        source->failed = true;
     return ERR_OK;
 }
 
@@ -413,6 +423,26 @@ static enum err add_use(struct vault_restore *r, const struct snapshot_ref *ref)
     return ERR_OK;
 }
 
+/* What an interrupted run has restored already is not fetched again: a file of that size and time
+   whose chunks are what they should be only gets its metadata. */
+static void leave_if_there(struct vault_restore *r, struct restore_file *file)
+{
+    struct restore_batch *batch = &r->batch;
+    const size_t count = file->pieces - 1;
+    if (count > batch->use_count) /* its beginning is in the batch before */
+        return;
+    const size_t first = batch->use_count - count;
+    if (count > 0 && batch->uses[first].at != 0)
+        return;
+    if (!vault_restore_is_there(file, batch->uses + first, count))
+        return;
+    batch->use_count = first;
+    file->pieces = 1;
+    file->finished = true;
+    skipped(r);
+    atomic_fetch_add(&r->bytes_done, r->content_at);
+}
+
 /* ERR_OK: all of it is planned, or the batch is full. */
 static enum err plan_content(struct vault_restore *r, struct errmsg *msg)
 {
@@ -434,6 +464,8 @@ static enum err plan_content(struct vault_restore *r, struct errmsg *msg)
                   r->batch.uses[r->batch.use_count - 1].at == 0 &&
                   r->batch.uses[r->batch.use_count - 1].file == file;
     r->current = NULL;
+    if (e == ERR_END && file->maybe_there && !r->options.dry_run)
+        leave_if_there(r, file);
     vault_restore_release(file);
     return ERR_OK;
 }

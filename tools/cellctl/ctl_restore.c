@@ -129,6 +129,14 @@ static enum err overwrite(struct ctl *ctl, enum fs_overwrite *out)
                    ctl->options.overwrite);
 }
 
+static bool is_root(const char *dir)
+{
+    char *path = realpath(dir, NULL);
+    const bool root = path && !strcmp(path, "/");
+    free(path);
+    return root;
+}
+
 /* What can be wrong before anything is opened. */
 static enum err prepare(struct restore *restore, struct vault_restore_options *options)
 {
@@ -162,6 +170,10 @@ static enum err prepare(struct restore *restore, struct vault_restore_options *o
     options->numeric_owners = o->numeric_owners;
     if (e == ERR_OK && o->delete_others && (restore->include || restore->exclude))
         return err_say(&ctl->msg, ERR_USAGE, "--delete goes with neither --include nor --exclude");
+    if (e == ERR_OK && o->delete_others && is_root(o->target))
+        return err_say(&ctl->msg, ERR_USAGE,
+                       "--delete with --target / would remove whatever of this machine is not in "
+                       "the snapshot; restore a SNAP:SUBPATH into its own directory instead");
     return e == ERR_FORMAT || e == ERR_TOO_LARGE ? ERR_USAGE : e;
 }
 
