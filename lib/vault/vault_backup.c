@@ -33,10 +33,18 @@ void backup_problem(struct vault_backup *b, enum err e, struct fs_dir *dir, stru
                     const char *sentence)
 {
     struct buf path = BUF_INIT(1 << 20);
-    b->summary.problems++;
+    b->summary.problems += e != ERR_OK;
     if (fs_dir_path(dir, name, &path) == ERR_OK && buf_append_u8(&path, 0) == ERR_OK)
         b->events.problem(b->user, e, slice_of(path.data, path.size - 1), sentence);
     buf_free(&path);
+}
+
+void backup_note(struct vault_backup *b, struct fs_dir *dir, struct slice name, const char *what)
+{
+    struct errmsg msg;
+    char text[FS_PATH_TEXT_SIZE];
+    err_ignore(err_say(&msg, ERR_OK, "%s %s", fs_dir_path_text(dir, name, text), what));
+    backup_problem(b, ERR_OK, dir, name, msg.text);
 }
 
 /* --- small things that jobs need --- */

@@ -61,7 +61,9 @@ struct vault_backup_summary {
 };
 
 struct vault_backup_events {
-    /* A path that could not be read, or not as it should be. `path` has a NUL behind it. */
+    /* A path that could not be read, or not as it should be; or (e is ERR_OK) something to know of
+       it that is no failure: a socket is left out, a file that changed was read again. `path` has a
+       NUL behind it. */
     void (*problem)(void *user, enum err e, struct slice path, const char *sentence);
     /* About ten times a second. May be NULL. */
     void (*progress)(void *user, const struct vault_backup_progress *progress);

@@ -262,6 +262,21 @@ static void again(struct vault_backup *b, struct backup_file *file)
     b->file_count++;
 }
 
+/* It changed while it was read: what was read may be of two moments. Read it once more, behind the
+   others, so that whoever writes may be done by then. */
+static bool read_again(struct vault_backup *b, struct backup_file *file)
+{
+    if (b->e != ERR_OK || file->e != ERR_OK || file->note != ERR_STALE ||
+        ++file->tries == BACKUP_TRIES || file->entry.size > BACKUP_AGAIN_BYTES)
+        return false;
+    file->note = ERR_OK;
+    file->msg.text[0] = 0;
+    buf_clear(&file->node);
+    list_append(&b->files, &file->link);
+    b->file_count++;
+    return true;
+}
+
 static void smalls_read(struct work_job *job)
 {
     struct backup_reading *r = container_of(job, struct backup_reading, job);
@@ -275,7 +290,7 @@ static void smalls_read(struct work_job *job)
         if (files[i]->grown && b->e == ERR_OK) {
             files[i]->grown = false;
             again(b, files[i]);
-        } else {
+        } else if (!read_again(b, files[i])) {
             backup_tree_file_done(files[i]);
         }
     }
@@ -298,7 +313,8 @@ static void piece_read(struct work_job *job)
         b->big_count--;
         b->files_active--;
         big_free(big);
-        backup_tree_file_done(file);
+        if (!read_again(b, file))
+            backup_tree_file_done(file);
     } else {
         list_append(&b->bigs, &big->link);
     }

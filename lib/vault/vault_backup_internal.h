@@ -32,7 +32,11 @@ enum {
     BACKUP_ROWS_BYTES =
         8 << 20, /* cached rows that wait for their chunks: then segments are ended */
     BACKUP_PROGRESS_MS = 100,
+    BACKUP_TRIES = 3, /* of reading a file that changes meanwhile */
 };
+
+/* Above, a file that changes while it is read is not read again: virtual disks always do. */
+#define BACKUP_AGAIN_BYTES GIB(1)
 
 /* What a job needs to name chunks. */
 struct backup_hasher {
@@ -100,7 +104,8 @@ struct backup_file {
     struct buf node;
     enum err e, note; /* could not be read; was read, but ... */
     struct errmsg msg;
-    bool grown; /* larger than a small file by now */
+    bool grown;     /* larger than a small file by now */
+    unsigned tries; /* how often it changed while it was read */
     char name[];
 };
 
@@ -195,6 +200,8 @@ struct vault_backup {
 void backup_fail(struct vault_backup *b, enum err e, const struct errmsg *msg);
 void backup_problem(struct vault_backup *b, enum err e, struct fs_dir *dir, struct slice name,
                     const char *sentence);
+/* Something worth knowing that is no failure: the problem callback with ERR_OK. */
+void backup_note(struct vault_backup *b, struct fs_dir *dir, struct slice name, const char *what);
 void backup_pump(struct vault_backup *b); /* starts what can be started; notices the end */
 struct backup_hasher *backup_hasher_take(struct vault_backup *b); /* NULL: failed */
 void backup_hasher_return(struct vault_backup *b, struct backup_hasher *hasher);

@@ -146,8 +146,10 @@ static void entry(struct vault_backup *b, const struct fs_event *event)
     struct backup_dir *d = b->dir;
     struct index_cached cached;
     const struct slice name = event->entry.name;
-    if (event->entry.type == FS_SOCKET)
+    if (event->entry.type == FS_SOCKET) {
+        backup_note(b, d->fs, name, "is a socket and is left out");
         return;
+    }
     const bool known = find_cached(d, name, &cached);
     const bool is_file = event->entry.type == FS_FILE;
     b->progress.files_total += is_file;
@@ -440,6 +442,9 @@ void backup_tree_file_done(struct backup_file *file)
     } else {
         if (file->note != ERR_OK)
             backup_problem(b, file->note, d->fs, file->entry.name, file->msg.text);
+        else if (file->tries > 0)
+            backup_note(b, d->fs, file->entry.name,
+                        "changed while it was read, and was read again");
         b->summary.files_changed += is_file && file->known;
         b->summary.files_new += is_file && !file->known;
         b->progress.bytes_done += is_file ? file->entry.size : 0;

@@ -73,15 +73,15 @@ class Swarm:
 class Vault:
     """One account's vault; calls cellctl with it."""
 
-    def __init__(self, directory, swarm=None, options=(), phrase=None, prefix=()):
+    def __init__(self, directory, swarm=None, options=(), phrase=None, prefix=(), program=CELLCTL):
         self.directory = pathlib.Path(directory)
         self.phrase = pathlib.Path(phrase or str(directory) + ".phrase")
-        self.prefix = list(prefix)
+        self.prefix, self.program = list(prefix), program
         if swarm is not None:
             self.ctl("init", "--invite", swarm.invite(), "--phrase-file", self.phrase, "--no-passphrase", *options)
 
     def ctl(self, *arguments, expect=0, timeout=TIMEOUT, **options):
-        return run([*self.prefix, CELLCTL, "--vault", self.directory, *arguments], expect, timeout, **options)
+        return run([*self.prefix, self.program, "--vault", self.directory, *arguments], expect, timeout, **options)
 
     def json(self, *arguments, expect=0, **options):
         return json_lines(self.ctl(*arguments, "--json", expect=expect, **options).stdout)

@@ -26,8 +26,10 @@ static uint64_t now_ms(const struct ctl *ctl)
 static void on_problem(void *user, enum err e, struct slice path, const char *sentence)
 {
     struct backup *backup = user;
-    (void)e;
-    ctl_problem(&backup->ctl->out, "archival", path, sentence);
+    if (e == ERR_OK)
+        ctl_warn(&backup->ctl->out, sentence);
+    else
+        ctl_problem(&backup->ctl->out, "archival", path, sentence);
 }
 
 static void on_progress(void *user, const struct vault_backup_progress *progress)
