@@ -42,6 +42,7 @@ void fs_details_free(struct fs_details *details);
 struct fs_reader {
     struct fs_entry entry; /* as it was when opened; name, user and group borrowed from the given
                               one (user, group "" when the owner is another by now) */
+    bool gone;             /* after fs_reader_finish(): it has no name any more */
     int fd;                /* private from here on */
     struct fs_dir *dir;    /* borrowed */
     bool shrunk;
@@ -74,7 +75,7 @@ MUST_CHECK enum err fs_reader_next(struct fs_reader *reader, void *out, size_t s
 void fs_reader_rewind(struct fs_reader *reader);
 
 /* *changed: size, mtime or ctime are not what they were at opening, or it shrank; then `msg` says
- * what. */
+   what. That it was removed meanwhile is no change of what was read: see `gone`. */
 MUST_CHECK enum err fs_reader_finish(struct fs_reader *reader, bool *changed, struct errmsg *msg);
 void fs_reader_close(struct fs_reader *reader);
 

@@ -218,8 +218,9 @@ enum err fs_reader_finish(struct fs_reader *reader, bool *changed, struct errmsg
     int problem = look(reader->fd, &now);
     if (problem)
         return say(reader, problem, "look at", msg);
+    reader->gone = now.links == 0; /* which sets ctime too */
     *changed = reader->shrunk || now.size != then->size || !fs_time_equal(now.mtime, then->mtime) ||
-               !fs_time_equal(now.ctime, then->ctime);
+               (!reader->gone && !fs_time_equal(now.ctime, then->ctime));
     if (!*changed)
         return ERR_OK;
     char text[FS_PATH_TEXT_SIZE];

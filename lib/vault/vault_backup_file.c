@@ -74,6 +74,7 @@ static enum err finish_file(struct backup_file *file, struct fs_reader *reader,
             err_say(&file->msg, note, "its extended attributes are too large and left out");
     if (e == ERR_OK && fs_reader_finish(reader, &changed, &file->msg) == ERR_OK && changed)
         file->note = ERR_STALE;
+    file->gone = reader->gone;
     fs_details_free(&details);
     buf_free(&runs);
     return e;

@@ -105,6 +105,7 @@ struct backup_file {
     enum err e, note; /* could not be read; was read, but ... */
     struct errmsg msg;
     bool grown;     /* larger than a small file by now */
+    bool gone;      /* removed while it was read */
     unsigned tries; /* how often it changed while it was read */
     char name[];
 };

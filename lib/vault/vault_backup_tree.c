@@ -442,6 +442,8 @@ void backup_tree_file_done(struct backup_file *file)
     } else {
         if (file->note != ERR_OK)
             backup_problem(b, file->note, d->fs, file->entry.name, file->msg.text);
+        else if (file->gone)
+            backup_note(b, d->fs, file->entry.name, "was removed while it was read, and is kept");
         else if (file->tries > 0)
             backup_note(b, d->fs, file->entry.name,
                         "changed while it was read, and was read again");
