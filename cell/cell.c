@@ -41,6 +41,8 @@ struct cell_view cell_view_now(const struct cell *cell)
         view.now_s = cell->members->time_s + (int64_t)(passed / 1000);
     }
     view.moment = cell_removal_moment(cell, view.now_s);
+    view.scrub_period_ms = cell->options.scrub_period_ms;
+    view.leaving = cell->leaving;
     return view;
 }
 

@@ -77,6 +77,13 @@ void cell_set_give(struct cell *cell, uint64_t give_bytes);
 void cell_set_leaving(struct cell *cell, bool leaving);
 /* Leaving, and the coordinator says that its directory names this cell no more. */
 bool cell_drained(const struct cell *cell);
+/* So long a cell that leaves stays for those who have nowhere else to go with their shards. */
+enum { CELL_NOTICE_S = 30 * 86400 };
+/* A cell whose trust is below this gets no new shards. */
+enum { CELL_TRUST_NEW = 500 };
+
+/* Other limits, from now on (SIGHUP); 0 as in cell_options. */
+void cell_set_limits(struct cell *cell, uint64_t scrub_period_ms, uint64_t repair_bytes_s);
 
 struct cell_counters {
     uint64_t repair_count, repair_bytes; /* segments that we have repaired; fetched and sent */
@@ -86,3 +93,25 @@ struct cell_counters {
     unsigned puts_under_way;
 };
 void cell_counters(const struct cell *cell, struct cell_counters *out);
+
+/* How the cell is, for its owner. */
+struct cell_report {
+    struct store_usage usage;
+    struct store_scrub_state scrub;
+    struct store_removal_state removal;
+    struct cell_counters counters;
+    int64_t now_s;         /* by the wall clock */
+    int64_t scrub_next_s;  /* the running cycle's end, or the next one's beginning; 0: none */
+    bool coordinator_away; /* since the last message to it */
+    uint32_t trust;        /* of 1000, as it last said; 0: it has said nothing yet */
+    uint64_t fault_count;  /* shards that were found to be missing or wrong */
+    bool leaving, drained;
+    bool left_known; /* leaving, and counted: */
+    uint64_t left_count, stuck_count;
+    int64_t leaving_since_s;
+};
+/* Asks the store on its lane, then tells. ERR_NOMEM, ERR_STATE while it stops. */
+typedef void cell_reported_fn(void *user, enum err e, const struct cell_report *report,
+                              const struct errmsg *msg);
+MUST_CHECK enum err cell_report(struct cell *cell, cell_reported_fn *reported, void *user,
+                                struct errmsg *msg);

@@ -48,13 +48,19 @@ static void get_free(struct cell_get *g)
     cell_work_ended(cell);
 }
 
-static void submit(struct cell_get *g, void (*run)(struct work_job *),
-                   void (*done)(struct work_job *))
+static void submit_to(struct cell_get *g, struct work_lane *lane, void (*run)(struct work_job *),
+                      void (*done)(struct work_job *))
 {
     g->job.run = run;
     g->job.done = done;
     g->job_busy = true;
-    work_submit(g->cell->options.work, NULL, &g->job);
+    work_submit(g->cell->options.work, lane, &g->job);
+}
+
+static void submit(struct cell_get *g, void (*run)(struct work_job *),
+                   void (*done)(struct work_job *))
+{
+    submit_to(g, NULL, run, done);
 }
 
 static void refuse(struct cell_get *g)
@@ -148,12 +154,39 @@ static void run_open(struct work_job *job)
         g->result = err_say(&g->msg, ERR_NOMEM, "out of memory for a piece of a shard");
 }
 
+/* The file is missing or damaged: if the catalogue thinks otherwise, it learns it, and with the
+   next heartbeat the coordinator. */
+static void run_quarantine(struct work_job *job)
+{
+    struct cell_get *g = container_of(job, struct cell_get, job);
+    struct errmsg msg;
+    const enum err e = store_quarantine(g->cell->options.store, &g->segment, g->index, &msg);
+    if (e == ERR_OK)
+        log_say(g->cell->options.log, LOG_ERROR, "a shard is damaged: %s", g->msg.text);
+    else if (e != ERR_NOT_FOUND)
+        log_say(g->cell->options.log, LOG_ERROR, "%s", msg.text);
+}
+
+static void quarantined(struct work_job *job)
+{
+    struct cell_get *g = container_of(job, struct cell_get, job);
+    g->job_busy = false;
+    if (g->exchange)
+        refuse(g);
+    else
+        get_free(g);
+}
+
 static void open_done(struct work_job *job)
 {
     struct cell_get *g = container_of(job, struct cell_get, job);
     g->job_busy = false;
     if (!g->exchange) {
         get_free(g);
+        return;
+    }
+    if (!g->file && (g->result == ERR_NOT_FOUND || err_class(g->result) == ERR_CLASS_CORRUPT)) {
+        submit_to(g, g->cell->options.lane, run_quarantine, quarantined);
         return;
     }
     if (g->result == ERR_OK && g->ticketed && !g->head_only &&

@@ -23,7 +23,7 @@
 #define CELL_FACT_COORDINATOR "coordinator" /* its certificate, document */
 #define CELL_FACT_CLAIM       "claim"       /* document, signed by both */
 #define CELL_FACT_STATEMENT   "statement"   /* our newest member statement */
-#define CELL_FACT_LEAVING     "leaving"     /* one byte, 1: the cell's owner wants it to leave */
+#define CELL_FACT_LEAVING     "leaving"     /* u8 1, i64 since when: its owner wants it to leave */
 
 /* What a handler may know of the cell, as it was when the request came. */
 struct cell_view {
@@ -34,6 +34,10 @@ struct cell_view {
     struct id account;          /* of the claim; zero: nobody's */
     int64_t now_s;              /* time of the newest signed list, and what has passed since */
     struct store_moment moment; /* for what is deleted: cell_removal.c */
+    uint64_t scrub_period_ms;
+    uint64_t fault_count; /* shards of this cell that were found to be missing or wrong */
+    uint32_t trust;       /* as the coordinator last said; of 1000 */
+    bool leaving;
 };
 
 /* --- rights: cell_rights.c --- */
@@ -175,17 +179,24 @@ struct cell {
     const char *message_addresses[LIMIT_ADDRESSES];
     struct work_job usage_job;
     struct store_usage usage;
+    enum err usage_result; /* BUSY: the disk is not there */
+    bool disk_away;
 
     struct timer scrub_timer;
     struct work_job scrub_job;
     struct store_scrub scrub;
     enum err scrub_result;
     int64_t scrub_now_s;
+    uint64_t scrub_job_period_ms, scrub_rest_ms; /* the job's; until the next cycle, 0: go on */
+    bool scrub_busy;
 
     struct cell_tickets tickets;
     struct cell_work work;
     struct cell_damage damage;
     bool leaving, drained; /* cell_leave.c */
+    bool left_known;       /* as the coordinator says in its answers */
+    uint64_t left_count, stuck_count;
+    int64_t leaving_since_s;
     bool leaving_busy, leaving_written;
     struct work_job leaving_job;
 
@@ -251,6 +262,8 @@ MUST_CHECK enum err cell_make_statement(struct cell *cell, struct errmsg *msg);
 /* Somebody showed what the coordinator signed under a newer member list than ours: ask for it. */
 void cell_heard_list(struct cell *cell, uint64_t number);
 MUST_CHECK enum err cell_membership_start(struct cell *cell, struct errmsg *msg);
+/* Something has changed that the coordinator should hear before the interval is over. */
+void cell_beat_soon(struct cell *cell);
 void cell_membership_stop(struct cell *cell);
 /* Whom to ask, with addresses that outlive the member list: `list` and `pointers` hold them. */
 void cell_coordinator(const struct cell *cell, struct address_list *list,
@@ -262,11 +275,15 @@ MUST_CHECK enum err cell_take_members(struct cell *cell, struct slice doc, struc
 /* --- leaving: cell_leave.c --- */
 
 MUST_CHECK enum err cell_leaving_load(struct cell *cell, struct errmsg *msg);
+/* What the coordinator's answer says about it. */
+void cell_leaving_heard(struct cell *cell, const struct wire_heartbeat_reply *reply);
 
 /* --- scrub: cell_scrub.c --- */
 
 void cell_scrub_start(struct cell *cell);
 void cell_scrub_stop(struct cell *cell);
+/* When the cycle that runs is to be over, or the next one begins; 0: unknown, or no scrub. */
+int64_t cell_scrub_next_s(const struct store_scrub_state *state, uint64_t period_ms);
 
 /* --- deleting: cell_removal.c --- */
 

@@ -252,6 +252,21 @@ static enum err take_orders(struct cell *cell, struct slice body, struct errmsg 
     return e == ERR_END ? ERR_OK : e;
 }
 
+/* Whoever has lost something is told, once for each loss. */
+static void hear_trust(struct cell *cell, const struct wire_heartbeat_reply *reply)
+{
+    if (reply->fault_count > cell->view.fault_count)
+        log_say(cell->options.log, LOG_ERROR,
+                "%llu shards of this cell are missing or wrong: its trust is %u of "
+                "1000%s. Look at its disk",
+                (unsigned long long)(reply->fault_count - cell->view.fault_count), reply->trust,
+                reply->trust < CELL_TRUST_NEW ? ", and it gets no new shards before it has proven "
+                                                "others that it holds"
+                                              : "");
+    cell->view.trust = reply->trust;
+    cell->view.fault_count = reply->fault_count;
+}
+
 static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struct errmsg *msg)
 {
     struct wire_heartbeat_reply reply;
@@ -261,7 +276,8 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
     cell->statement_changed = false;
     if (!cell->options.heartbeat_ms && reply.interval_ms)
         cell->interval_ms = reply.interval_ms;
-    cell->drained = reply.drained;
+    hear_trust(cell, &reply);
+    cell_leaving_heard(cell, &reply);
     if (reply.work)
         cell_work_offered(cell, reply.work);
     cell_damage_tell(cell);
@@ -334,15 +350,23 @@ static void run_usage(struct work_job *job)
 {
     struct cell *cell = container_of(job, struct cell, usage_job);
     struct errmsg msg;
-    if (store_usage(cell->options.store, &cell->usage, &msg) != ERR_OK)
+    cell->usage_result = store_present(cell->options.store, &msg);
+    if (cell->usage_result == ERR_OK &&
+        store_usage(cell->options.store, &cell->usage, &msg) != ERR_OK)
         log_say(cell->options.log, LOG_WARN, "the cell cannot say what it holds: %s", msg.text);
+    else if (cell->usage_result != ERR_OK && !cell->disk_away)
+        log_say(cell->options.log, LOG_ERROR, "this cell says nothing more for now: %s", msg.text);
+    cell->disk_away = cell->usage_result != ERR_OK;
 }
 
 static void usage_done(struct work_job *job)
 {
     struct cell *cell = container_of(job, struct cell, usage_job);
-    if (!cell->stopping)
+    /* without its disk a cell is asleep: silent, and nothing is lost */
+    if (!cell->stopping && cell->usage_result == ERR_OK)
         beat(cell);
+    else if (!cell->stopping)
+        rest(cell, cell->interval_ms);
     cell_work_ended(cell);
 }
 
@@ -369,6 +393,12 @@ static void rest(struct cell *cell, uint64_t delay_ms)
     cell->membership = cell->members ? CELL_RESTING : CELL_OUTSIDE;
     if (timer_start(cell->options.clock, &cell->heartbeat_timer, delay_ms) != ERR_OK)
         log_say(cell->options.log, LOG_ERROR, "no heartbeat any more: no memory for a timer");
+}
+
+void cell_beat_soon(struct cell *cell)
+{
+    if (cell->membership == CELL_RESTING && !cell->stopping)
+        rest(cell, 0);
 }
 
 void cell_heard_list(struct cell *cell, uint64_t number)

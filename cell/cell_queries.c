@@ -49,7 +49,7 @@ enum err cell_state(void *owner, struct serve_request *request, struct slice bod
 {
     struct cell *cell = owner;
     (void)body;
-    (void)request;
+    const struct cell_view *view = cell_view_of(request);
     struct store *store = cell->options.store;
     struct store_usage usage;
     struct store_scrub_state scrub;
@@ -64,10 +64,14 @@ enum err cell_state(void *owner, struct serve_request *request, struct slice bod
         .free_bytes = usage.free_bytes,
         .shard_count = usage.shard_count,
         .damaged_count = usage.damaged_count,
-        .scrub_checked_bytes = scrub.checked,
+        .scrub_checked_count = scrub.checked,
         .scrub_started_s = scrub.cycle_began_s,
         .scrub_finished_s = scrub.last_cycle_ended_s,
+        .scrub_next_s = cell_scrub_next_s(&scrub, view->scrub_period_ms),
         .read_only = usage.read_only,
+        .leaving = view->leaving,
+        .trust = view->trust,
+        .fault_count = view->fault_count,
     };
     return wire_state_encode(&state, reply);
 }
@@ -94,6 +98,26 @@ static enum err may_know(const struct serve_peer *asker, const struct id *accoun
                : err_say(msg, ERR_DENIED, "the ticket names another account than the segment");
 }
 
+/* The first file that opens; those that are missing or damaged go from `held` to `damaged`. */
+static enum err open_any(struct cell *cell, const struct id *id, struct wire_segment *segment,
+                         struct store_file **out, struct errmsg *msg)
+{
+    struct store *store = cell->options.store;
+    while (segment->held_count > 0) {
+        const uint8_t index = segment->held[0];
+        enum err e = store_file_open(store, id, index, out, msg);
+        if (e == ERR_OK || (e != ERR_NOT_FOUND && err_class(e) != ERR_CLASS_CORRUPT))
+            return e;
+        log_say(cell->options.log, LOG_ERROR, "a shard is damaged: %s", msg->text);
+        if ((e = store_quarantine(store, id, index, msg)) != ERR_OK)
+            return e;
+        segment->damaged[segment->damaged_count++] = index;
+        segment->held_count--;
+        memmove(segment->held, segment->held + 1, segment->held_count);
+    }
+    return err_say(msg, ERR_NOT_FOUND, "no whole shard of this segment is here");
+}
+
 /* The header and the record stand in any whole shard's file. */
 enum err cell_segment_reply(struct cell *cell, const struct id *id, const struct serve_peer *asker,
                             const struct id *account, struct buf *reply, struct errmsg *msg)
@@ -105,10 +129,8 @@ enum err cell_segment_reply(struct cell *cell, const struct id *id, const struct
     enum err e = segment ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for a segment");
     if (e == ERR_OK)
         e = store_segment(store, id, collect_indexes, segment, msg);
-    if (e == ERR_OK && segment->held_count == 0)
-        e = err_say(msg, ERR_NOT_FOUND, "no whole shard of this segment is here");
     if (e == ERR_OK)
-        e = store_file_open(store, id, segment->held[0], &file, msg);
+        e = open_any(cell, id, segment, &file, msg);
     if (e == ERR_OK)
         e = segment_header_decode(store_file_header(file), &header, msg);
     if (e == ERR_OK)

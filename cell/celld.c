@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cell.h"
+#include "celld_control.h"
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
 #include "identity/invite_text.h"
@@ -21,7 +22,7 @@ struct settings {
     char listen[CONFIG_TEXT_SIZE];
     struct config_list advertise;
     char site[CONFIG_TEXT_SIZE];
-    uint64_t scrub_period_ms;
+    uint64_t scrub_period_ms, repair_bytes_s;
 };
 
 static const struct config_key keys[] = {
@@ -35,19 +36,30 @@ static const struct config_key keys[] = {
                 "what cells of one place call their place, so that they count as one"),
     CONFIG_DURATION(struct settings, scrub_period_ms, "scrub-period", "30d", 0, UINT64_MAX,
                     "how long one check of every stored shard may take; 0: no check"),
+    CONFIG_SIZE(struct settings, repair_bytes_s, "repair-rate", "3M", 1024, UINT64_C(1) << 40,
+                "repairs for others use so many bytes a second of the line"),
 };
 
-/* Taken on the first start only; DATA/swarm keeps it. */
+/* The invite is taken on the first start only (DATA/swarm keeps it); the others are the
+   subcommands'. */
 static const char *const extra_flags[] = {"invite=", NULL};
+static const char *const status_flags[] = {"json", NULL};
+static const char *const leave_flags[] = {"stay", "no-wait", NULL};
 
 static const char usage[] =
     "usage: celld --data DIR --invite STRING [--give SIZE] [--listen ADDR:PORT]\n"
-    "             [--advertise ADDR:PORT]... [--site NAME] [--scrub-period T]      first start\n"
+    "             [--advertise ADDR:PORT]... [--site NAME] [--scrub-period T]\n"
+    "             [--repair-rate BYTES]                                           first start\n"
     "       celld --data DIR                                                      later starts\n"
+    "       celld --data DIR status [--json]\n"
+    "       celld --data DIR leave [--no-wait] | leave --stay\n"
     "\n"
     "Stores shards for the members of a swarm. It can read none of them.\n"
     "\n"
-    "  celld --data /srv/cellar/cell --invite 'cellar-...' --give 500G --listen 0.0.0.0:7401\n";
+    "  celld --data /srv/cellar/cell --invite 'cellar-...' --give 500G --listen 0.0.0.0:7401\n"
+    "\n"
+    "Subcommands ask the running process. `leave` has its shards made anew on other cells, shows\n"
+    "how far that is, and ends when the cell can go; --stay takes it back.\n";
 
 struct program {
     struct daemon d;
@@ -59,6 +71,7 @@ struct program {
     struct work_lane *lane;
     struct store *store;
     struct cell *cell;
+    struct uvio_control *control;
     struct invite_text invite;
     struct buf kept;         /* the file "swarm" */
     struct swarm_root swarm; /* whose cell this is */
@@ -184,12 +197,27 @@ static enum err open_cell(struct program *p)
         .give_bytes = p->settings.give_bytes,
         .claim_code = p->claim_code,
         .scrub_period_ms = p->settings.scrub_period_ms,
+        .repair_bytes_s = p->settings.repair_bytes_s,
     };
     memcpy(options.swarm_root, p->swarm.key, sizeof(options.swarm_root));
     return cell_new(&options, &p->cell, &p->msg);
 }
 
 /* --- events --- */
+
+static void asked(void *user, struct uvio_control_request *request, struct slice words)
+{
+    struct program *p = user;
+    celld_control_answer(p->cell, request, words);
+}
+
+/* No more questions; those that are being answered end before the cell does. */
+static void stop_cell(struct program *p, cell_stopped_fn *stopped)
+{
+    uvio_control_close(p->control);
+    p->control = NULL;
+    cell_stop(p->cell, stopped, p);
+}
 
 static void net_closed(void *user)
 {
@@ -211,7 +239,7 @@ static void stop(void *user, int signal_number)
     if (p->exit_code == -1) {
         p->exit_code = 0;
         log_say(&p->d.log, LOG_INFO, "stopping");
-        cell_stop(p->cell, cell_stopped, p);
+        stop_cell(p, cell_stopped);
     }
 }
 
@@ -222,7 +250,7 @@ static void joined(void *user, enum err e, const struct errmsg *msg)
     if (e != ERR_OK) {
         fprintf(stderr, "celld: the swarm does not take this cell: %s\n", msg->text);
         p->exit_code = 1;
-        cell_stop(p->cell, cell_stopped, p);
+        stop_cell(p, cell_stopped);
         return;
     }
     if (daemon_say_address(&p->d, p->addresses.text[0], &why) != ERR_OK)
@@ -243,6 +271,7 @@ static void reload(void *user, int signal_number)
     p->settings.give_bytes = settings.give_bytes;
     store_set_give(p->store, settings.give_bytes);
     cell_set_give(p->cell, settings.give_bytes);
+    cell_set_limits(p->cell, settings.scrub_period_ms, settings.repair_bytes_s);
 }
 
 static enum err start(struct program *p, const char *invite)
@@ -267,12 +296,15 @@ static enum err start(struct program *p, const char *invite)
     if (e == ERR_OK)
         e = uvio_on_signal(p->io, SIGHUP, reload, p, &p->msg);
     if (e == ERR_OK)
+        e = daemon_control_listen(&p->d, p->io, asked, p, &p->control, &p->msg);
+    if (e == ERR_OK)
         e = cell_start(p->cell, joined, p, &p->msg);
     return e;
 }
 
 static void finish(struct program *p)
 {
+    uvio_control_close(p->control);
     if (p->net)
         uvio_net_close(p->net, 0, NULL, NULL);
     if (p->lane)
@@ -286,11 +318,39 @@ static void finish(struct program *p)
     daemon_close(&p->d);
 }
 
+/* A subcommand asks the process that runs on the data directory. */
+static int run_beside(struct program *p)
+{
+    const enum err e =
+        daemon_open_beside(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
+    int code = e == ERR_USAGE ? 2 : 1;
+    if (e == ERR_OK)
+        code = celld_control_run(&p->d, &p->flags);
+    else
+        fprintf(stderr, "celld: %s\n", p->msg.text);
+    daemon_close(&p->d);
+    return code;
+}
+
+static bool is_subcommand(const char *word)
+{
+    return strcmp(word, "status") == 0 || strcmp(word, "leave") == 0;
+}
+
+static enum err parse(int argc, char **argv, struct program *p)
+{
+    const char *const *extra = extra_flags;
+    for (int i = 1; i < argc; i++)
+        if (is_subcommand(argv[i]))
+            extra = strcmp(argv[i], "status") == 0 ? status_flags : leave_flags;
+    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra, &p->flags, &p->msg);
+}
+
 int main(int argc, char **argv)
 {
     static struct program program = {.exit_code = -1};
     struct program *p = &program;
-    enum err e = daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra_flags, &p->flags, &p->msg);
+    enum err e = parse(argc, argv, p);
     if (e == ERR_OK && p->flags.help) {
         fputs(usage, stdout);
         return 0;
@@ -299,6 +359,8 @@ int main(int argc, char **argv)
         puts("celld " CELLAR_VERSION);
         return 0;
     }
+    if (e == ERR_OK && p->flags.word_count == 1 && is_subcommand(p->flags.words[0]))
+        return run_beside(p);
     if (e == ERR_OK && p->flags.word_count)
         e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
     if (e == ERR_OK)

@@ -125,8 +125,7 @@ static enum err post_heartbeat(void *owner, struct serve_request *request, struc
         .time_s = coordinator_now(request),
         .interval_ms = (uint32_t)c->options.heartbeat_ms,
     };
-    answer.work =
-        registry_work(c->options.registry, &request->peer.id, answer.time_s, &answer.drained);
+    registry_answer(c->options.registry, &request->peer.id, answer.time_s, &answer);
     if (orders)
         answer.work |= WIRE_WORK_ORDERS;
     return wire_heartbeat_reply_encode(&answer, reply);
@@ -303,8 +302,8 @@ static void describe(void *owner, const struct serve_request *request, uint64_t 
 
 static void check_stopped(struct coordinator *c)
 {
-    if (!c->stopping || c->stop_posted || c->flush_busy || serve_under_way(c->serve) ||
-        !c->on_stopped)
+    if (!c->stopping || c->stop_posted || c->flush_busy || c->counting ||
+        serve_under_way(c->serve) || !c->on_stopped)
         return;
     coordinator_stopped_fn *stopped = c->on_stopped;
     c->on_stopped = NULL;
@@ -320,6 +319,10 @@ static void run_flush(struct work_job *job)
 {
     struct coordinator *c = container_of(job, struct coordinator, flush_job);
     struct errmsg msg;
+    if (c->tick_timers_new) {
+        registry_set_timers(c->options.registry, &c->tick_timers);
+        c->options.heartbeat_ms = c->timers_heartbeat_ms; /* which handlers read, on this lane */
+    }
     if (registry_flush(c->options.registry, &msg) != ERR_OK)
         log_say(c->options.log, LOG_ERROR, "heartbeats cannot be written: %s", msg.text);
     c->tick_busy = false;
@@ -329,7 +332,11 @@ static void run_flush(struct work_job *job)
 
 static void set_timer(struct coordinator *c)
 {
-    const uint64_t pause_ms = c->tick_busy ? BUSY_MS : FLUSH_MS;
+    /* with heartbeats by the second, states change by the second */
+    const uint64_t calm_ms = c->options.heartbeat_ms && c->options.heartbeat_ms < FLUSH_MS
+                                 ? c->options.heartbeat_ms
+                                 : FLUSH_MS;
+    const uint64_t pause_ms = c->tick_busy && calm_ms > BUSY_MS ? BUSY_MS : calm_ms;
     if (timer_start(c->options.clock, &c->flush_timer, pause_ms) != ERR_OK)
         log_say(c->options.log, LOG_ERROR, "heartbeats are not written: no memory for a timer");
 }
@@ -348,7 +355,68 @@ static void fire(struct timer *timer)
     struct coordinator *c = container_of(timer, struct coordinator, flush_timer);
     c->flush_busy = true;
     c->tick_now_s = clock_wall_ns(c->options.clock) / 1000000000;
+    c->tick_timers = c->timers;
+    c->tick_timers_new = c->timers_new;
+    c->timers_new = false;
     work_submit(c->options.work, c->options.lane, &c->flush_job);
+}
+
+void coordinator_set_timers(struct coordinator *c, const struct registry_options *timers,
+                            uint64_t heartbeat_ms)
+{
+    c->timers = *timers;
+    c->timers_heartbeat_ms = heartbeat_ms;
+    c->timers_new = true; /* with the next tick */
+}
+
+/* --- counts, for whoever asks on this machine --- */
+
+struct counting {
+    struct work_job job;
+    struct coordinator *coordinator;
+    struct registry_counts counts;
+    int64_t now_s;
+    enum err e;
+    struct errmsg msg;
+    coordinator_counted_fn *counted;
+    void *user;
+};
+
+static void run_count(struct work_job *job)
+{
+    struct counting *counting = container_of(job, struct counting, job);
+    counting->e = registry_counts(counting->coordinator->options.registry, counting->now_s,
+                                  &counting->counts, &counting->msg);
+}
+
+static void count_done(struct work_job *job)
+{
+    struct counting *counting = container_of(job, struct counting, job);
+    struct coordinator *c = counting->coordinator;
+    counting->counted(counting->user, counting->e, &counting->counts, &counting->msg);
+    free(counting);
+    c->counting--;
+    check_stopped(c);
+}
+
+enum err coordinator_count(struct coordinator *c, coordinator_counted_fn *counted, void *user,
+                           struct errmsg *msg)
+{
+    if (c->stopping)
+        return err_say(msg, ERR_STATE, "the coordinator is stopping");
+    struct counting *counting = calloc(1, sizeof(*counting));
+    if (!counting)
+        return err_say(msg, ERR_NOMEM, "out of memory for counting");
+    *counting = (struct counting){
+        .job = {.run = run_count, .done = count_done},
+        .coordinator = c,
+        .now_s = clock_wall_ns(c->options.clock) / 1000000000,
+        .counted = counted,
+        .user = user,
+    };
+    c->counting++;
+    work_submit(c->options.work, c->options.lane, &counting->job);
+    return ERR_OK;
 }
 
 /* --- life --- */

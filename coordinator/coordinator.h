@@ -31,6 +31,19 @@ struct coordinator_options {
 
 MUST_CHECK enum err coordinator_new(const struct coordinator_options *options,
                                     struct coordinator **out, struct errmsg *msg);
+
+/* New timers (registry_set_timers) and a new interval for heartbeats, while it runs. */
+void coordinator_set_timers(struct coordinator *coordinator, const struct registry_options *timers,
+                            uint64_t heartbeat_ms);
+
+/* How the swarm is: counted on the registry's lane, told on the loop. ERR_NOMEM, ERR_STATE while it
+   stops. */
+typedef void coordinator_counted_fn(void *user, enum err e, const struct registry_counts *counts,
+                                    const struct errmsg *msg);
+MUST_CHECK enum err coordinator_count(struct coordinator *coordinator,
+                                      coordinator_counted_fn *counted, void *user,
+                                      struct errmsg *msg);
+
 typedef void coordinator_stopped_fn(void *user);
 /* `stopped` runs once what is under way has ended, never from inside this call. */
 void coordinator_stop(struct coordinator *coordinator, coordinator_stopped_fn *stopped, void *user);

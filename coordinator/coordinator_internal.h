@@ -12,6 +12,10 @@ struct coordinator {
     bool flush_busy, stopping, stop_posted;
     bool tick_busy; /* a sweep is under way */
     int64_t tick_now_s;
+    struct registry_options timers, tick_timers; /* to be set; being set by the job */
+    uint64_t timers_heartbeat_ms;
+    bool timers_new, tick_timers_new;
+    unsigned counting; /* coordinator_count() under way */
     coordinator_stopped_fn *on_stopped;
     void *stopped_user;
 };

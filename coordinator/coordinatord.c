@@ -1,12 +1,14 @@
 /*
- * coordinatord: the coordinator as a process, and its subcommand `invite`.
+ * coordinatord: the coordinator as a process, and its subcommands `invite` and `status`.
  */
 #include "base/file.h"
 #include "base/text.h"
 #include "coordinator.h"
+#include "coordinatord_status.h"
 #include "crypto/crypto.h"
 #include "crypto/secret.h"
 #include "daemon/daemon.h"
+#include "daemon/daemon_control.h"
 #include "identity/invite_text.h"
 #include "identity/phrase.h"
 #include "placement/placement_level.h"
@@ -24,6 +26,7 @@ struct settings {
     struct config_list advertise;
     char redundancy[CONFIG_TEXT_SIZE];
     uint64_t asleep_after_ms, gone_after_ms, proof_period_ms;
+    uint64_t repair_percent, repair_delay_ms, ticket_lease_ms;
 };
 
 static const struct config_key keys[] = {
@@ -36,17 +39,25 @@ static const struct config_key keys[] = {
                     "a cell that was silent for so long is asleep"),
     CONFIG_DURATION(struct settings, gone_after_ms, "gone-after", "14d", 1, UINT64_MAX,
                     "a cell that was silent for so long is gone"),
-    CONFIG_DURATION(struct settings, proof_period_ms, "proof-period", "7d", 1, UINT64_MAX,
-                    "how often each stored shard is asked for a proof"),
+    CONFIG_DURATION(struct settings, proof_period_ms, "proof-period", "6h", 0, UINT64_MAX,
+                    "each cell has to prove a shard about so often; 0: never"),
+    CONFIG_NUMBER(struct settings, repair_percent, "repair-threshold", "75", 1, 100,
+                  "a segment is repaired when so many percent of its m spare shards are not left"),
+    CONFIG_DURATION(struct settings, repair_delay_ms, "repair-delay", "6h", 0, UINT64_MAX,
+                    "the owner's device may repair first for so long, where it can wait"),
+    CONFIG_DURATION(struct settings, ticket_lease_ms, "ticket-lease", "1h", 1000, UINT64_MAX,
+                    "a repairer has so long; then somebody else gets its ticket"),
 };
 
 enum { HEARTBEAT_MAX_MS = 60000, HEARTBEAT_MIN_MS = 50, INVITE_DEFAULT_S = 30 * 86400 };
 
 static const char usage[] =
     "usage: coordinatord --data DIR [--listen ADDR:PORT] [--advertise ADDR:PORT]...\n"
-    "                    [--redundancy K+M] [--asleep-after T] [--gone-after T] [--proof-period "
-    "T]\n"
+    "                    [--redundancy K+M] [--asleep-after T] [--gone-after T]\n"
+    "                    [--proof-period T] [--repair-threshold PERCENT] [--repair-delay T]\n"
+    "                    [--ticket-lease T]\n"
     "       coordinatord --data DIR invite --cell|--account [--uses N] [--expires T]\n"
+    "       coordinatord --data DIR status [--json]\n"
     "\n"
     "Knows the members of a swarm, issues grants, keeps the directory of segments. It sees no "
     "file,\n"
@@ -68,6 +79,7 @@ struct program {
     struct work_lane *lane;
     struct registry *registry;
     struct coordinator *coordinator;
+    struct uvio_control *control;
     struct errmsg msg;
     int exit_code;
 };
@@ -248,10 +260,20 @@ static uint64_t heartbeat_ms(const struct settings *s)
                                      : part;
 }
 
+static void take_timers(const struct settings *s, struct registry_options *out)
+{
+    out->asleep_after_ms = s->asleep_after_ms;
+    out->gone_after_ms = s->gone_after_ms;
+    out->proof_period_ms = s->proof_period_ms;
+    out->repair_percent = (unsigned)s->repair_percent;
+    out->repair_delay_s = s->repair_delay_ms / 1000;
+    out->lease_s = s->ticket_lease_ms / 1000;
+}
+
 static enum err open_registry(struct program *p)
 {
     char path[DAEMON_PATH_SIZE];
-    const struct registry_options options = {
+    struct registry_options options = {
         .path = daemon_path(&p->d, REGISTRY_FILE, path),
         .key = p->d.key,
         .swarm = &p->swarm,
@@ -259,9 +281,8 @@ static enum err open_registry(struct program *p)
         .incarnation = p->cert.incarnation,
         .random = uvio_random(p->io),
         .log = &p->d.log,
-        .asleep_after_ms = p->settings.asleep_after_ms,
-        .gone_after_ms = p->settings.gone_after_ms,
     };
+    take_timers(&p->settings, &options);
     return registry_open(&options, &p->registry, &p->msg);
 }
 
@@ -287,6 +308,49 @@ static enum err open_coordinator(struct program *p)
     return coordinator_new(&options, &p->coordinator, &p->msg);
 }
 
+/* --- subcommands that ask the running process --- */
+
+struct question {
+    struct uvio_control_request *request;
+    bool json;
+};
+
+static void counted(void *user, enum err e, const struct registry_counts *counts,
+                    const struct errmsg *msg)
+{
+    struct question *question = user;
+    struct buf text = BUF_INIT(UVIO_CONTROL_BYTES / 2);
+    if (e == ERR_OK)
+        e = question->json ? coordinatord_status_json(counts, &text)
+                           : coordinatord_status_text(counts, &text);
+    else
+        err_ignore(buf_append_format(&text, "%s\n", msg->text));
+    daemon_control_answer(question->request, e == ERR_OK ? 0 : 1, buf_slice(&text));
+    buf_free(&text);
+    free(question);
+}
+
+static void asked(void *user, struct uvio_control_request *request, struct slice bytes)
+{
+    struct program *p = user;
+    struct errmsg msg = {{0}};
+    struct question *question = NULL;
+    const bool json = slice_equal(bytes, slice_text("status --json"));
+    enum err e = json || slice_equal(bytes, slice_text("status")) ? ERR_OK : ERR_UNSUPPORTED;
+    if (e == ERR_OK && !(question = malloc(sizeof(*question))))
+        e = ERR_NOMEM;
+    if (e == ERR_OK) {
+        *question = (struct question){.request = request, .json = json};
+        e = coordinator_count(p->coordinator, counted, question, &msg);
+    }
+    if (e == ERR_OK)
+        return;
+    free(question);
+    daemon_control_answer(request, 1, slice_text("this cannot be answered now\n"));
+}
+
+/* --- events --- */
+
 static void net_closed(void *user)
 {
     struct program *p = user;
@@ -307,8 +371,27 @@ static void stop(void *user, int signal_number)
     if (p->exit_code == -1) {
         p->exit_code = 0;
         log_say(&p->d.log, LOG_INFO, "stopping");
+        uvio_control_close(p->control);
+        p->control = NULL;
         coordinator_stop(p->coordinator, coordinator_stopped, p);
     }
+}
+
+/* SIGHUP: what can change while it runs are the timers and limits. */
+static void reload(void *user, int signal_number)
+{
+    struct program *p = user;
+    struct settings settings;
+    struct registry_options timers = {0};
+    struct errmsg msg;
+    (void)signal_number;
+    if (daemon_settings(&p->d, &p->flags, keys, ARRAY_COUNT(keys), &settings, &msg) != ERR_OK) {
+        log_say(&p->d.log, LOG_ERROR, "the settings stay as they were: %s", msg.text);
+        return;
+    }
+    log_say(&p->d.log, LOG_INFO, "settings read again");
+    take_timers(&settings, &timers);
+    coordinator_set_timers(p->coordinator, &timers, heartbeat_ms(&settings));
 }
 
 static enum err check_settings(struct program *p)
@@ -336,6 +419,10 @@ static enum err start(struct program *p)
         e = uvio_on_signal(p->io, SIGTERM, stop, p, &p->msg);
     if (e == ERR_OK)
         e = uvio_on_signal(p->io, SIGINT, stop, p, &p->msg);
+    if (e == ERR_OK)
+        e = uvio_on_signal(p->io, SIGHUP, reload, p, &p->msg);
+    if (e == ERR_OK)
+        e = daemon_control_listen(&p->d, p->io, asked, p, &p->control, &p->msg);
     if (e == ERR_OK && !p->settings.advertise.count &&
         uvio_reach_is_any(uvio_net_listen_address(p->net)))
         log_say(&p->d.log, LOG_WARN,
@@ -350,6 +437,7 @@ static enum err start(struct program *p)
 
 static void finish(struct program *p)
 {
+    uvio_control_close(p->control);
     if (p->net)
         uvio_net_close(p->net, 0, NULL, NULL);
     if (p->lane)
@@ -391,15 +479,36 @@ static int run_invite(struct program *p)
     return e == ERR_OK ? 0 : e == ERR_USAGE ? 2 : 1;
 }
 
-/* `invite` takes flags that are no settings. */
+/* Asks the running process, and prints what it says. */
+static int run_status(struct program *p)
+{
+    struct buf text = BUF_INIT(UVIO_CONTROL_BYTES);
+    int code = 1;
+    enum err e = open_beside(p);
+    if (e == ERR_OK)
+        e = daemon_control_ask(&p->d, daemon_flag(&p->flags, "json") ? "status --json" : "status",
+                               &code, &text, &p->msg);
+    if (e == ERR_OK)
+        fwrite(text.data, 1, text.size, code == 0 ? stdout : stderr);
+    else
+        fprintf(stderr, "coordinatord: no status: %s\n", p->msg.text);
+    buf_free(&text);
+    buf_free(&p->certificate);
+    daemon_close(&p->d);
+    return e == ERR_OK ? code : e == ERR_USAGE ? 2 : 1;
+}
+
+/* Subcommands take flags that are no settings. */
 static enum err parse(int argc, char **argv, struct program *p)
 {
-    static const char *const extra[] = {"cell", "account", "uses=", "expires=", NULL};
-    bool invite = false;
+    static const char *const invite[] = {"cell", "account", "uses=", "expires=", NULL};
+    static const char *const status[] = {"json", NULL};
+    const char *const *extra = NULL;
     for (int i = 1; i < argc; i++)
-        invite |= strcmp(argv[i], "invite") == 0;
-    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), invite ? extra : NULL, &p->flags,
-                        &p->msg);
+        extra = strcmp(argv[i], "invite") == 0   ? invite
+                : strcmp(argv[i], "status") == 0 ? status
+                                                 : extra;
+    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra, &p->flags, &p->msg);
 }
 
 int main(int argc, char **argv)
@@ -417,6 +526,8 @@ int main(int argc, char **argv)
     }
     if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "invite") == 0)
         return run_invite(p);
+    if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "status") == 0)
+        return run_status(p);
     if (e == ERR_OK && p->flags.word_count)
         e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
     if (e == ERR_OK)

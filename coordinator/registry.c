@@ -65,6 +65,19 @@ static enum err load_list(struct registry *registry, struct errmsg *msg)
     return ERR_OK;
 }
 
+void registry_set_timers(struct registry *registry, const struct registry_options *options)
+{
+    struct registry_options *now = &registry->options;
+    now->asleep_after_ms = options->asleep_after_ms;
+    now->gone_after_ms = options->gone_after_ms;
+    now->proof_period_ms = options->proof_period_ms;
+    now->repair_percent =
+        options->repair_percent ? options->repair_percent : REGISTRY_REPAIR_PERCENT;
+    now->lease_s = options->lease_s ? options->lease_s : REGISTRY_LEASE_S;
+    now->repair_delay_s = options->repair_delay_s;
+    registry->swept_s = 0; /* what is due may have changed */
+}
+
 enum err registry_open(const struct registry_options *options, struct registry **out,
                        struct errmsg *msg)
 {
@@ -75,10 +88,7 @@ enum err registry_open(const struct registry_options *options, struct registry *
     registry->options = *options;
     if (!registry->options.grant_s)
         registry->options.grant_s = REGISTRY_GRANT_S;
-    if (!registry->options.repair_percent)
-        registry->options.repair_percent = REGISTRY_REPAIR_PERCENT;
-    if (!registry->options.lease_s)
-        registry->options.lease_s = REGISTRY_LEASE_S;
+    registry_set_timers(registry, options);
     registry->list = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
     registry->list_stale = true;
     const struct db_options db = {
@@ -318,6 +328,13 @@ enum err registry_counts(struct registry *registry, int64_t now_s, struct regist
     out->repairs_waiting = registry->repairs[REPAIR_WAITING];
     out->segments_lost = registry->repairs[REPAIR_LOST];
     out->segments_inconsistent = registry->repairs[REPAIR_INCONSISTENT];
+    out->repaired_count = registry->repaired_count;
+    out->proofs_passed = registry->proofs_passed;
+    out->proofs_failed = registry->proofs_failed;
+    out->swept_s = registry->swept ? registry->swept_s : 0;
+    if (registry->pace > 0)
+        out->repair_left_s =
+            (uint64_t)((double)(out->repairs_ready + out->repairs_leased) / registry->pace);
     enum err e = db_number(registry->db, "SELECT count(*) FROM account", &number, msg);
     if (e != ERR_OK)
         return e;

@@ -42,9 +42,16 @@ struct registry_options {
     /* A segment is repaired when fewer than k + m * percent / 100 of its shards are left. 0:
        REGISTRY_REPAIR_PERCENT; 100: at the first loss. */
     unsigned repair_percent;
-    uint64_t lease_s;         /* how long a repairer has a ticket for itself; 0: REGISTRY_LEASE_S */
+    uint64_t lease_s; /* how long a repairer has a ticket for itself; 0: REGISTRY_LEASE_S */
+    /* The owner's device has so long for a loss before any cell may take it; where one more loss
+       would lose data, nobody waits. */
+    uint64_t repair_delay_s;
     uint64_t proof_period_ms; /* each cell proves a shard about so often; 0: never */
 };
+
+/* The times and limits of `options` (asleep_after_ms to proof_period_ms, but for grant_s) count
+   from now on; 0 stands for the defaults as in registry_open(). */
+void registry_set_timers(struct registry *registry, const struct registry_options *options);
 
 /* 75: with 8+4 at the second loss, with two parity shards or fewer at the first. One download of k
    then serves several losses, and a single sleeper too many costs nothing. */
@@ -112,6 +119,10 @@ struct registry_counts {
     uint64_t repairs_waiting; /* for a new cell */
     uint64_t segments_lost;   /* fewer than k shards left */
     uint64_t segments_inconsistent;
+    uint64_t repaired_count; /* segments, since the coordinator started */
+    uint64_t repair_left_s;  /* until nothing is ready, at the pace of the last hour; 0: unknown */
+    uint64_t proofs_passed, proofs_failed; /* since it started */
+    int64_t swept_s; /* when the directory was last gone through; 0: not yet */
 };
 MUST_CHECK enum err registry_counts(struct registry *registry, int64_t now_s,
                                     struct registry_counts *out, struct errmsg *msg);
@@ -143,10 +154,10 @@ MUST_CHECK enum err registry_find(struct registry *registry, const struct id *ac
 MUST_CHECK enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy,
                                   struct errmsg *msg);
 
-/* What a cell may be told in the answer to its heartbeat: bits of wire_repair.h, a few cells for
-   each ticket. *drained: it leaves, and the directory names it no more. */
-unsigned registry_work(struct registry *registry, const struct id *cell, int64_t now_s,
-                       bool *drained);
+/* What a cell is told in the answer to its heartbeat: work (bits of wire_repair.h, a few cells for
+   each ticket), its trust, and how far it is with leaving. The other fields are the caller's. */
+void registry_answer(struct registry *registry, const struct id *cell, int64_t now_s,
+                     struct wire_heartbeat_reply *answer);
 
 /* A signed ticket for `repairer`, appended to `ticket`: the most urgent repair that can be done
    just now. What it had before goes back to the queue. NOT_FOUND: nothing. DENIED: the repairer is

@@ -77,6 +77,11 @@ struct registry {
     bool sweeping, swept;
     struct id sweep_at; /* the last segment that was looked at */
     int64_t sweep_number, swept_s;
+    uint64_t repaired_count; /* reports with receipts, since the start */
+    uint64_t pace_count;     /* of them when the pace was last looked at, */
+    int64_t pace_s;          /* then; */
+    int64_t busy_s; /* since when there has been something to repair; 0: there is nothing */
+    double pace;    /* segments a second, lately */
     struct placement_group *group; /* owned; of `group_account`, by list number `group_list` */
     struct id group_account;
     uint64_t group_list;
@@ -85,6 +90,7 @@ struct registry {
     struct registry_audit audits[REGISTRY_AUDITS];
     uint64_t audit_credit_ms; /* collected by cells and time, spent on proofs */
     int64_t audited_s;
+    uint64_t proofs_passed, proofs_failed; /* since the start */
 };
 
 /* One shard of a segment, as the directory has it. */
@@ -167,6 +173,8 @@ static inline bool registry_trusted(const struct registry_cell *cell)
 MUST_CHECK enum err registry_doubt(struct registry *registry, const struct id *segment,
                                    unsigned index, struct registry_cell *cell, const struct id *by,
                                    int64_t now_s, struct errmsg *msg);
+/* A shard is confirmed to be missing or wrong; `says_so`: by the cell itself. */
+void registry_fault(struct registry *registry, struct registry_cell *cell, bool says_so);
 void registry_audit_tick(struct registry *registry, int64_t now_s);
 
 /* Facts. */

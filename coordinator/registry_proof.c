@@ -3,10 +3,11 @@
  * lot and counts.
  *
  * Trust is a number up to 1000, apart from uptime: a shard that is confirmed to be missing or wrong
- * costs three fifths of it, each proof gives 10 back. One voice confirms nothing: auditors of two
- * households must have failed (of one, where the swarm has no second), or else one that breaks its
- * neighbours' good name would cost them their shards. A shard in doubt is looked at by others
- * before any new lot is thrown; one of them who gets the proof clears it.
+ * costs three fifths of it, one that the cell itself says to be a tenth (disks rot, but one that
+ * loses seven at once should get nothing new); each proof gives 10 back. One voice confirms
+ * nothing: auditors of two households must have failed (of one, where the swarm has no second), or
+ * else one that breaks its neighbours' good name would cost them their shards. A shard in doubt is
+ * looked at by others before any new lot is thrown; one of them who gets the proof clears it.
  */
 #include "registry_internal.h"
 
@@ -16,7 +17,8 @@
 
 enum {
     TRUST_STEP = 10,
-    TRUST_KEPT_FIFTHS = 2,
+    TRUST_KEPT_TENTHS = 4,
+    TRUST_KEPT_TENTHS_HONEST = 9,
     AUDIT_S = 1800, /* how long an auditor has */
     LOTS = 8,       /* thrown for one ticket, until one falls on a shard that can be asked for */
     DOUBT_S = 30 * 86400, /* voices older than this are forgotten */
@@ -119,9 +121,18 @@ static enum err clear_doubt(struct registry *registry, const struct id *segment,
 static void set_trust(struct registry *registry, struct registry_cell *cell, uint32_t trust)
 {
     const bool trusted = registry_trusted(cell);
-    cell->trust = trust < REGISTRY_TRUST_MAX ? trust : REGISTRY_TRUST_MAX;
+    cell->trust = trust > REGISTRY_TRUST_MAX ? REGISTRY_TRUST_MAX : trust ? trust : 1;
     cell->unwritten = true;
     registry->list_stale |= trusted != registry_trusted(cell);
+}
+
+void registry_fault(struct registry *registry, struct registry_cell *cell, bool says_so)
+{
+    const uint32_t tenths = says_so ? TRUST_KEPT_TENTHS_HONEST : TRUST_KEPT_TENTHS;
+    cell->fault_count++;
+    set_trust(registry, cell, cell->trust * tenths / 10);
+    log_say(registry->options.log, LOG_WARN, "a cell has lost a shard: its trust is %u of 1000",
+            cell->trust);
 }
 
 enum err registry_doubt(struct registry *registry, const struct id *segment, unsigned index,
@@ -150,10 +161,7 @@ enum err registry_doubt(struct registry *registry, const struct id *segment, uns
         e = clear_doubt(registry, segment, index, cell, msg);
     if (e != ERR_OK)
         return e;
-    cell->fault_count++;
-    set_trust(registry, cell, cell->trust * TRUST_KEPT_FIFTHS / 5);
-    log_say(registry->options.log, LOG_WARN, "a cell has lost a shard: its trust is %u of 1000",
-            cell->trust);
+    registry_fault(registry, cell, false);
     return registry_repair_judge(registry, segment, now_s, msg);
 }
 
@@ -324,6 +332,8 @@ static enum err take_proof(struct registry *registry, const struct registry_audi
         e = registry_doubt(registry, &audit->segment, audit->index, cell, &audit->auditor, now_s,
                            msg);
     }
+    registry->proofs_passed += outcome == WIRE_OUTCOME_DONE;
+    registry->proofs_failed += outcome == WIRE_OUTCOME_DISPROVED;
     if (e == ERR_OK)
         return db_commit(registry->db, msg);
     db_rollback(registry->db);

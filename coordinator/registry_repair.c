@@ -24,6 +24,7 @@ enum {
     SWEEP_PERIOD_S = 86400, /* also without a reason */
     SWEEP_DRAIN_S = 1800,   /* while somebody leaves, for what was registered meanwhile */
     OFFERS_MAX = 1000,      /* cells told of work in one period */
+    PACE_S = 600,
 };
 
 enum registry_hold registry_hold(const struct registry *registry, const struct registry_cell *cell,
@@ -126,13 +127,14 @@ enum err registry_queue_set(struct registry *registry, const struct id *segment,
 
 /* A lease, a pause and what is inconsistent stay as they are. */
 static enum err want(struct registry *registry, const struct id *segment, int margin, bool lost,
-                     struct errmsg *msg)
+                     int64_t due_s, struct errmsg *msg)
 {
     struct db_statement *s;
     enum err e = db_prepare(
         registry->db,
-        "INSERT INTO repair (segment, margin, state, due_s, sweep) VALUES (?1, ?2, ?3, 0, ?4)"
+        "INSERT INTO repair (segment, margin, state, due_s, sweep) VALUES (?1, ?2, ?3, ?5, ?4)"
         " ON CONFLICT (segment) DO UPDATE SET margin = ?2, sweep = ?4,"
+        " due_s = CASE WHEN ?2 < margin THEN min(due_s, ?5) ELSE due_s END,"
         " state = CASE WHEN state IN (2, 5) THEN state ELSE ?3 END",
         &s, msg);
     if (e != ERR_OK)
@@ -141,6 +143,7 @@ static enum err want(struct registry *registry, const struct id *segment, int ma
     db_bind_i64(s, 2, margin);
     db_bind_u64(s, 3, lost ? REPAIR_LOST : REPAIR_READY);
     db_bind_i64(s, 4, registry->sweep_number);
+    db_bind_i64(s, 5, due_s);
     e = db_run(s, msg);
     db_done(s);
     registry->repairs_changed = true;
@@ -155,7 +158,11 @@ static enum err judge(struct registry *registry, const struct registry_segment *
     *wanted = registry_need_is_due(registry, segment, &need);
     if (!*wanted)
         return ERR_OK;
-    return want(registry, &segment->id, (int)need.alive - segment->k, need.alive < segment->k, msg);
+    const int margin = (int)need.alive - segment->k;
+    const int64_t delay_s = (int64_t)registry->options.repair_delay_s;
+    /* who leaves is not kept waiting */
+    const int64_t due_s = margin > 0 && !need.moving && delay_s ? now_s + delay_s : 0;
+    return want(registry, &segment->id, margin, margin < 0, due_s, msg);
 }
 
 enum err registry_repair_judge(struct registry *registry, const struct id *id, int64_t now_s,
@@ -322,6 +329,27 @@ enum err registry_queue_give_back(struct registry *registry, const struct id *re
     return e;
 }
 
+/* For the forecast: how many a second, a mean of the last PACE_S or since there is work. */
+static void keep_pace(struct registry *registry, int64_t now_s)
+{
+    const int64_t passed_s = now_s - registry->pace_s;
+    const double done = (double)(registry->repaired_count - registry->pace_count);
+    if (passed_s == 0)
+        return;
+    registry->pace_s = now_s;
+    registry->pace_count = registry->repaired_count;
+    if (registry->repairs[REPAIR_READY] + registry->repairs[REPAIR_LEASED] == 0) {
+        registry->busy_s = 0;
+        registry->pace = 0;
+    } else if (registry->busy_s == 0 || now_s <= registry->busy_s) {
+        registry->busy_s = now_s;
+    } else {
+        const int64_t busy_s = now_s - registry->busy_s;
+        const double span = (double)(busy_s < PACE_S ? busy_s : PACE_S);
+        registry->pace += (done - registry->pace * (double)passed_s) / span;
+    }
+}
+
 enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy, struct errmsg *msg)
 {
     static const struct id nobody;
@@ -336,5 +364,6 @@ enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy, str
     registry->offers =
         registry->repairs[REPAIR_READY] < OFFERS_MAX ? registry->repairs[REPAIR_READY] : OFFERS_MAX;
     registry_audit_tick(registry, now_s);
+    keep_pace(registry, now_s);
     return e;
 }

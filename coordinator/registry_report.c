@@ -7,9 +7,14 @@
 #include "wire/wire_repair.h"
 
 enum {
-    RETRY_S = 300, /* after a failure; doubles with each one, up to */
+    RETRY_S = 300, /* after a failure, if a lease is not shorter; doubles with each one, up to */
     RETRY_MAX_S = 6 * 3600,
 };
+
+static int64_t retry_s(const struct registry *registry)
+{
+    return registry->options.lease_s < RETRY_S ? (int64_t)registry->options.lease_s : RETRY_S;
+}
 
 /* --- reports --- */
 
@@ -135,14 +140,15 @@ static enum err call_inconsistent(struct registry *registry, const struct id *se
     db_bind_id(s, 2, from);
     e = db_run(s, msg);
     db_done(s);
-    return e == ERR_OK ? registry_queue_set(registry, segment, REPAIR_READY, now_s + RETRY_S, msg)
-                       : e;
+    return e == ERR_OK
+               ? registry_queue_set(registry, segment, REPAIR_READY, now_s + retry_s(registry), msg)
+               : e;
 }
 
 static enum err put_off(struct registry *registry, const struct id *segment, uint64_t tries,
                         int64_t now_s, struct errmsg *msg)
 {
-    int64_t pause_s = RETRY_S;
+    int64_t pause_s = retry_s(registry);
     for (uint64_t i = 0; i < tries && pause_s < RETRY_MAX_S; i++)
         pause_s *= 2;
     pause_s = pause_s < RETRY_MAX_S ? pause_s : RETRY_MAX_S;
@@ -176,7 +182,10 @@ enum err registry_repair_report(struct registry *registry, const struct id *from
     if (e == ERR_OK && receipts > 0)
         e = registry_repair_judge(registry, &report->segment, now_s, msg);
     if (e == ERR_OK)
-        return db_commit(registry->db, msg);
+        e = db_commit(registry->db, msg);
+    registry->repaired_count += e == ERR_OK && receipts > 0;
+    if (e == ERR_OK)
+        return e;
     db_rollback(registry->db);
     return e;
 }
@@ -190,9 +199,13 @@ static enum err take_damage(struct registry *registry, struct registry_cell *cel
     enum err e = registry_segment_get(registry, &damaged->segment, &segment, msg);
     if (e != ERR_OK)
         return e == ERR_NOT_FOUND ? ERR_OK : e;
-    for (size_t i = 0; i < segment.count && e == ERR_OK; i++)
-        if (segment.places[i].index == damaged->index && segment.places[i].cell == cell)
-            e = registry_damage_mark(registry, &segment.id, damaged->index, cell, msg);
+    for (size_t i = 0; i < segment.count && e == ERR_OK; i++) {
+        const struct registry_place *place = &segment.places[i];
+        if (place->index != damaged->index || place->cell != cell || place->damaged)
+            continue;
+        registry_fault(registry, cell, true);
+        e = registry_damage_mark(registry, &segment.id, damaged->index, cell, msg);
+    }
     return e == ERR_OK ? registry_repair_judge(registry, &segment.id, now_s, msg) : e;
 }
 

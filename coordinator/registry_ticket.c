@@ -13,13 +13,11 @@ enum {
     PROOF_LOT = 4, /* one of so many heartbeats: or the first one of every round would do it all */
 };
 
-unsigned registry_work(struct registry *registry, const struct id *id, int64_t now_s, bool *drained)
+static unsigned find_work(struct registry *registry, const struct registry_cell *cell,
+                          int64_t now_s)
 {
-    struct registry_cell *cell = registry_cell_find(registry, id);
     unsigned work = 0;
-    *drained = cell && cell->leaving && cell->swept_as == REGISTRY_MOVES && !registry->sweeping &&
-               cell->held == 0;
-    if (!cell || cell->leaving || !registry_trusted(cell) ||
+    if (cell->leaving || !registry_trusted(cell) ||
         registry_cell_state(registry, cell, now_s) != WIRE_CELL_UP)
         return 0;
     if (registry->offers > 0) {
@@ -31,6 +29,23 @@ unsigned registry_work(struct registry *registry, const struct id *id, int64_t n
         random_below(registry->options.random, PROOF_LOT) == 0)
         work |= WIRE_WORK_PROOF;
     return work;
+}
+
+void registry_answer(struct registry *registry, const struct id *id, int64_t now_s,
+                     struct wire_heartbeat_reply *answer)
+{
+    const struct registry_cell *cell = registry_cell_find(registry, id);
+    if (!cell)
+        return;
+    answer->work = find_work(registry, cell, now_s);
+    answer->trust = cell->trust;
+    answer->fault_count = cell->fault_count;
+    answer->left_known = cell->leaving && cell->swept_as == REGISTRY_MOVES && !registry->sweeping;
+    answer->drained = answer->left_known && cell->held == 0;
+    if (answer->left_known) {
+        answer->left_count = cell->held;
+        answer->stuck_count = registry->repairs[REPAIR_WAITING];
+    }
 }
 
 /* --- tickets --- */
@@ -105,6 +120,12 @@ static enum err make_ticket(struct registry *registry, const struct registry_seg
     return e;
 }
 
+static int64_t no_sources_s(const struct registry *registry)
+{
+    return registry->options.lease_s < NO_SOURCES_S ? (int64_t)registry->options.lease_s
+                                                    : NO_SOURCES_S;
+}
+
 /* A ticket for this segment, or what is in the way is written down: then NOT_FOUND. */
 static enum err take_one(struct registry *registry, const struct id *id, const struct id *repairer,
                          int64_t now_s, struct buf *out, struct errmsg *msg)
@@ -122,7 +143,7 @@ static enum err take_one(struct registry *registry, const struct id *id, const s
     else if (need.alive < segment.k)
         e = registry_queue_set(registry, id, REPAIR_LOST, 0, msg);
     else if (need.reachable < segment.k)
-        e = registry_queue_set(registry, id, REPAIR_READY, now_s + NO_SOURCES_S, msg);
+        e = registry_queue_set(registry, id, REPAIR_READY, now_s + no_sources_s(registry), msg);
     else {
         e = registry_targets(registry, &segment, need.holders, need.missing, need.missing_count,
                              now_s, targets, &placed, msg);

@@ -19,7 +19,9 @@
  * it could not write. What is damaged goes to DATA/quarantine and stays in the catalogue as such.
  *
  * A file DATA/shards/marker names the cell. When it is missing, the disk that should be here is not
- * mounted: store_open() says ERR_STATE, and the cell must stay silent rather than report a loss.
+ * mounted: store_open() says ERR_STATE, and later whatever finds a file missing looks for the
+ * marker first and says ERR_BUSY (store_present()): the cell must stay silent rather than report a
+ * loss.
  */
 #pragma once
 
@@ -56,6 +58,9 @@ MUST_CHECK enum err store_open(const struct store_options *options, struct store
                                struct errmsg *msg);
 /* NULL does nothing. Nothing may be under way. */
 void store_close(struct store *store);
+
+/* Any thread. BUSY: the marker is not there (any more), so neither is the disk. */
+MUST_CHECK enum err store_present(struct store *store, struct errmsg *msg);
 
 struct store_usage {
     uint64_t give_bytes;     /* as set */
@@ -108,7 +113,8 @@ void store_put_abort(struct store *store, struct store_put *put);
 
 /* --- reading: the disk alone --- */
 
-/* Any thread. NOT_FOUND; CORRUPT when the file's own header does not hold. */
+/* Any thread. NOT_FOUND; CORRUPT when the file's own header does not hold; BUSY when the disk is
+   not there. */
 MUST_CHECK enum err store_file_open(struct store *store, const struct id *segment, unsigned index,
                                     struct store_file **out, struct errmsg *msg);
 void store_file_close(struct store_file *file);                /* NULL does nothing */
@@ -150,7 +156,8 @@ MUST_CHECK enum err store_damaged(struct store *store, size_t max, store_shard_f
 MUST_CHECK enum err store_grant_spent(struct store *store, const uint8_t grant[STORE_GRANT_ID_SIZE],
                                       uint64_t *out_bytes, struct errmsg *msg);
 
-/* Somebody found a shard to be wrong, or the scrub did: moves it to the quarantine. */
+/* Somebody found a shard to be wrong or missing, or the scrub did: moves it to the quarantine, and
+   counts it as damaged. NOT_FOUND: the catalogue has no such shard. BUSY: the disk is not there. */
 MUST_CHECK enum err store_quarantine(struct store *store, const struct id *segment, unsigned index,
                                      struct errmsg *msg);
 
@@ -224,8 +231,9 @@ struct store_scrub {
 MUST_CHECK enum err store_scrub_step(struct store *store, int64_t now_s, struct store_scrub *out,
                                      struct errmsg *msg);
 struct store_scrub_state {
-    int64_t cycle_began_s, last_cycle_ended_s; /* 0: never */
-    uint64_t checked, total;                   /* shards of this cycle */
+    int64_t cycle_began_s;                          /* 0: none is running */
+    int64_t last_cycle_began_s, last_cycle_ended_s; /* 0: never */
+    uint64_t checked, total;                        /* shards of this cycle */
 };
 MUST_CHECK enum err store_scrub_state(struct store *store, struct store_scrub_state *out,
                                       struct errmsg *msg);

@@ -162,6 +162,8 @@ enum err store_file_open(struct store *store, const struct id *segment, unsigned
     store_shard_path(segment, index, path);
     e = store_file_open_path(store, path, segment, index, hash, 0, out, msg);
     sha256_free(hash);
+    if (e == ERR_NOT_FOUND && store_present(store, NULL) != ERR_OK)
+        e = store_present(store, msg);
     return e;
 }
 

@@ -59,6 +59,16 @@ static enum err check_marker(const struct disk *disk, const char *name, struct e
     return ERR_OK;
 }
 
+enum err store_present(struct store *store, struct errmsg *msg)
+{
+    struct disk_info info;
+    if (disk_info(store->options.disk, MARKER, &info, NULL) == ERR_OK)
+        return ERR_OK;
+    return err_say(msg, ERR_BUSY,
+                   "the file %s is not there any more: the disk with the shards is not mounted",
+                   MARKER);
+}
+
 static enum err prepare_disk(struct store *store, struct errmsg *msg)
 {
     const struct disk *disk = store->options.disk;

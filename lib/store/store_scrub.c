@@ -6,15 +6,15 @@
  * the cycle began and is now rests in the fact "scrub" (little-endian):
  *
  *     start id (32) | at id (32) | u16 at index + 1 | u8 came round | i64 began s | i64 last ended
- * s | u64 checked
+ * s | u64 checked | i64 last began s
  */
-enum { SCRUB_FACT_SIZE = 32 + 32 + 2 + 1 + 8 + 8 + 8 };
+enum { SCRUB_FACT_SIZE = 32 + 32 + 2 + 1 + 8 + 8 + 8 + 8 };
 
 struct scrub_place {
     struct id start, at;
     int at_index; /* -1: before the first shard of `at` */
     bool round;
-    int64_t began_s, ended_s;
+    int64_t began_s, ended_s, last_began_s;
     uint64_t checked;
 };
 
@@ -23,7 +23,7 @@ static enum err load(struct store *store, struct scrub_place *place, struct errm
     struct buf fact = BUF_INIT(256);
     uint16_t index1 = 0;
     uint8_t round = 0;
-    uint64_t began = 0, ended = 0;
+    uint64_t began = 0, ended = 0, last_began = 0;
     *place = (struct scrub_place){.at_index = -1};
     enum err e = documents_fact_get(store->db, "scrub", &fact, msg);
     if (e == ERR_OK) {
@@ -31,13 +31,14 @@ static enum err load(struct store *store, struct scrub_place *place, struct errm
         if (cursor_copy(&c, place->start.bytes, ID_SIZE) ||
             cursor_copy(&c, place->at.bytes, ID_SIZE) || cursor_le16(&c, &index1) ||
             cursor_u8(&c, &round) || cursor_le64(&c, &began) || cursor_le64(&c, &ended) ||
-            cursor_le64(&c, &place->checked) || cursor_end(&c))
+            cursor_le64(&c, &place->checked) || cursor_le64(&c, &last_began) || cursor_end(&c))
             *place = (struct scrub_place){.at_index = -1}; /* a new cycle is as good */
         else {
             place->at_index = (int)index1 - 1;
             place->round = round != 0;
             place->began_s = (int64_t)began;
             place->ended_s = (int64_t)ended;
+            place->last_began_s = (int64_t)last_began;
         }
     }
     buf_free(&fact);
@@ -54,6 +55,7 @@ static enum err save(struct store *store, const struct scrub_place *place, struc
     put_le64(fact + 67, (uint64_t)place->began_s);
     put_le64(fact + 75, (uint64_t)place->ended_s);
     put_le64(fact + 83, place->checked);
+    put_le64(fact + 91, (uint64_t)place->last_began_s);
     return documents_fact_put(store->db, "scrub", slice_of(fact, sizeof(fact)), msg);
 }
 
@@ -114,7 +116,9 @@ enum err store_quarantine(struct store *store, const struct id *segment, unsigne
     store_shard_path(segment, index, from);
     store_quarantine_path(segment, index, to);
     e = disk_rename(store->options.disk, from, to, msg);
-    if (e != ERR_OK && e != ERR_NOT_FOUND)
+    if (e == ERR_NOT_FOUND)
+        e = store_present(store, msg);
+    if (e != ERR_OK)
         return e;
     return store_catalogue_set_state(store, segment, index, STORE_DAMAGED, msg);
 }
@@ -140,6 +144,7 @@ enum err store_scrub_step(struct store *store, int64_t now_s, struct store_scrub
         out->shard.index = LIMIT_SHARDS;
         out->cycle_done = true;
         place.ended_s = now_s;
+        place.last_began_s = place.began_s;
         place.began_s = 0;
         return save(store, &place, msg);
     }
@@ -150,6 +155,8 @@ enum err store_scrub_step(struct store *store, int64_t now_s, struct store_scrub
     if (out->shard.state == STORE_WHOLE) {
         struct errmsg why;
         e = check_shard(store, &out->shard, &why);
+        if (is_damage(e) && store_present(store, msg) != ERR_OK)
+            return ERR_BUSY;
         if (is_damage(e)) {
             out->found_damage = true;
             log_say(store->options.log, LOG_WARN, "scrub: %s", why.text);
@@ -172,6 +179,7 @@ enum err store_scrub_state(struct store *store, struct store_scrub_state *out, s
         return e;
     *out = (struct store_scrub_state){
         .cycle_began_s = place.began_s,
+        .last_cycle_began_s = place.last_began_s,
         .last_cycle_ended_s = place.ended_s,
         .checked = place.began_s ? place.checked : 0,
         .total = whole + damaged,

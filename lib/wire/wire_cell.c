@@ -150,11 +150,15 @@ enum err wire_state_encode(const struct wire_state *state, struct buf *out)
     wire_put_number(&w, 2, state->free_bytes);
     wire_put_number(&w, 3, state->shard_count);
     wire_put_number(&w, 4, state->damaged_count);
-    wire_put_number(&w, 5, state->scrub_checked_bytes);
+    wire_put_number(&w, 5, state->scrub_checked_count);
     wire_put_time(&w, 6, state->scrub_started_s);
     wire_put_time(&w, 7, state->scrub_finished_s);
     cbor_write_key(&w, 8);
     cbor_write_bool(&w, state->read_only);
+    wire_put_flag(&w, 9, state->leaving);
+    wire_put_number(&w, 10, state->trust);
+    wire_put_number(&w, 11, state->fault_count);
+    wire_put_time(&w, 12, state->scrub_next_s);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -168,11 +172,15 @@ enum err wire_state_decode(struct slice in, struct wire_state *out)
     out->free_bytes = wire_take_number(&r, 2);
     out->shard_count = wire_take_number(&r, 3);
     out->damaged_count = wire_take_number(&r, 4);
-    out->scrub_checked_bytes = wire_take_number(&r, 5);
+    out->scrub_checked_count = wire_take_number(&r, 5);
     out->scrub_started_s = wire_take_time(&r, 6);
     out->scrub_finished_s = wire_take_time(&r, 7);
     cbor_read_key(&r, 8);
     out->read_only = cbor_read_bool(&r);
+    out->leaving = wire_take_flag(&r, 9);
+    out->trust = wire_take_u32(&r, 10, 1000);
+    out->fault_count = wire_take_number(&r, 11);
+    out->scrub_next_s = wire_take_time(&r, 12);
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "a cell's state");
 }

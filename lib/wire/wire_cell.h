@@ -74,10 +74,14 @@ struct wire_state {
     uint64_t free_bytes; /* of what is given, and really free on the disk */
     uint64_t shard_count;
     uint64_t damaged_count;       /* quarantined */
-    uint64_t scrub_checked_bytes; /* in the round that is running */
-    int64_t scrub_started_s;      /* 0: never */
+    uint64_t scrub_checked_count; /* shards, in the round that is running */
+    int64_t scrub_started_s;      /* 0: none is running */
     int64_t scrub_finished_s;     /* of the last full round; 0: never */
+    int64_t scrub_next_s;         /* when the running round ends, or the next one; 0: not known */
     bool read_only;               /* a write failed: it serves, and takes nothing */
+    bool leaving;                 /* its shards go to others */
+    uint32_t trust;               /* of 1000, as the coordinator last said */
+    uint64_t fault_count;
 };
 
 MUST_CHECK enum err wire_state_encode(const struct wire_state *state, struct buf *out);

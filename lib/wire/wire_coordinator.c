@@ -96,6 +96,12 @@ enum err wire_heartbeat_reply_encode(const struct wire_heartbeat_reply *reply, s
     if (reply->work)
         wire_put_number(&w, 3, reply->work);
     wire_put_flag(&w, 4, reply->drained);
+    wire_put_number(&w, 5, reply->trust);
+    wire_put_number(&w, 6, reply->fault_count);
+    if (reply->left_known) {
+        wire_put_number(&w, 7, reply->left_count);
+        wire_put_number(&w, 8, reply->stuck_count);
+    }
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -114,6 +120,11 @@ enum err wire_heartbeat_reply_decode(struct slice in, struct wire_heartbeat_repl
             cbor_read_refuse(&r, ERR_FORMAT);
     }
     out->drained = wire_take_flag(&r, 4);
+    out->trust = wire_take_u32(&r, 5, 1000);
+    out->fault_count = wire_take_number(&r, 6);
+    out->left_known = cbor_read_key_optional(&r, 7);
+    out->left_count = out->left_known ? cbor_read_u64(&r, UINT64_MAX) : 0;
+    out->stuck_count = out->left_known ? wire_take_number(&r, 8) : 0;
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "the answer to a heartbeat");
 }

@@ -61,6 +61,11 @@ struct wire_heartbeat_reply {
     uint32_t interval_ms; /* until the next heartbeat */
     uint32_t work;        /* bits of wire_repair.h: worth asking for */
     bool drained;         /* for a cell that leaves: the directory names it no more, it can go */
+    uint32_t trust; /* of 1000, and how often a shard of the cell was found to be missing or */
+    uint64_t fault_count; /* wrong: who lost something is told */
+    bool left_known;      /* a cell that leaves, and its shards have been counted: */
+    uint64_t left_count;  /* so many are still to go to others, */
+    uint64_t stuck_count; /* and so many segments of the swarm wait for a new cell */
 };
 
 MUST_CHECK enum err wire_heartbeat_encode(const struct wire_heartbeat *beat, struct buf *out);

@@ -296,7 +296,7 @@ static enum err build_state(struct buf *out)
                                                   .used_bytes = 1000,
                                                   .free_bytes = 499999999000,
                                                   .shard_count = 1,
-                                                  .scrub_checked_bytes = 500,
+                                                  .scrub_checked_count = 500,
                                                   .scrub_started_s = 1700000000},
                              out);
 }

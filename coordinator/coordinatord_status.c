@@ -1,0 +1,86 @@
+#include "coordinatord_status.h"
+
+#include "base/text.h"
+#include "json/json_line.h"
+
+typedef unsigned long long ull;
+
+static enum err repair_text(const struct registry_counts *c, struct buf *out)
+{
+    char left[TEXT_DURATION_SIZE];
+    const ull todo = (ull)(c->repairs_ready + c->repairs_leased);
+    enum err e = buf_append_format(out, "repair: %llu segments to do (%llu under way), %llu done",
+                                   todo, (ull)c->repairs_leased, (ull)c->repaired_count);
+    if (e == ERR_OK && todo && c->repair_left_s)
+        e = buf_append_format(out, ", about %s left", text_duration(c->repair_left_s, left));
+    if (e == ERR_OK)
+        e = buf_append_format(out, "\n");
+    if (e == ERR_OK && c->repairs_waiting)
+        e = buf_append_format(
+            out,
+            "        %llu segments wait for a new cell: no household is left that "
+            "has no shard of them\n",
+            (ull)c->repairs_waiting);
+    if (e == ERR_OK && c->segments_lost)
+        e = buf_append_format(out,
+                              "        %llu segments have too few shards left: cells that are gone "
+                              "must come back\n",
+                              (ull)c->segments_lost);
+    if (e == ERR_OK && c->segments_inconsistent)
+        e = buf_append_format(out, "        %llu segments contradict themselves\n",
+                              (ull)c->segments_inconsistent);
+    return e;
+}
+
+enum err coordinatord_status_text(const struct registry_counts *c, struct buf *out)
+{
+    enum err e = buf_append_format(
+        out, "cells:  %llu: %llu up, %llu asleep, %llu gone, %llu leaving; %llu not trusted\n",
+        (ull)c->cells, (ull)c->up, (ull)c->asleep, (ull)c->gone, (ull)c->leaving,
+        (ull)c->untrusted);
+    if (e == ERR_OK)
+        e = buf_append_format(out, "holds:  %llu segments of %llu accounts\n", (ull)c->segments,
+                              (ull)c->accounts);
+    if (e == ERR_OK)
+        e = repair_text(c, out);
+    if (e == ERR_OK)
+        e = buf_append_format(out, "proofs: %llu passed, %llu failed since the start\n",
+                              (ull)c->proofs_passed, (ull)c->proofs_failed);
+    return e;
+}
+
+enum err coordinatord_status_json(const struct registry_counts *c, struct buf *out)
+{
+    struct json_line *line;
+    const enum err e = json_line_new("coordinator", &line);
+    if (e != ERR_OK)
+        return e;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"cells", c->cells},
+        {"up", c->up},
+        {"asleep", c->asleep},
+        {"gone", c->gone},
+        {"leaving", c->leaving},
+        {"untrusted", c->untrusted},
+        {"accounts", c->accounts},
+        {"segments", c->segments},
+        {"repairs_ready", c->repairs_ready},
+        {"repairs_under_way", c->repairs_leased},
+        {"repairs_waiting", c->repairs_waiting},
+        {"repairs_done", c->repaired_count},
+        {"segments_lost", c->segments_lost},
+        {"segments_inconsistent", c->segments_inconsistent},
+        {"proofs_passed", c->proofs_passed},
+        {"proofs_failed", c->proofs_failed},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        json_line_u64(line, numbers[i].name, numbers[i].value);
+    if (c->repair_left_s)
+        json_line_u64(line, "repair_left_s", c->repair_left_s);
+    else
+        json_line_null(line, "repair_left_s");
+    return json_line_finish(line, out);
+}
