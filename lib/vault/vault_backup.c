@@ -21,6 +21,8 @@ void backup_fail(struct vault_backup *b, enum err e, const struct errmsg *msg)
     b->msg = *msg;
     if (b->writer)
         vault_writer_stop(b->writer);
+    if (b->options.stream)
+        b->options.stream->stop(b->options.stream->user);
 }
 
 static void no_memory(struct vault_backup *b)
@@ -268,6 +270,7 @@ static void free_backup(struct vault_backup *b)
     backup_tree_free(b);
     vault_writer_free(b->writer);
     fs_walk_close(b->walk);
+    fs_tree_close(b->stream_tree);
     snapshot_index_free(&b->objects);
     buf_free(&b->published);
     buf_free(&b->root);
@@ -362,6 +365,8 @@ static void writer_failed(void *user, enum err e, const struct errmsg *msg)
     if (b->e == ERR_OK) {
         b->e = e;
         b->msg = *msg;
+        if (b->options.stream)
+            b->options.stream->stop(b->options.stream->user);
     }
 }
 
@@ -395,6 +400,18 @@ void vault_backup_cancel(struct vault_backup *b)
 }
 
 /* --- the start --- */
+
+/* As a job, so that a dry run of a stream, which has nothing to wait for, does not end here. */
+static void pump_job_done(struct work_job *job)
+{
+    backup_pump(container_of(job, struct vault_backup, row_job));
+}
+
+static void start_soon(struct vault_backup *b)
+{
+    b->row_job.done = pump_job_done;
+    work_post(b->vault->ports.work, &b->row_job);
+}
 
 static enum err make_chunker(struct vault_backup *b, struct errmsg *msg)
 {
@@ -439,6 +456,8 @@ static enum err make_writer(struct vault_backup *b, struct errmsg *msg)
 static enum err open_walk(struct vault_backup *b, struct errmsg *msg)
 {
     const struct vault_backup_options *o = &b->options;
+    if (o->stream)
+        return backup_stream_check(o->stream->path, msg);
     const struct fs_walk_options options = {
         .roots = o->paths,
         .root_count = o->path_count,
@@ -494,11 +513,17 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
         e = make_chunker(b, msg);
     if (e == ERR_OK && events->progress)
         e = timer_start(vault->ports.clock, &b->timer, BACKUP_PROGRESS_MS);
+    if (e == ERR_OK && options->stream)
+        e = backup_stream_start(b, msg);
     if (e != ERR_OK) {
+        timer_stop(vault->ports.clock, &b->timer);
         free_backup(b);
         return e;
     }
     *out = b;
-    start_walking(b);
+    if (options->stream)
+        start_soon(b);
+    else
+        start_walking(b);
     return ERR_OK;
 }

@@ -18,9 +18,22 @@
 #include "fs/fs_exclude.h"
 #include "vault/vault.h"
 
+/* One file that is piped in. `read` and `stop` may run in different threads at once. */
+struct vault_backup_stream {
+    const char *path; /* in the snapshot, absolute: "/db.sql" */
+    /* In a work job; may block. *got is 0 at the end only, and then the backup goes on: whether the
+       source ended well must be known by then. An error fails the backup: no snapshot. */
+    enum err (*read)(void *user, void *out, size_t size, size_t *got, struct errmsg *msg);
+    /* On the loop: the backup has failed, or was cancelled; read() is to return soon. */
+    void (*stop)(void *user);
+    void *user;
+};
+
 struct vault_backup_options {
     const char *const *paths;
     size_t path_count;
+    const struct vault_backup_stream *stream; /* in place of paths; may be NULL. In a dry run it is
+                                                 not read */
     const char *const *tags;
     size_t tag_count;
     const char *host;                 /* NULL: this machine's name */
@@ -75,7 +88,8 @@ struct vault_backup_events {
 struct vault_backup;
 
 /* After vault_refresh(), on a vault opened for writing. One at a time. NOT_FOUND, DENIED: a path
-   cannot be looked at; NOT_ENOUGH: too few cells for k + m; NOMEM; STATE. */
+   cannot be looked at; USAGE: the stream's path is none; NOT_ENOUGH: too few cells for k + m;
+   NOMEM; STATE. */
 MUST_CHECK enum err vault_backup_start(struct vault *vault,
                                        const struct vault_backup_options *options,
                                        const struct vault_backup_events *events, void *user,

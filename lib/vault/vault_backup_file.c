@@ -151,7 +151,8 @@ static enum err fill_piece(struct backup_reading *r, struct backup_big *big, siz
     struct backup_file *file = big->file;
     enum err e = ERR_OK;
     size_t got = 1;
-    if (!big->opened) {
+    const bool stream = r->backup->options.stream != NULL;
+    if (!big->opened && !stream) {
         e = fs_reader_open(&big->reader, file->dir->fs, &file->entry, &file->msg);
         if (e != ERR_OK)
             return e;
@@ -161,6 +162,14 @@ static enum err fill_piece(struct backup_reading *r, struct backup_big *big, siz
     if (big->carry.size > 0)
         memcpy(r->bytes, big->carry.data, big->carry.size);
     buf_clear(&big->carry);
+    if (stream) {
+        const size_t room = BACKUP_READ_BYTES - *size;
+        e = backup_stream_fill(r->backup, r->bytes + *size, room, &got, &file->msg);
+        big->ended = got < room;
+        big->streamed += got;
+        *size += got;
+        return e;
+    }
     while (e == ERR_OK && *size < BACKUP_READ_BYTES) {
         e = fs_reader_next(&big->reader, r->bytes + *size, BACKUP_READ_BYTES - *size, &got,
                            &file->msg);
@@ -196,7 +205,9 @@ static void read_piece(struct work_job *job)
     if (e == ERR_OK && big->ended) {
         struct snapshot_content content;
         e = snapshot_list_finish(&big->list, &content);
-        if (e == ERR_OK)
+        if (e == ERR_OK && r->backup->options.stream)
+            e = backup_stream_finish(file, &content, big->streamed);
+        else if (e == ERR_OK)
             e = finish_file(file, &big->reader, &content, &big->lists, r->backup, r->hasher->hash);
     }
     file->e = e;
@@ -304,7 +315,11 @@ static void piece_read(struct work_job *job)
     struct vault_backup *b = r->backup;
     struct backup_big *big = r->big;
     struct backup_file *file = big->file;
+    if (b->options.stream && file->e != ERR_OK)
+        backup_fail(b, file->e, &file->msg);
     const bool over = big->ended || file->e != ERR_OK || b->e != ERR_OK;
+    if (b->options.stream) /* at its end it counts like every file */
+        b->progress.bytes_done = over ? 0 : big->streamed;
     big->busy = false;
     big->hasher = NULL;
     put_reading(r);
@@ -372,7 +387,7 @@ static struct backup_big *start_big(struct vault_backup *b, struct backup_file *
 
 static bool is_big(const struct vault_backup *b, const struct backup_file *file)
 {
-    return file->entry.type == FS_FILE && file->entry.size > b->small_bytes;
+    return file->entry.type == FS_FILE && (file->entry.size > b->small_bytes || b->options.stream);
 }
 
 static struct backup_file *first_file(struct vault_backup *b)

@@ -2,6 +2,7 @@
  * The backup's parts.
  *
  *     vault_backup.c          start, walk, what runs when, the end
+ *     vault_backup_stream.c   in place of the walk: one file that is piped in
  *     vault_backup_tree.c     directories: compared with their cached rows, encoded, their rows
  * kept vault_backup_file.c     files: read, cut, named vault_backup_publish.c  index objects,
  * snapshot, catalogue, head
@@ -121,6 +122,7 @@ struct backup_big {
     struct snapshot_list list;
     struct backup_chunks *lists;  /* list chunks of this piece */
     struct backup_hasher *hasher; /* of the piece that is running */
+    uint64_t streamed;            /* bytes so far, of a stream */
 };
 
 struct backup_reading {
@@ -155,9 +157,10 @@ struct vault_backup {
     struct vault_backup_events events;
     void *user;
     struct vault_writer *writer; /* NULL in a dry run */
-    struct fs_walk *walk;
-    struct list dirs;        /* every struct backup_dir there is */
-    struct chunker *chunker; /* owned, locked */
+    struct fs_walk *walk;        /* NULL for a stream: then */
+    struct fs_tree *stream_tree; /* names its directories */
+    struct list dirs;            /* every struct backup_dir there is */
+    struct chunker *chunker;     /* owned, locked */
     uint32_t small_bytes;
     uint64_t started_ns;
     struct timer timer;
@@ -216,6 +219,16 @@ void backup_chunks_put(struct backup_chunks *chunks);
 
 void backup_flushed(
     struct vault_backup *b); /* the writer is idle: publish, once all rows are put */
+
+/* --- vault_backup_stream.c --- */
+/* ERR_USAGE when it cannot be a path in a snapshot. */
+MUST_CHECK enum err backup_stream_check(const char *path, struct errmsg *msg);
+MUST_CHECK enum err backup_stream_start(struct vault_backup *b, struct errmsg *msg);
+/* In a job: as many bytes as fit; fewer only at the end. */
+MUST_CHECK enum err backup_stream_fill(struct vault_backup *b, uint8_t *out, size_t size,
+                                       size_t *got, struct errmsg *msg);
+MUST_CHECK enum err backup_stream_finish(struct backup_file *file,
+                                         const struct snapshot_content *content, uint64_t size);
 
 /* --- vault_backup_tree.c --- */
 void backup_tree_event(struct vault_backup *b, const struct fs_event *event, struct index_dir *row);

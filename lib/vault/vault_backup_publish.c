@@ -206,7 +206,9 @@ static enum err make_snapshot(struct backup_publish *p)
     const char *const *roots;
     const char *user = getenv("USER");
     char host[LIMIT_NAME_BYTES + 1] = "";
-    const size_t root_count = fs_walk_roots(b->walk, &roots);
+    const size_t root_count = b->walk ? fs_walk_roots(b->walk, &roots) : 1;
+    if (!b->walk)
+        roots = &o->stream->path;
     struct slice *paths = NULL, *tags = NULL, *excludes = NULL;
     const struct vault_backup_summary *s = &b->summary;
     enum err e = slices_of(roots, root_count, &paths);

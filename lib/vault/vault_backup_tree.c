@@ -277,7 +277,8 @@ static void end_dir(struct backup_dir *d)
 static void keep_row(struct backup_dir *d)
 {
     struct vault_backup *b = d->backup;
-    struct backup_row *row = d->new_row.size ? calloc(1, sizeof(*row)) : NULL;
+    const bool wanted = d->new_row.size > 0 && !b->options.stream;
+    struct backup_row *row = wanted ? calloc(1, sizeof(*row)) : NULL;
     if (!row)
         return; /* then it is read again next time */
     row->path = d->path;
@@ -355,7 +356,8 @@ static enum err encode_nodes(struct backup_dir *d, struct snapshot_list *list)
 static enum err encode_self(struct backup_dir *d, const struct snapshot_content *content)
 {
     struct fs_details details = FS_DETAILS_INIT;
-    d->note = fs_details_read(d->fs, &d->entry, &details, &d->msg);
+    if (!d->backup->options.stream) /* whose directories are made up */
+        d->note = fs_details_read(d->fs, &d->entry, &details, &d->msg);
     if (d->note == ERR_NOMEM)
         return d->note;
     enum err note = ERR_OK;
@@ -435,7 +437,7 @@ void backup_tree_file_done(struct backup_file *file)
     struct vault_backup *b = d->backup;
     const bool is_file = file->entry.type == FS_FILE;
     struct backup_slot *slot = b->e == ERR_OK ? slot_at(d, file->slot) : NULL;
-    if (file->e != ERR_OK) {
+    if (file->e != ERR_OK && !b->options.stream) {
         backup_problem(b, file->e, d->fs, file->entry.name, file->msg.text);
         if (slot)
             slot->dropped = true;

@@ -1,11 +1,13 @@
 /* cellctl backup: a snapshot of some paths. */
 #include "base/text.h"
 #include "ctl.h"
+#include "ctl_stream.h"
 #include "uvio/uvio_net.h"
 #include "vault/vault_backup.h"
 #include "vault/vault_debts.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct backup {
@@ -16,6 +18,8 @@ struct backup {
     struct fs_exclude *exclude;
     struct vault_debts *paying;
     struct vault_debts_summary debts;
+    struct ctl_stream *stream; /* NULL: paths */
+    const char **command;      /* owned array */
 };
 
 static uint64_t now_ms(const struct ctl *ctl)
@@ -154,6 +158,34 @@ static void tell(struct ctl *ctl, const struct vault_backup_summary *s)
             (unsigned long long)s->debts, s->k, s->m);
 }
 
+/* What is to be backed up: paths, or one of the streams. */
+static enum err source(struct ctl *ctl, struct backup *backup)
+{
+    const struct ctl_options *o = &ctl->options;
+    const struct ctl_list *words = &o->arguments;
+    const bool input = o->from_stdin || o->stdin_filename;
+    if (o->stdin_from_command && words->count == 0)
+        return err_say(&ctl->msg, ERR_USAGE,
+                       "--stdin-from-command needs a command behind \"--\"; see: cellctl backup "
+                       "--help");
+    if (!o->stdin_from_command && input && words->count > 0)
+        return err_say(&ctl->msg, ERR_USAGE,
+                       "backup takes either paths or standard input, not both: '%s'",
+                       words->items[0]);
+    if (!o->stdin_from_command && !input)
+        return words->count > 0 ? ERR_OK
+                                : err_say(&ctl->msg, ERR_USAGE,
+                                          "backup needs PATH...; see: cellctl backup --help");
+    if (o->stdin_from_command) {
+        backup->command = calloc(words->count + 1, sizeof(*backup->command));
+        if (!backup->command)
+            return ERR_NOMEM;
+        memcpy(backup->command, words->items, words->count * sizeof(*backup->command));
+    }
+    return ctl_stream_new(o->stdin_filename ? o->stdin_filename : "stdin", backup->command,
+                          &backup->stream);
+}
+
 static enum err patterns(struct ctl *ctl, struct backup *backup)
 {
     enum err e = fs_exclude_new(&backup->exclude);
@@ -185,6 +217,7 @@ static enum err run(struct ctl *ctl, struct backup *backup)
     const struct vault_backup_options options = {
         .paths = o->arguments.items,
         .path_count = o->arguments.count,
+        .stream = backup->stream ? ctl_stream_vault(backup->stream) : NULL,
         .tags = o->tags.items,
         .tag_count = o->tags.count,
         .host = o->host,
@@ -202,8 +235,11 @@ static enum err run(struct ctl *ctl, struct backup *backup)
     };
     ctl_progress_start(&backup->progress, &ctl->out, "backed up", now_ms(ctl));
     ctl->operation = backup;
-    enum err e =
-        vault_backup_start(ctl->vault, &options, &events, backup, &backup->running, &ctl->msg);
+    enum err e = ERR_OK;
+    if (backup->stream && !o->dry_run)
+        e = ctl_stream_start(backup->stream, &ctl->msg);
+    if (e == ERR_OK)
+        e = vault_backup_start(ctl->vault, &options, &events, backup, &backup->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -215,7 +251,9 @@ static enum err run(struct ctl *ctl, struct backup *backup)
 int ctl_backup(struct ctl *ctl)
 {
     struct backup backup = {.ctl = ctl};
-    enum err e = patterns(ctl, &backup);
+    enum err e = source(ctl, &backup);
+    if (e == ERR_OK)
+        e = patterns(ctl, &backup);
     int code = CTL_OK;
     if (e != ERR_OK)
         code = ctl_fail(&ctl->out, e == ERR_NOMEM || e == ERR_NOT_FOUND ? CTL_FAILED : CTL_USAGE,
@@ -225,11 +263,12 @@ int ctl_backup(struct ctl *ctl)
     if (code != CTL_OK)
         goto out;
     e = upload_limit(ctl);
+    if (e == ERR_OK)
+        e = run(ctl, &backup);
     if (e == ERR_USAGE) {
         code = ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
         goto out;
     }
-    e = run(ctl, &backup);
     if (e != ERR_OK) {
         code = ctl_failed(ctl, e);
         goto out;
@@ -249,5 +288,7 @@ int ctl_backup(struct ctl *ctl)
         code = CTL_DEBTS;
 out:
     fs_exclude_free(backup.exclude);
+    ctl_stream_free(backup.stream);
+    free(backup.command);
     return code;
 }

@@ -36,6 +36,10 @@ static const struct ctl_flag backup_flags[] = {
     SWITCH("ignore-ctime", ignore_ctime, "a new ctime alone is no change"),
     SWITCH("ignore-inode", ignore_inode, "a new inode number alone is no change"),
     FLAG("dry-run", 'n', NULL, CTL_BOOL, dry_run, "look and count, send nothing"),
+    SWITCH("stdin", from_stdin, "back up what comes in by standard input, as the file \"stdin\""),
+    TEXT("stdin-filename", "NAME", stdin_filename, "the same, as the file NAME"),
+    SWITCH("stdin-from-command", stdin_from_command,
+           "back up what the command behind \"--\" writes; no snapshot when it fails"),
     TEXT("limit-upload", "KIB", limit_upload, "at most so many KiB a second"),
 };
 
@@ -89,10 +93,11 @@ static const struct ctl_command commands[] = {
         .name = "backup",
         .arguments = "PATH...",
         .summary = "back up files and directories into a new snapshot",
-        .text = "What cannot be read is listed and the rest is backed up (exit code 3).",
-        .example = "cellctl backup ~/documents ~/photos --exclude '*.tmp'",
+        .text = "What cannot be read is listed and the rest is backed up (exit code 3).\n"
+                "With --stdin-from-command the arguments are a command and its arguments.",
+        .example = "cellctl backup ~/documents ~/photos --exclude '*.tmp'\n"
+                   "  cellctl backup --stdin-filename all.sql --stdin-from-command -- pg_dumpall",
         FLAGS(backup_flags),
-        .arguments_min = 1,
         .arguments_max = UINT_MAX,
         .run = ctl_backup,
     },

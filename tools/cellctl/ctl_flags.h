@@ -34,8 +34,8 @@ struct ctl_options {
     /* backup */
     struct ctl_list tags, exclude, exclude_files, exclude_if_present;
     const char *host, *stdin_filename, *limit_upload;
-    bool exclude_caches, one_file_system, ignore_ctime, ignore_inode, dry_run, stdin_from_command,
-        accept_risk, force;
+    bool exclude_caches, one_file_system, ignore_ctime, ignore_inode, dry_run, from_stdin,
+        stdin_from_command, accept_risk, force;
     /* restore */
     const char *target, *overwrite;
     struct ctl_list include;
