@@ -45,6 +45,22 @@ static const char *const migrations[] = {
     " waiting INTEGER NOT NULL) WITHOUT ROWID",
 
     DOCUMENTS_SCHEMA_REQUESTS,
+
+    /* the ledger: bytes of an account at a cell, by what the directory says (registry_ledger.c);
+       what grants promise; shards that a new coordinator was told of and has no proof of yet */
+    "CREATE TABLE ledger (account INTEGER NOT NULL, cell INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " PRIMARY KEY (account, cell)) WITHOUT ROWID;"
+    "CREATE TABLE ledger_cell (cell INTEGER PRIMARY KEY, bytes INTEGER NOT NULL,"
+    " unproven_bytes INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE promise (account BLOB PRIMARY KEY, began_s INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, bytes_before INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE unproven (cell INTEGER NOT NULL, segment BLOB NOT NULL, idx INTEGER NOT NULL,"
+    " PRIMARY KEY (cell, segment, idx)) WITHOUT ROWID;"
+    "CREATE INDEX damage_cell ON damage (cell);"
+    "CREATE INDEX cell_household ON cell (household) WHERE household IS NOT NULL;"
+    "ALTER TABLE removed ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE removed ADD COLUMN hold_end_s INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX removed_counted ON removed (hold_end_s) WHERE counted = 1",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)
@@ -75,6 +91,10 @@ void registry_set_timers(struct registry *registry, const struct registry_option
         options->repair_percent ? options->repair_percent : REGISTRY_REPAIR_PERCENT;
     now->lease_s = options->lease_s ? options->lease_s : REGISTRY_LEASE_S;
     now->repair_delay_s = options->repair_delay_s;
+    now->starter_bytes = options->starter_bytes ? options->starter_bytes : REGISTRY_STARTER_BYTES;
+    now->quota_percent = options->quota_percent && options->quota_percent < 100
+                             ? options->quota_percent
+                             : 100;
     registry->swept_s = 0; /* what is due may have changed */
 }
 
@@ -109,6 +129,8 @@ enum err registry_open(const struct registry_options *options, struct registry *
         e = load_list(registry, msg);
     if (e == ERR_OK)
         e = registry_repair_load(registry, msg);
+    if (e == ERR_OK)
+        e = registry_ledger_load(registry, msg);
     if (e != ERR_OK) {
         registry_close(registry);
         return e;
@@ -133,6 +155,7 @@ void registry_close(struct registry *registry)
     idmap_free(&registry->by_id);
     buf_free(&registry->list);
     free(registry->group);
+    registry_ledger_free(registry);
     db_close(registry->db);
     free(registry);
 }

@@ -47,11 +47,18 @@ struct registry_options {
        would lose data, nobody waits. */
     uint64_t repair_delay_s;
     uint64_t proof_period_ms; /* each cell proves a shard about so often; 0: never */
+    /* What an account may use without giving anything, once for the invite that it came with; 0:
+       REGISTRY_STARTER_BYTES. And how much of what it gives comes on top, in percent, at most 100
+       (more would promise space that nobody has); 0: 100. */
+    uint64_t starter_bytes;
+    unsigned quota_percent;
 };
 
 /* The times and limits of `options` (asleep_after_ms to proof_period_ms, but for grant_s) count
    from now on; 0 stands for the defaults as in registry_open(). */
 void registry_set_timers(struct registry *registry, const struct registry_options *options);
+
+#define REGISTRY_STARTER_BYTES GIB(100)
 
 /* 75: with 8+4 at the second loss, with two parity shards or fewer at the first. One download of k
    then serves several losses, and a single sleeper too many costs nothing. */
@@ -190,6 +197,32 @@ struct registry_cell_info {
 };
 MUST_CHECK enum err registry_cell_info(const struct registry *registry, const struct id *cell,
                                        struct registry_cell_info *out);
+
+/* --- what accounts give and take: registry_ledger.c, docs/operations.md ---
+ *
+ * An account *uses* the shards of its segments, each index once, deleted ones until their hold is
+ * over. It *gives* what its claimed cells hold for others by the receipts in the directory, without
+ * what is damaged, not proven yet, or on a cell that is gone or not trusted. What a cell says of
+ * its free space counts for nothing. allowed = given * percent / 100 + one starter: so the sum over
+ * all accounts is never above the bytes proven plus one starter for each invite that was used. */
+
+struct registry_standing {
+    uint64_t used_bytes, given_bytes, allowed_bytes;
+    uint64_t promised_bytes; /* by grants that may still be spent */
+};
+/* DENIED for an account that is none of this swarm's. */
+MUST_CHECK enum err registry_standing(struct registry *registry, const struct id *account,
+                                      int64_t now_s, struct registry_standing *out,
+                                      struct errmsg *msg);
+
+/* One line of the ledger. Return ERR_OK to go on; anything else ends the call and is returned. */
+typedef enum err registry_ledger_fn(void *user, const struct id *account, const struct id *cell,
+                                    uint64_t bytes);
+MUST_CHECK enum err registry_ledger(struct registry *registry, registry_ledger_fn *each, void *user,
+                                    struct errmsg *msg);
+/* Counts the directory again from its first row to its last: CORRUPT when the ledger says something
+   else. */
+MUST_CHECK enum err registry_ledger_check(struct registry *registry, struct errmsg *msg);
 
 /* --- deleting: registry_removal.c --- */
 

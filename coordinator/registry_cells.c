@@ -214,6 +214,12 @@ enum err registry_flush(struct registry *registry, struct errmsg *msg)
             e = registry_cell_write(registry, cell, msg);
         cell->unwritten = false;
     }
+    if (e == ERR_OK && !began && registry->promises_changed) {
+        e = db_begin(registry->db, msg);
+        began = e == ERR_OK;
+    }
+    if (e == ERR_OK && began)
+        e = registry_ledger_flush(registry, msg);
     if (began && e == ERR_OK)
         return db_commit(registry->db, msg);
     if (began)

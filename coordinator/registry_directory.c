@@ -10,7 +10,11 @@
 
 #include <stdlib.h>
 
-enum { GRANT_BUDGET_SHIFT = 50 }; /* no grant is above 1 PiB */
+enum {
+    GRANT_BUDGET_SHIFT = 50, /* no grant is above 1 PiB */
+    QUOTA_PART = 4,          /* of what is left of a quota, one question gets so much */
+    QUOTA_LEAST_SHIFT = 22,  /* but at each cell as much as the largest shard has */
+};
 
 /* --- grants --- */
 
@@ -23,8 +27,8 @@ static bool may_get(const struct registry *registry, const struct registry_cell 
 }
 
 static enum err sign_grant(struct registry *registry, const struct id *account,
-                           const struct id *device, const struct wire_want *want, int64_t now_s,
-                           struct buf *out)
+                           const struct id *device, const struct wire_want *want, uint64_t most,
+                           int64_t now_s, uint64_t *promised, struct buf *out)
 {
     struct grant grant = {
         .incarnation = registry->options.incarnation,
@@ -33,12 +37,33 @@ static enum err sign_grant(struct registry *registry, const struct id *account,
         .cell = want->cell,
         .list_number = registry->list_number,
         .expires_s = now_s + (int64_t)registry->options.grant_s,
-        .budget_bytes = want->bytes,
+        .budget_bytes = want->bytes < most ? want->bytes : most,
     };
     if (grant.budget_bytes >> GRANT_BUDGET_SHIFT)
         grant.budget_bytes = UINT64_C(1) << GRANT_BUDGET_SHIFT;
+    *promised += grant.budget_bytes;
     random_fill(registry->options.random, grant.id, sizeof(grant.id));
     return grant_make(&grant, registry->options.swarm, registry->options.key, out);
+}
+
+/* The most that one grant of this question may be for, so that all together keep within the quota:
+   a device that spends its grants unevenly finds something left for the next question. */
+static enum err grant_limit(struct registry *registry, const struct id *account, size_t count,
+                            int64_t now_s, uint64_t *most, struct errmsg *msg)
+{
+    const uint64_t least = UINT64_C(1) << QUOTA_LEAST_SHIFT;
+    uint64_t left;
+    const enum err e = registry_ledger_left(registry, account, now_s, &left, msg);
+    if (e != ERR_OK || count == 0)
+        return e;
+    *most = left / count / QUOTA_PART;
+    if (*most < least)
+        *most = least;
+    return left >= count * least
+               ? ERR_OK
+               : err_say(msg, ERR_QUOTA,
+                         "the account's quota is used up: it may use more when its own cells hold "
+                         "more for others, or when it deletes");
 }
 
 enum err registry_place(struct registry *registry, const struct id *account,
@@ -49,14 +74,19 @@ enum err registry_place(struct registry *registry, const struct id *account,
     size_t ends[WIRE_PLACE_CELLS];
     struct slice grants[WIRE_PLACE_CELLS];
     size_t count = 0;
+    uint64_t most = 0, promised = 0;
     struct wire_want want;
-    enum err e = ERR_OK;
+    enum err e = grant_limit(registry, account, wants->count, now_s, &most, msg);
+    if (e != ERR_OK)
+        return e;
     while (e == ERR_OK && count < WIRE_PLACE_CELLS && wire_place_next(wants, &want)) {
         if (!may_get(registry, registry_cell_find(registry, &want.cell), account, now_s))
             continue;
-        e = sign_grant(registry, account, device, &want, now_s, &docs);
+        e = sign_grant(registry, account, device, &want, most, now_s, &promised, &docs);
         ends[count++] = docs.size;
     }
+    if (e == ERR_OK)
+        e = registry_ledger_promise(registry, account, promised, now_s, msg);
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
         const size_t begin = i ? ends[i - 1] : 0;
         grants[i] = slice_of(docs.data + begin, ends[i] - begin);
@@ -68,23 +98,6 @@ enum err registry_place(struct registry *registry, const struct id *account,
 }
 
 /* --- the directory --- */
-
-static enum err account_number(struct registry *registry, const struct id *account, int64_t *out,
-                               struct errmsg *msg)
-{
-    struct db_statement *s;
-    enum err e = db_prepare(registry->db, "SELECT number FROM account WHERE id = ?1", &s, msg);
-    if (e != ERR_OK)
-        return e;
-    db_bind_id(s, 1, account);
-    e = db_step(s, msg);
-    if (e == ERR_OK)
-        *out = db_column_i64(s, 0);
-    else if (e == ERR_END)
-        e = err_say(msg, ERR_DENIED, "this account is not one of this swarm's");
-    db_done(s);
-    return e;
-}
 
 /* A segment's row: appends its shards' bytes. NOT_FOUND; DENIED when it is another account's. */
 static enum err read_segment(struct registry *registry, int64_t account, const struct id *segment,
@@ -130,7 +143,7 @@ static enum err add_shard(struct buf *shards, uint8_t index, uint32_t cell)
    it is the device that has checked them before. */
 static enum err take_receipts(struct registry *registry, const struct wire_registration *in,
                               const struct signed_record *record, struct buf *shards,
-                              struct errmsg *msg)
+                              uint64_t *added_bytes, struct errmsg *msg)
 {
     struct wire_list list = in->receipt_list;
     struct slice doc;
@@ -147,9 +160,10 @@ static enum err take_receipts(struct registry *registry, const struct wire_regis
             receipt.shard_bytes != in->shard_bytes)
             return err_say(msg, ERR_DENIED, "a receipt is for another shard");
         e = add_shard(shards, receipt.index, cell->number);
-        if (e == ERR_OK)
+        if (e == ERR_OK) {
             registry_held(registry, &record->segment, cell, 1);
-        else if (e != ERR_EXISTS)
+            *added_bytes += in->shard_bytes;
+        } else if (e != ERR_EXISTS)
             return err_say(msg, e, "the segment has more shards than the directory holds");
         e = registry_damage_clear(registry, &record->segment, receipt.index, cell, msg);
         if (e != ERR_OK)
@@ -183,11 +197,12 @@ static enum err write_segment(struct registry *registry, int64_t account,
 
 static enum err register_one(struct registry *registry, const struct id *account, int64_t number,
                              const struct id *device, const struct wire_registration *in,
-                             struct errmsg *msg)
+                             uint64_t *added_bytes, struct errmsg *msg)
 {
     struct signed_record record;
     struct wire_found known = {0};
     struct buf shards = BUF_INIT((size_t)WIRE_FOUND_SHARDS * SHARD_ROW_BYTES);
+    struct buf before = BUF_INIT((size_t)WIRE_FOUND_SHARDS * SHARD_ROW_BYTES);
     enum err e = signed_record_open(in->record, registry->options.swarm, device, &record, msg);
     if (e == ERR_OK && !id_equal(&record.account, account))
         e = err_say(msg, ERR_DENIED, "a segment record is another account's");
@@ -200,12 +215,21 @@ static enum err register_one(struct registry *registry, const struct id *account
         e = err_say(msg, ERR_DENIED, "a segment was deleted, its name is not used again");
     if (e == ERR_OK)
         e = read_segment(registry, number, &record.segment, &known, &shards, msg);
+    if (e == ERR_OK &&
+        (known.k != in->k || known.m != in->m || known.shard_bytes != in->shard_bytes))
+        e = err_say(msg, ERR_DENIED, "a segment is known with another number or size of shards");
     if (e == ERR_NOT_FOUND)
         e = ERR_OK;
     if (e == ERR_OK)
-        e = take_receipts(registry, in, &record, &shards, msg);
+        e = buf_append(&before, shards.data, shards.size);
+    if (e == ERR_OK)
+        e = take_receipts(registry, in, &record, &shards, added_bytes, msg);
+    if (e == ERR_OK)
+        e = registry_ledger_change(registry, number, in->shard_bytes, buf_slice(&before),
+                                   buf_slice(&shards), msg);
     if (e == ERR_OK)
         e = write_segment(registry, number, in, &record.segment, buf_slice(&shards), msg);
+    buf_free(&before);
     buf_free(&shards);
     return e;
 }
@@ -215,21 +239,26 @@ enum err registry_register(struct registry *registry, const struct id *account,
                            struct errmsg *msg)
 {
     struct wire_registration segment;
+    uint64_t added_bytes = 0;
     int64_t number;
     *taken = 0;
-    enum err e = account_number(registry, account, &number, msg);
+    enum err e = registry_account_number(registry, account, &number, msg);
     if (e == ERR_OK)
         e = db_begin(registry->db, msg);
     if (e != ERR_OK)
         return e;
     while (e == ERR_OK && wire_register_next(segments, &segment)) {
-        e = register_one(registry, account, number, device, &segment, msg);
+        e = register_one(registry, account, number, device, &segment, &added_bytes, msg);
         (*taken)++;
     }
     if (e == ERR_OK)
-        return db_commit(registry->db, msg);
-    db_rollback(registry->db);
-    *taken = 0;
+        e = db_commit(registry->db, msg);
+    else
+        db_rollback(registry->db);
+    if (e == ERR_OK)
+        registry_ledger_kept(registry, account, added_bytes);
+    else
+        *taken = 0;
     return e;
 }
 
@@ -283,7 +312,7 @@ enum err registry_find(struct registry *registry, const struct id *account, stru
     int64_t number;
     struct id id;
     uint32_t position = 0;
-    enum err e = account_number(registry, account, &number, msg);
+    enum err e = registry_account_number(registry, account, &number, msg);
     if (e != ERR_OK)
         return e;
     struct find *find = calloc(1, sizeof(*find));

@@ -86,6 +86,9 @@ struct registry {
     struct id group_account;
     uint64_t group_list;
 
+    struct idmap promises; /* struct promise of registry_ledger.c, by account; owned */
+    bool promises_changed; /* since they were written */
+
     /* proof: registry_proof.c */
     struct registry_audit audits[REGISTRY_AUDITS];
     uint64_t audit_credit_ms; /* collected by cells and time, spent on proofs */
@@ -124,6 +127,9 @@ MUST_CHECK enum err registry_segment_put(struct registry *registry,
                                          struct errmsg *msg);
 MUST_CHECK enum err registry_account_id(struct registry *registry, int64_t number, struct id *out,
                                         struct errmsg *msg);
+/* DENIED: it is none of this swarm's. */
+MUST_CHECK enum err registry_account_number(struct registry *registry, const struct id *account,
+                                            int64_t *out, struct errmsg *msg);
 MUST_CHECK enum err registry_damage_mark(struct registry *registry, const struct id *segment,
                                          unsigned index, const struct registry_cell *cell,
                                          struct errmsg *msg);
@@ -134,6 +140,30 @@ MUST_CHECK enum err registry_damage_clear(struct registry *registry, const struc
 /* A shard more or less of this segment at the cell. */
 void registry_held(struct registry *registry, const struct id *segment, struct registry_cell *cell,
                    int change);
+
+/* --- registry_ledger.c --- */
+
+MUST_CHECK enum err registry_ledger_load(struct registry *registry, struct errmsg *msg);
+void registry_ledger_free(struct registry *registry);
+/* Counts all of it again from the rows. */
+MUST_CHECK enum err registry_ledger_count(struct registry *registry, struct errmsg *msg);
+/* A segment's row changes from these places to those (SHARD_ROW_BYTES each). Inside the caller's
+   transaction. */
+MUST_CHECK enum err registry_ledger_change(struct registry *registry, int64_t account,
+                                           uint32_t shard_bytes, struct slice before,
+                                           struct slice after, struct errmsg *msg);
+/* Takes a few of the deleted segments out whose hold is over. */
+MUST_CHECK enum err registry_ledger_tick(struct registry *registry, int64_t now_s,
+                                         struct errmsg *msg);
+/* How much may be promised by new grants; then what was, in memory till the next flush. */
+MUST_CHECK enum err registry_ledger_left(struct registry *registry, const struct id *account,
+                                         int64_t now_s, uint64_t *left, struct errmsg *msg);
+MUST_CHECK enum err registry_ledger_promise(struct registry *registry, const struct id *account,
+                                            uint64_t bytes, int64_t now_s, struct errmsg *msg);
+/* What was promised is stored now. */
+void registry_ledger_kept(struct registry *registry, const struct id *account, uint64_t bytes);
+/* Inside a transaction of registry_flush(). */
+MUST_CHECK enum err registry_ledger_flush(struct registry *registry, struct errmsg *msg);
 
 /* --- registry_repair.c --- */
 

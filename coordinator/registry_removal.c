@@ -34,20 +34,6 @@ static enum err run(struct registry *registry, const char *sql, const struct id 
     return e;
 }
 
-static enum err account_number(struct registry *registry, const struct id *account, int64_t *out,
-                               struct errmsg *msg)
-{
-    struct db_statement *s;
-    enum err e = db_prepare(registry->db, "SELECT number FROM account WHERE id = ?1", &s, msg);
-    if (e != ERR_OK)
-        return e;
-    db_bind_id(s, 1, account);
-    e = db_step(s, msg);
-    *out = e == ERR_OK ? db_column_i64(s, 0) : 0;
-    db_done(s);
-    return e == ERR_END ? err_say(msg, ERR_DENIED, "this account is not one of this swarm's") : e;
-}
-
 /* --- taking an order --- */
 
 struct taking {
@@ -55,6 +41,7 @@ struct taking {
     const struct delete_order *order;
     int64_t account, number; /* of the order's row */
     int64_t now_s, until_s;
+    int64_t hold_end_s; /* till then it counts as used */
     uint32_t count;
 };
 
@@ -108,10 +95,11 @@ static enum err owe_for(struct taking *t, const char *sql, const struct id *segm
 /* An order that was taken back does not count again. */
 #define REMOVE_SQL                                                                            \
     "INSERT INTO removed (id, account, k, m, shard_bytes, shards, signer, sequence, until_s," \
-    " waiting) SELECT id, account, k, m, shard_bytes, shards, ?3, ?4, ?5, 1 FROM segment"     \
+    " waiting, counted, hold_end_s)"                                                          \
+    " SELECT id, account, k, m, shard_bytes, shards, ?3, ?4, ?5, 1, 1, ?6 FROM segment"       \
     " WHERE id = ?1 AND account = ?2 ON CONFLICT (id) DO UPDATE SET"                          \
     " shards = excluded.shards, signer = excluded.signer, sequence = excluded.sequence,"      \
-    " until_s = excluded.until_s, waiting = 1"                                                \
+    " until_s = excluded.until_s, waiting = 1, counted = 1, hold_end_s = excluded.hold_end_s" \
     " WHERE waiting = 0 AND (signer <> excluded.signer OR sequence < excluded.sequence)"
 
 static enum err remove_one(struct taking *t, const struct id *segment, struct errmsg *msg)
@@ -125,6 +113,7 @@ static enum err remove_one(struct taking *t, const struct id *segment, struct er
     db_bind_id(s, 3, &t->order->deed.signer);
     db_bind_u64(s, 4, t->order->deed.sequence);
     db_bind_i64(s, 5, t->until_s);
+    db_bind_i64(s, 6, t->hold_end_s);
     e = db_run(s, msg);
     const bool moved = e == ERR_OK && db_changes(t->registry->db) > 0;
     db_done(s);
@@ -143,6 +132,34 @@ static enum err remove_one(struct taking *t, const struct id *segment, struct er
     return e;
 }
 
+/* One whose hold is over has left the ledger: it comes back into it. */
+static enum err count_again(struct taking *t, const struct id *segment, struct errmsg *msg)
+{
+    struct buf shards = BUF_INIT((size_t)WIRE_FOUND_SHARDS * SHARD_ROW_BYTES);
+    struct db_statement *s;
+    uint32_t shard_bytes = 0;
+    enum err e = db_prepare(t->registry->db,
+                            "SELECT shard_bytes, shards FROM removed WHERE id = ?1 AND account = ?2"
+                            " AND waiting = 1 AND counted = 0 AND length(shards) > 0",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_i64(s, 2, t->account);
+    e = db_step(s, msg);
+    if (e == ERR_OK) {
+        const struct slice bytes = db_column_blob(s, 1);
+        shard_bytes = (uint32_t)db_column_u64(s, 0);
+        e = buf_append(&shards, bytes.data, bytes.size);
+    }
+    db_done(s);
+    if (e == ERR_OK)
+        e = registry_ledger_change(t->registry, t->account, shard_bytes, slice_of(NULL, 0),
+                                   buf_slice(&shards), msg);
+    buf_free(&shards);
+    return e == ERR_END ? ERR_OK : e;
+}
+
 /* Back into the directory, while its shards are still known. */
 static enum err return_one(struct taking *t, const struct id *segment, struct errmsg *msg)
 {
@@ -151,6 +168,8 @@ static enum err return_one(struct taking *t, const struct id *segment, struct er
                          " AND length(shards) > 0",
                          segment, msg);
     if (e == ERR_OK)
+        e = count_again(t, segment, msg);
+    if (e == ERR_OK)
         e = run(t->registry,
                 "INSERT OR IGNORE INTO segment (id, account, k, m, shard_bytes, shards)"
                 " SELECT id, account, k, m, shard_bytes, shards FROM removed"
@@ -158,7 +177,8 @@ static enum err return_one(struct taking *t, const struct id *segment, struct er
                 segment, t->account, msg);
     if (e == ERR_OK)
         e = run(t->registry,
-                "UPDATE removed SET waiting = 0, shards = x'' WHERE id = ?1 AND account = ?2"
+                "UPDATE removed SET waiting = 0, counted = 0, shards = x'' WHERE id = ?1 AND "
+                "account = ?2"
                 " AND waiting = 1 AND length(shards) > 0",
                 segment, t->account, msg);
     const bool returned = e == ERR_OK && db_changes(t->registry->db) > 0;
@@ -241,6 +261,7 @@ static enum err clean(struct registry *registry, int64_t now_s, struct errmsg *m
     if (e == ERR_OK)
         e = run(registry,
                 "UPDATE removed SET shards = x'' WHERE ?1 IS NULL AND waiting = 1 AND until_s < ?2"
+                " AND counted = 0"
                 " AND length(shards) > 0",
                 NULL, now_s, msg);
     return e;
@@ -255,9 +276,10 @@ enum err registry_order_take(struct registry *registry, const struct wire_order 
         .order = order,
         .now_s = now_s,
         .until_s = now_s + HOLD_FACTOR * (int64_t)hold_s + HOLD_MORE_S,
+        .hold_end_s = now_s + (order->at_once ? 0 : (int64_t)hold_s),
     };
     *count = 0;
-    enum err e = account_number(registry, &order->deed.account, &t.account, msg);
+    enum err e = registry_account_number(registry, &order->deed.account, &t.account, msg);
     if (e == ERR_OK)
         e = db_begin(registry->db, msg);
     if (e != ERR_OK)

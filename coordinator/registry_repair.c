@@ -365,5 +365,5 @@ enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy, str
         registry->repairs[REPAIR_READY] < OFFERS_MAX ? registry->repairs[REPAIR_READY] : OFFERS_MAX;
     registry_audit_tick(registry, now_s);
     keep_pace(registry, now_s);
-    return e;
+    return e == ERR_OK ? registry_ledger_tick(registry, now_s, msg) : e;
 }

@@ -22,6 +22,23 @@ enum err registry_account_id(struct registry *registry, int64_t number, struct i
     return e;
 }
 
+enum err registry_account_number(struct registry *registry, const struct id *account, int64_t *out,
+                                 struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(registry->db, "SELECT number FROM account WHERE id = ?1", &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, account);
+    e = db_step(s, msg);
+    if (e == ERR_OK)
+        *out = db_column_i64(s, 0);
+    else if (e == ERR_END)
+        e = err_say(msg, ERR_DENIED, "this account is not one of this swarm's");
+    db_done(s);
+    return e;
+}
+
 /* --- damage --- */
 
 enum err registry_damage_mark(struct registry *registry, const struct id *segment, unsigned index,
@@ -141,6 +158,29 @@ enum err registry_segment_get(struct registry *registry, const struct id *id,
     return e;
 }
 
+/* The ledger follows the row. */
+static enum err change_ledger(struct registry *registry, const struct registry_segment *segment,
+                              struct slice after, struct errmsg *msg)
+{
+    struct buf before = BUF_INIT((size_t)WIRE_FOUND_SHARDS * SHARD_ROW_BYTES);
+    struct db_statement *s;
+    enum err e = db_prepare(registry->db, "SELECT shards FROM segment WHERE id = ?1", &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, &segment->id);
+    e = db_step(s, msg);
+    if (e == ERR_OK) {
+        const struct slice bytes = db_column_blob(s, 0);
+        e = buf_append(&before, bytes.data, bytes.size);
+    }
+    db_done(s);
+    if (e == ERR_OK)
+        e = registry_ledger_change(registry, segment->account, segment->shard_bytes,
+                                   buf_slice(&before), after, msg);
+    buf_free(&before);
+    return e;
+}
+
 enum err registry_segment_put(struct registry *registry, const struct registry_segment *segment,
                               struct errmsg *msg)
 {
@@ -154,12 +194,14 @@ enum err registry_segment_put(struct registry *registry, const struct registry_s
         if (e == ERR_OK)
             e = buf_append_le32(&rows, segment->places[i].cell->number);
     }
+    if (e != ERR_OK)
+        err_say(msg, e, "out of memory for a segment's row");
+    else
+        e = change_ledger(registry, segment, buf_slice(&rows), msg);
     if (e == ERR_OK) {
         db_bind_id(s, 1, &segment->id);
         db_bind_blob(s, 2, buf_slice(&rows));
         e = db_run(s, msg);
-    } else {
-        err_say(msg, e, "out of memory for a segment's row");
     }
     db_done(s);
     buf_free(&rows);
