@@ -131,6 +131,25 @@ static enum err post_heartbeat(void *owner, struct serve_request *request, struc
     return wire_heartbeat_reply_encode(&answer, reply);
 }
 
+static enum err get_account(void *owner, struct serve_request *request, struct slice body,
+                            struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct registry_standing s;
+    (void)body;
+    if (request->peer.kind != SERVE_DEVICE && request->peer.kind != SERVE_ROOT)
+        return serve_deny(&request->peer, msg, "ask how its account stands: it is no device");
+    const enum err e = registry_standing(c->options.registry, &request->peer.account,
+                                         coordinator_now(request), &s, msg);
+    const struct wire_account answer = {
+        .used_bytes = s.used_bytes,
+        .given_bytes = s.given_bytes,
+        .allowed_bytes = s.allowed_bytes,
+        .promised_bytes = s.promised_bytes,
+    };
+    return e == ERR_OK ? wire_account_encode(&answer, reply) : e;
+}
+
 static enum err post_place(void *owner, struct serve_request *request, struct slice body,
                            struct buf *reply, struct errmsg *msg)
 {
@@ -259,6 +278,7 @@ static const struct serve_route routes[] = {
     {WIRE_JOIN, NET_POST, true, WIRE_JOIN_BYTES, WIRE_JOIN_REPLY_BYTES, post_join},
     {WIRE_HEARTBEAT, NET_POST, false, WIRE_HEARTBEAT_BYTES, 4096, post_heartbeat},
     {WIRE_CELLS, NET_GET, false, 0, WIRE_CELLS_BYTES, get_cells},
+    {WIRE_ACCOUNT, NET_GET, false, 0, WIRE_ACCOUNT_BYTES, get_account},
     {WIRE_PLACE, NET_POST, false, WIRE_PLACE_BYTES, WIRE_GRANTS_BYTES, post_place},
     {WIRE_SEGMENTS, NET_POST, false, WIRE_REGISTER_BYTES, 4096, post_segments},
     {WIRE_FIND, NET_POST, false, WIRE_FIND_BYTES, WIRE_FOUND_BYTES, post_find},

@@ -27,6 +27,7 @@ struct settings {
     char redundancy[CONFIG_TEXT_SIZE];
     uint64_t asleep_after_ms, gone_after_ms, proof_period_ms;
     uint64_t repair_percent, repair_delay_ms, ticket_lease_ms;
+    uint64_t starter_bytes, quota_percent;
 };
 
 static const struct config_key keys[] = {
@@ -47,6 +48,10 @@ static const struct config_key keys[] = {
                     "the owner's device may repair first for so long, where it can wait"),
     CONFIG_DURATION(struct settings, ticket_lease_ms, "ticket-lease", "1h", 1000, UINT64_MAX,
                     "a repairer has so long; then somebody else gets its ticket"),
+    CONFIG_SIZE(struct settings, starter_bytes, "starter", "100G", 1, UINT64_MAX >> 1,
+                "what an account may use without giving anything, once for its invite"),
+    CONFIG_NUMBER(struct settings, quota_percent, "quota-percent", "100", 1, 100,
+                  "how much more it may use for what it gives, in percent of that"),
 };
 
 enum { HEARTBEAT_MAX_MS = 60000, HEARTBEAT_MIN_MS = 50, INVITE_DEFAULT_S = 30 * 86400 };
@@ -268,6 +273,9 @@ static void take_timers(const struct settings *s, struct registry_options *out)
     out->repair_percent = (unsigned)s->repair_percent;
     out->repair_delay_s = s->repair_delay_ms / 1000;
     out->lease_s = s->ticket_lease_ms / 1000;
+    out->beat_ms = heartbeat_ms(s);
+    out->starter_bytes = s->starter_bytes;
+    out->quota_percent = (unsigned)s->quota_percent;
 }
 
 static enum err open_registry(struct program *p)

@@ -60,7 +60,11 @@ static const char *const migrations[] = {
     "CREATE INDEX cell_household ON cell (household) WHERE household IS NOT NULL;"
     "ALTER TABLE removed ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE removed ADD COLUMN hold_end_s INTEGER NOT NULL DEFAULT 0;"
-    "CREATE INDEX removed_counted ON removed (hold_end_s) WHERE counted = 1",
+    "CREATE INDEX removed_counted ON removed (hold_end_s) WHERE counted = 1;"
+    /* how cells do */
+    "ALTER TABLE cell ADD COLUMN observed_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE cell ADD COLUMN up_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE cell ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)
@@ -91,10 +95,10 @@ void registry_set_timers(struct registry *registry, const struct registry_option
         options->repair_percent ? options->repair_percent : REGISTRY_REPAIR_PERCENT;
     now->lease_s = options->lease_s ? options->lease_s : REGISTRY_LEASE_S;
     now->repair_delay_s = options->repair_delay_s;
+    now->beat_ms = options->beat_ms ? options->beat_ms : options->asleep_after_ms / 4;
     now->starter_bytes = options->starter_bytes ? options->starter_bytes : REGISTRY_STARTER_BYTES;
-    now->quota_percent = options->quota_percent && options->quota_percent < 100
-                             ? options->quota_percent
-                             : 100;
+    now->quota_percent =
+        options->quota_percent && options->quota_percent < 100 ? options->quota_percent : 100;
     registry->swept_s = 0; /* what is due may have changed */
 }
 
@@ -131,6 +135,8 @@ enum err registry_open(const struct registry_options *options, struct registry *
         e = registry_repair_load(registry, msg);
     if (e == ERR_OK)
         e = registry_ledger_load(registry, msg);
+    if (e == ERR_OK)
+        e = registry_watch_load(registry, msg);
     if (e != ERR_OK) {
         registry_close(registry);
         return e;

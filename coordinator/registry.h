@@ -47,6 +47,7 @@ struct registry_options {
        would lose data, nobody waits. */
     uint64_t repair_delay_s;
     uint64_t proof_period_ms; /* each cell proves a shard about so often; 0: never */
+    uint64_t beat_ms; /* how often cells are told to send heartbeats; 0: asleep_after_ms / 4 */
     /* What an account may use without giving anything, once for the invite that it came with; 0:
        REGISTRY_STARTER_BYTES. And how much of what it gives comes on top, in percent, at most 100
        (more would promise space that nobody has); 0: 100. */

@@ -84,9 +84,10 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
         db_prepare(registry->db,
                    "INSERT OR REPLACE INTO cell (number, id, key, addresses, site, sequence,"
                    " give_bytes, household, leaving, last_seen_s, free_bytes, used_bytes,"
-                   " shard_count, damaged_count, away_until_s, trust, proof_count, fault_count)"
+                   " shard_count, damaged_count, away_until_s, trust, proof_count, fault_count,"
+                   " observed_s, up_s, lost)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-                   " ?16, ?17, ?18)",
+                   " ?16, ?17, ?18, ?19, ?20, ?21)",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -108,6 +109,9 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
     db_bind_u64(s, 16, cell->trust);
     db_bind_u64(s, 17, cell->proof_count);
     db_bind_u64(s, 18, cell->fault_count);
+    db_bind_u64(s, 19, cell->observed_s);
+    db_bind_u64(s, 20, cell->up_s);
+    db_bind_bool(s, 21, cell->lost);
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -138,6 +142,9 @@ static enum err read_cell(struct db_statement *s, struct registry_cell *cell)
     cell->trust = (uint32_t)db_column_u64(s, 15);
     cell->proof_count = db_column_u64(s, 16);
     cell->fault_count = db_column_u64(s, 17);
+    cell->observed_s = db_column_u64(s, 18);
+    cell->up_s = db_column_u64(s, 19);
+    cell->lost = db_column_bool(s, 20);
     return e;
 }
 
@@ -148,8 +155,8 @@ enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
         db_prepare(registry->db,
                    "SELECT number, id, key, addresses, site, sequence, give_bytes, household,"
                    " leaving, last_seen_s, free_bytes, used_bytes, shard_count,"
-                   " damaged_count, away_until_s, trust, proof_count, fault_count"
-                   " FROM cell ORDER BY number",
+                   " damaged_count, away_until_s, trust, proof_count, fault_count, observed_s,"
+                   " up_s, lost FROM cell ORDER BY number",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -189,6 +196,7 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     /* who comes back from being gone may get shards again */
     registry->list_stale |= registry_cell_state(registry, cell, now_s) == WIRE_CELL_GONE;
     registry->list_stale |= cell->leaving != beat->leaving;
+    registry_watch_beat(registry, cell, beat, now_s);
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
     cell->free_bytes = beat->free_bytes;
@@ -214,12 +222,14 @@ enum err registry_flush(struct registry *registry, struct errmsg *msg)
             e = registry_cell_write(registry, cell, msg);
         cell->unwritten = false;
     }
-    if (e == ERR_OK && !began && registry->promises_changed) {
+    if (e == ERR_OK && !began && (registry->promises_changed || registry->watch_changed)) {
         e = db_begin(registry->db, msg);
         began = e == ERR_OK;
     }
     if (e == ERR_OK && began)
         e = registry_ledger_flush(registry, msg);
+    if (e == ERR_OK && began)
+        e = registry_watch_flush(registry, msg);
     if (began && e == ERR_OK)
         return db_commit(registry->db, msg);
     if (began)
@@ -315,9 +325,15 @@ enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *re
             .free_bytes = cell->free_bytes,
             .used_bytes = cell->used_bytes,
         };
+        registry_watch_read(registry, cell, now_s, &cells[i].observed_s, &cells[i].up_s);
     }
-    const enum err e = wire_cells_encode(now_s, registry_list_number(registry), cells,
-                                         registry->cell_count, reply);
+    const struct wire_cells swarm = {
+        .time_s = now_s,
+        .list_number = registry_list_number(registry),
+        .exposure_s = registry->exposure_s,
+        .loss_count = registry->loss_count,
+    };
+    const enum err e = wire_cells_encode(&swarm, cells, registry->cell_count, reply);
     free(cells);
     return e;
 }

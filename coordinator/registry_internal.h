@@ -30,6 +30,8 @@ struct registry_cell {
     int64_t away_until_s; /* its owner has said that it will be silent till then */
     uint32_t trust;       /* registry_proof.c */
     uint64_t proof_count, fault_count;
+    uint64_t observed_s, up_s;   /* registry_watch.c */
+    bool lost;                   /* gone, and counted as that */
     enum registry_hold swept_as; /* when the last sweep began; 0: no sweep since it is here */
     bool swept_awake;
     uint64_t held, held_next; /* shards that the directory names here, by the last sweep and what
@@ -88,6 +90,11 @@ struct registry {
 
     struct idmap promises; /* struct promise of registry_ledger.c, by account; owned */
     bool promises_changed; /* since they were written */
+
+    /* how cells do: registry_watch.c */
+    int64_t awake_s, awake_since_s; /* when we were last alive, and since when without a pause */
+    uint64_t exposure_s, loss_count;
+    bool watch_changed; /* since it was written */
 
     /* proof: registry_proof.c */
     struct registry_audit audits[REGISTRY_AUDITS];
@@ -164,6 +171,19 @@ MUST_CHECK enum err registry_ledger_promise(struct registry *registry, const str
 void registry_ledger_kept(struct registry *registry, const struct id *account, uint64_t bytes);
 /* Inside a transaction of registry_flush(). */
 MUST_CHECK enum err registry_ledger_flush(struct registry *registry, struct errmsg *msg);
+
+/* --- registry_watch.c --- */
+
+MUST_CHECK enum err registry_watch_load(struct registry *registry, struct errmsg *msg);
+MUST_CHECK enum err registry_watch_flush(struct registry *registry, struct errmsg *msg);
+/* Before a heartbeat is taken over into the cell. */
+void registry_watch_beat(struct registry *registry, struct registry_cell *cell,
+                         const struct wire_heartbeat *beat, int64_t now_s);
+/* Counts those that have gone. */
+void registry_watch_tick(struct registry *registry, int64_t now_s);
+/* With the silence that lasts. */
+void registry_watch_read(const struct registry *registry, const struct registry_cell *cell,
+                         int64_t now_s, uint64_t *observed_s, uint64_t *up_s);
 
 /* --- registry_repair.c --- */
 

@@ -353,6 +353,7 @@ static void keep_pace(struct registry *registry, int64_t now_s)
 enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy, struct errmsg *msg)
 {
     static const struct id nobody;
+    registry_watch_tick(registry, now_s);
     if (!registry->sweeping && cells_changed(registry, now_s))
         begin_sweep(registry, now_s);
     enum err e = registry->sweeping ? sweep_slice(registry, now_s, msg) : ERR_OK;

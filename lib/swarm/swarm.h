@@ -127,7 +127,12 @@ struct swarm_member {
     enum wire_cell_state state; /* 0: not told */
     int64_t last_seen_s;
     uint64_t free_bytes, used_bytes;
+    uint64_t observed_s, up_s; /* watched by the coordinator; 0: not told, or not yet */
 };
+
+/* For how long the coordinator has watched all cells together, and how many of them it has seen go
+   for good. Zeros: not told. */
+void swarm_losses(const struct swarm *swarm, uint64_t *exposure_s, uint64_t *count);
 
 size_t swarm_member_count(const struct swarm *swarm);
 void swarm_member(const struct swarm *swarm, size_t number, struct swarm_member *out);

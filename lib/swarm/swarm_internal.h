@@ -30,6 +30,7 @@ struct swarm_cell_state {
     enum wire_cell_state state; /* 0: not told */
     int64_t last_seen_s;
     uint64_t free_bytes, used_bytes;
+    uint64_t observed_s, up_s;
 };
 
 struct swarm {
@@ -52,7 +53,8 @@ struct swarm {
     struct swarm_cell_state *states; /* of list->members, in their order */
     struct placement_group group;    /* of `account`, from the list */
     struct swarm_peer *group_peers[LIMIT_GROUP_CELLS];
-    int64_t clock_ahead_s; /* of the coordinator's clock against ours */
+    uint64_t exposure_s, loss_count; /* as the coordinator has counted; 0: not told */
+    int64_t clock_ahead_s;           /* of the coordinator's clock against ours */
 
     struct swarm_pace upload_pace, fetch_pace;
     struct swarm_code codes[SWARM_CODES];

@@ -186,8 +186,8 @@ void swarm_members_states(struct swarm *swarm, struct wire_list *cells)
         if (!member)
             continue;
         struct swarm_cell_state *state = &swarm->states[member - swarm->list->members];
-        *state = (struct swarm_cell_state){cell.state, cell.last_seen_s, cell.free_bytes,
-                                           cell.used_bytes};
+        *state = (struct swarm_cell_state){cell.state,      cell.last_seen_s, cell.free_bytes,
+                                           cell.used_bytes, cell.observed_s,  cell.up_s};
         if (peer)
             peer_state(peer, state);
     }
@@ -231,7 +231,15 @@ void swarm_member(const struct swarm *swarm, size_t number, struct swarm_member 
         .last_seen_s = state->last_seen_s,
         .free_bytes = state->free_bytes,
         .used_bytes = state->used_bytes,
+        .observed_s = state->observed_s,
+        .up_s = state->up_s,
     };
+}
+
+void swarm_losses(const struct swarm *swarm, uint64_t *exposure_s, uint64_t *count)
+{
+    *exposure_s = swarm->exposure_s;
+    *count = swarm->loss_count;
 }
 
 enum err swarm_member_find(const struct swarm *swarm, const struct id *id, struct swarm_member *out)

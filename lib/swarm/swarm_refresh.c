@@ -57,21 +57,22 @@ static void cells_answered(void *user, enum err e, struct slice body, const stru
     struct swarm_refresh_task *r = user;
     struct swarm *swarm = r->swarm;
     struct wire_list cells;
-    uint64_t number;
-    int64_t time_s;
+    struct wire_cells now;
     r->asking--;
     r->e = e;
     r->msg = *msg;
     if (e == ERR_OK) {
-        r->e = wire_cells_decode(body, &time_s, &number, &cells);
+        r->e = wire_cells_decode(body, &now, &cells);
         if (r->e != ERR_OK)
             (void)err_say(&r->msg, r->e, "the coordinator's list of cells makes no sense: %s",
                           err_words(r->e));
     }
     if (r->e == ERR_OK) {
-        swarm->clock_ahead_s = time_s - clock_wall_ns(swarm->clock) / 1000000000;
+        swarm->clock_ahead_s = now.time_s - clock_wall_ns(swarm->clock) / 1000000000;
+        swarm->exposure_s = now.exposure_s;
+        swarm->loss_count = now.loss_count;
         swarm_members_states(swarm, &cells);
-        r->members_wanted = number != swarm_list_number(swarm);
+        r->members_wanted = now.list_number != swarm_list_number(swarm);
     }
     swarm_task_wake(&r->task);
 }

@@ -131,13 +131,13 @@ enum err wire_heartbeat_reply_decode(struct slice in, struct wire_heartbeat_repl
 
 /* ---- cells ---- */
 
-enum err wire_cells_encode(int64_t time_s, uint64_t list_number, const struct wire_cell *cells,
+enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cell *cells,
                            size_t count, struct buf *out)
 {
     struct cbor_writer w = cbor_write_into(out);
     cbor_write_map(&w);
-    wire_put_time(&w, 0, time_s);
-    wire_put_number(&w, 1, list_number);
+    wire_put_time(&w, 0, swarm->time_s);
+    wire_put_number(&w, 1, swarm->list_number);
     cbor_write_key(&w, 2);
     cbor_write_array(&w);
     for (size_t i = 0; i < count; i++) {
@@ -148,9 +148,13 @@ enum err wire_cells_encode(int64_t time_s, uint64_t list_number, const struct wi
         wire_put_time(&w, 2, cells[i].last_seen_s);
         wire_put_number(&w, 3, cells[i].free_bytes);
         wire_put_number(&w, 4, cells[i].used_bytes);
+        wire_put_number(&w, 5, cells[i].observed_s);
+        wire_put_number(&w, 6, cells[i].up_s);
         cbor_write_end(&w);
     }
     cbor_write_end(&w);
+    wire_put_number(&w, 3, swarm->exposure_s);
+    wire_put_number(&w, 4, swarm->loss_count);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -165,22 +169,25 @@ static void read_cell(struct cbor_reader *r, void *out)
     cell.last_seen_s = wire_take_time(r, 2);
     cell.free_bytes = wire_take_number(r, 3);
     cell.used_bytes = wire_take_number(r, 4);
+    cell.observed_s = wire_take_number(r, 5);
+    cell.up_s = wire_take_number(r, 6);
     cbor_read_end(r);
-    if (r->e == ERR_OK && cell.state < WIRE_CELL_UP)
+    if (r->e == ERR_OK && (cell.state < WIRE_CELL_UP || cell.up_s > cell.observed_s))
         cbor_read_refuse(r, ERR_FORMAT);
     if (out)
         *(struct wire_cell *)out = cell;
 }
 
-enum err wire_cells_decode(struct slice in, int64_t *time_s, uint64_t *list_number,
-                           struct wire_list *out)
+enum err wire_cells_decode(struct slice in, struct wire_cells *swarm, struct wire_list *out)
 {
     struct cbor_reader r = cbor_read_over(in);
     cbor_read_map(&r);
-    *time_s = wire_take_time(&r, 0);
-    *list_number = wire_take_number(&r, 1);
+    swarm->time_s = wire_take_time(&r, 0);
+    swarm->list_number = wire_take_number(&r, 1);
     cbor_read_key(&r, 2);
     wire_list_read(&r, UINT32_MAX, read_cell, out);
+    swarm->exposure_s = wire_take_number(&r, 3);
+    swarm->loss_count = wire_take_number(&r, 4);
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "the state of the cells");
 }
@@ -188,6 +195,32 @@ enum err wire_cells_decode(struct slice in, int64_t *time_s, uint64_t *list_numb
 bool wire_cells_next(struct wire_list *list, struct wire_cell *out)
 {
     return wire_list_next(list, read_cell, out);
+}
+
+/* ---- account ---- */
+
+enum err wire_account_encode(const struct wire_account *account, struct buf *out)
+{
+    struct cbor_writer w = cbor_write_into(out);
+    cbor_write_map(&w);
+    wire_put_number(&w, 0, account->used_bytes);
+    wire_put_number(&w, 1, account->given_bytes);
+    wire_put_number(&w, 2, account->allowed_bytes);
+    wire_put_number(&w, 3, account->promised_bytes);
+    cbor_write_end(&w);
+    return cbor_write_finish(&w);
+}
+
+enum err wire_account_decode(struct slice in, struct wire_account *out)
+{
+    struct cbor_reader r = cbor_read_over(in);
+    cbor_read_map(&r);
+    out->used_bytes = wire_take_number(&r, 0);
+    out->given_bytes = wire_take_number(&r, 1);
+    out->allowed_bytes = wire_take_number(&r, 2);
+    out->promised_bytes = wire_take_number(&r, 3);
+    cbor_read_end(&r);
+    return cbor_read_finish(&r, NULL, "an account's standing");
 }
 
 /* ---- place ---- */

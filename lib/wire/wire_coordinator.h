@@ -19,6 +19,7 @@ enum {
 #define WIRE_JOIN_REPLY_BYTES (LIMIT_MEMBER_LIST_BYTES + 65536u)
 #define WIRE_HEARTBEAT_BYTES  16384u
 #define WIRE_CELLS_BYTES      LIMIT_MEMBER_LIST_BYTES
+#define WIRE_ACCOUNT_BYTES    64u
 #define WIRE_PLACE_BYTES      (WIRE_PLACE_CELLS * 48u + 64u)
 #define WIRE_GRANTS_BYTES     LIMIT_MESSAGE_BYTES
 
@@ -89,13 +90,35 @@ struct wire_cell {
     int64_t last_seen_s;
     uint64_t free_bytes;
     uint64_t used_bytes;
+    /* How long the coordinator has watched it (older time counts less), and how much of that it was
+       up. 0: not at all yet. */
+    uint64_t observed_s, up_s;
 };
 
-MUST_CHECK enum err wire_cells_encode(int64_t time_s, uint64_t list_number,
-                                      const struct wire_cell *cells, size_t count, struct buf *out);
-MUST_CHECK enum err wire_cells_decode(struct slice in, int64_t *time_s, uint64_t *list_number,
+struct wire_cells {
+    int64_t time_s;
+    uint64_t list_number;
+    uint64_t exposure_s; /* of all cells together, as long as they were not gone */
+    uint64_t loss_count; /* of them: gone for good, or came back empty */
+};
+
+MUST_CHECK enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cell *cells,
+                                      size_t count, struct buf *out);
+MUST_CHECK enum err wire_cells_decode(struct slice in, struct wire_cells *swarm,
                                       struct wire_list *out);
 bool wire_cells_next(struct wire_list *list, struct wire_cell *out);
+
+/* --- GET /v1/account, from a device: what its account gives, uses and may use --- */
+
+struct wire_account {
+    uint64_t used_bytes;     /* shards of its segments, deleted ones until their hold is over */
+    uint64_t given_bytes;    /* shards of others on its cells, proven */
+    uint64_t allowed_bytes;  /* that it may use */
+    uint64_t promised_bytes; /* by grants that may still be spent */
+};
+
+MUST_CHECK enum err wire_account_encode(const struct wire_account *account, struct buf *out);
+MUST_CHECK enum err wire_account_decode(struct slice in, struct wire_account *out);
 
 /* --- POST /v1/place: grants, ahead of need --- */
 

@@ -359,9 +359,11 @@ static void cells(struct play *play, struct exchange *ex)
         list[i] = (struct wire_cell){
             .id = play->cells[i].id, .state = play->cells[i].state, .free_bytes = 1000 + i};
     play->lists++;
-    OK(wire_cells_encode(SIM_WALL_START_NS / 1000000000 +
-                             (int64_t)(sim_world_now_ms(play->world) / 1000),
-                         play->list_number, list, play->cell_count, &ex->reply));
+    const struct wire_cells swarm = {
+        .time_s = SIM_WALL_START_NS / 1000000000 + (int64_t)(sim_world_now_ms(play->world) / 1000),
+        .list_number = play->list_number,
+    };
+    OK(wire_cells_encode(&swarm, list, play->cell_count, &ex->reply));
 }
 
 static void place(struct play *play, struct exchange *ex)

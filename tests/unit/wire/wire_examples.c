@@ -376,23 +376,42 @@ static enum err build_cells(struct buf *out)
                                        .state = WIRE_CELL_UP,
                                        .last_seen_s = 1699999990,
                                        .free_bytes = 499999999000,
-                                       .used_bytes = 1000}};
-    return wire_cells_encode(1700000000, 18, cells, ARRAY_COUNT(cells), out);
+                                       .used_bytes = 1000,
+                                       .observed_s = 86400,
+                                       .up_s = 86000}};
+    const struct wire_cells swarm = {
+        .time_s = 1700000000, .list_number = 18, .exposure_s = 31557600, .loss_count = 1};
+    return wire_cells_encode(&swarm, cells, ARRAY_COUNT(cells), out);
 }
 
 static enum err again_cells(struct slice in, struct buf *out)
 {
     struct wire_cell cells[16];
     struct wire_list list;
-    int64_t time_s;
-    uint64_t number;
+    struct wire_cells swarm;
     size_t count = 0;
-    enum err e = wire_cells_decode(in, &time_s, &number, &list);
+    enum err e = wire_cells_decode(in, &swarm, &list);
     if (e != ERR_OK)
         return e;
     while (count < ARRAY_COUNT(cells) && wire_cells_next(&list, &cells[count]))
         count++;
-    return wire_cells_encode(time_s, number, cells, count, out);
+    return wire_cells_encode(&swarm, cells, count, out);
+}
+
+static enum err build_account(struct buf *out)
+{
+    const struct wire_account account = {.used_bytes = 5 << 20,
+                                         .given_bytes = 7 << 20,
+                                         .allowed_bytes = 1 << 30,
+                                         .promised_bytes = 9};
+    return wire_account_encode(&account, out);
+}
+
+static enum err again_account(struct slice in, struct buf *out)
+{
+    struct wire_account account;
+    const enum err e = wire_account_decode(in, &account);
+    return e != ERR_OK ? e : wire_account_encode(&account, out);
 }
 
 static enum err build_place(struct buf *out)
@@ -711,6 +730,7 @@ const struct wire_example wire_examples[] = {
     {"heartbeat", build_heartbeat, again_heartbeat},
     {"heartbeat reply", build_heartbeat_reply, again_heartbeat_reply},
     {"cells reply", build_cells, again_cells},
+    {"account reply", build_account, again_account},
     {"place", build_place, again_place},
     {"place reply", build_grants, again_grants},
     {"segments", build_register, again_register},
