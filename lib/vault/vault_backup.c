@@ -19,6 +19,8 @@ void backup_fail(struct vault_backup *b, enum err e, const struct errmsg *msg)
         return;
     b->e = e;
     b->msg = *msg;
+    if (b->publish)
+        vault_publish_stop(b->publish, e, msg);
     if (b->writer)
         vault_writer_stop(b->writer);
     if (b->options.stream)
@@ -75,14 +77,13 @@ void backup_hasher_return(struct vault_backup *b, struct backup_hasher *hasher)
 
 static void chunks_free(struct backup_chunks *chunks)
 {
-    buf_free(&chunks->bytes);
-    free(chunks->chunks);
+    vault_chunks_clear(&chunks->chunks);
     free(chunks);
 }
 
 static void chunks_done(struct vault_batch *batch)
 {
-    struct backup_chunks *chunks = container_of(batch, struct backup_chunks, batch);
+    struct backup_chunks *chunks = container_of(batch, struct backup_chunks, chunks.batch);
     struct vault_backup *b = chunks->backup;
     b->chunks_out--;
     chunks_free(chunks);
@@ -95,10 +96,8 @@ enum err backup_chunks_new(struct vault_backup *b, enum index_kind kind, struct 
     if (!chunks)
         return ERR_NOMEM;
     chunks->backup = b;
-    chunks->bytes = BUF_INIT(INDEX_DIR_BYTES_MAX);
-    chunks->batch.kind = kind;
-    chunks->batch.done = chunks_done;
-    chunks->bytes_max = vault_writer_chunk_max(b->writer);
+    vault_chunks_init(&chunks->chunks, b->writer, kind);
+    chunks->chunks.batch.done = chunks_done;
     *out = chunks;
     return ERR_OK;
 }
@@ -106,27 +105,7 @@ enum err backup_chunks_new(struct vault_backup *b, enum index_kind kind, struct 
 enum err backup_chunks_add(struct backup_chunks *chunks, struct keyed_hash *hash, uint8_t type,
                            struct slice plain, struct id *out_id)
 {
-    const size_t count = chunks->batch.count;
-    if (plain.size > chunks->bytes_max)
-        return ERR_TOO_LARGE;
-    if (count == chunks->capacity) {
-        const size_t capacity = count ? 2 * count : 2;
-        void *grown = realloc(chunks->chunks, capacity * sizeof(*chunks->chunks));
-        if (!grown)
-            return ERR_NOMEM;
-        chunks->chunks = grown;
-        chunks->capacity = capacity;
-    }
-    struct vault_chunk *chunk = &chunks->chunks[count];
-    *chunk = (struct vault_chunk){
-        .type = type, .offset = (uint32_t)chunks->bytes.size, .plain_bytes = (uint32_t)plain.size};
-    keyed_hash(hash, plain, chunk->id.bytes);
-    enum err e = buf_append(&chunks->bytes, plain.data, plain.size);
-    if (e != ERR_OK)
-        return e;
-    *out_id = chunk->id;
-    chunks->batch.count++;
-    return ERR_OK;
+    return vault_chunks_add(&chunks->chunks, hash, type, plain, out_id);
 }
 
 void backup_chunks_put(struct backup_chunks *chunks)
@@ -134,14 +113,13 @@ void backup_chunks_put(struct backup_chunks *chunks)
     if (!chunks)
         return;
     struct vault_backup *b = chunks->backup;
-    if (chunks->batch.count == 0 || b->e != ERR_OK) {
+    if (chunks->chunks.batch.count == 0 || b->e != ERR_OK) {
         chunks_free(chunks);
         return;
     }
-    chunks->batch.bytes = chunks->bytes.data;
-    chunks->batch.chunks = chunks->chunks;
+    vault_chunks_ready(&chunks->chunks);
     b->chunks_out++;
-    vault_writer_put(b->writer, &chunks->batch);
+    vault_writer_put(b->writer, &chunks->chunks.batch);
 }
 
 /* --- the walk --- */
@@ -260,7 +238,7 @@ static void start_walking(struct vault_backup *b)
 
 static void free_backup(struct vault_backup *b)
 {
-    backup_publish_free(b);
+    vault_publish_free(b->publish);
     for (struct list *node; (node = list_pop(&b->hashers));) {
         struct backup_hasher *hasher = container_of(node, struct backup_hasher, link);
         keyed_hash_free(hasher->hash);
@@ -271,8 +249,6 @@ static void free_backup(struct vault_backup *b)
     vault_writer_free(b->writer);
     fs_walk_close(b->walk);
     fs_tree_close(b->stream_tree);
-    snapshot_index_free(&b->objects);
-    buf_free(&b->published);
     buf_free(&b->root);
     secret_free(b->chunker);
     free(b);
@@ -303,7 +279,7 @@ static bool idle(const struct vault_backup *b)
            !b->row_busy;
 }
 
-void backup_end(struct vault_backup *b)
+static void backup_end(struct vault_backup *b)
 {
     timer_stop(b->vault->ports.clock, &b->timer);
     take_totals(b);
@@ -330,10 +306,17 @@ void backup_flushed(struct vault_backup *b)
     if (b->row_busy)
         return; /* again when the rows are in the index */
     b->flushed = false;
-    if (b->e != ERR_OK)
+    if (b->e != ERR_OK) {
         end_soon(b);
-    else
-        backup_publish_start(b);
+        return;
+    }
+    b->publishing = true;
+    vault_publish_start(b->publish);
+}
+
+void backup_published(struct vault_backup *b)
+{
+    end_soon(b);
 }
 
 static void flushed(void *user)
@@ -362,12 +345,14 @@ void backup_pump(struct vault_backup *b)
 static void writer_failed(void *user, enum err e, const struct errmsg *msg)
 {
     struct vault_backup *b = user;
-    if (b->e == ERR_OK) {
-        b->e = e;
-        b->msg = *msg;
-        if (b->options.stream)
-            b->options.stream->stop(b->options.stream->user);
-    }
+    if (b->e != ERR_OK)
+        return;
+    b->e = e;
+    b->msg = *msg;
+    if (b->publish)
+        vault_publish_stop(b->publish, e, msg);
+    if (b->options.stream)
+        b->options.stream->stop(b->options.stream->user);
 }
 
 static void writer_safe(void *user)
@@ -488,7 +473,6 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
         .started_ns = clock_mono_ns(vault->ports.clock),
         .timer = {.fire = tick},
         .root = BUF_INIT(SNAPSHOT_ENTRY_BYTES_MAX),
-        .published = BUF_INIT(1 << 26),
         .readings_max = threads + 2 < BACKUP_READINGS_MAX ? threads + 2 : BACKUP_READINGS_MAX,
         .small_bytes = CHUNK_MIN_BYTES,
         .summary = {.k = options->k, .m = options->m},
@@ -500,7 +484,6 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
     list_init(&b->hashers);
     list_init(&b->rows);
     list_init(&b->row_list);
-    snapshot_index_init(&b->objects);
     if (options->k == 0)
         vault_level(vault, &b->summary.k, &b->summary.m);
     enum err e =
@@ -509,6 +492,8 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
             : open_walk(b, msg);
     if (e == ERR_OK && !options->dry_run)
         e = make_writer(b, msg);
+    if (e == ERR_OK && !options->dry_run)
+        e = backup_publish_new(b, msg);
     if (e == ERR_OK)
         e = make_chunker(b, msg);
     if (e == ERR_OK && events->progress)

@@ -4,8 +4,7 @@
  *     vault_backup.c          start, walk, what runs when, the end
  *     vault_backup_stream.c   in place of the walk: one file that is piped in
  *     vault_backup_tree.c     directories: compared with their cached rows, encoded, their rows
- * kept vault_backup_file.c     files: read, cut, named vault_backup_publish.c  index objects,
- * snapshot, catalogue, head
+ * kept vault_backup_file.c     files: read, cut, named vault_backup_publish.c  the snapshot
  */
 #pragma once
 
@@ -14,12 +13,9 @@
 #include "fs/fs_read.h"
 #include "fs/fs_walk.h"
 #include "index/index_cache.h"
-#include "snapshot/snapshot.h"
-#include "snapshot/snapshot_catalogue.h"
 #include "snapshot/snapshot_entry.h"
-#include "snapshot/snapshot_head.h"
-#include "snapshot/snapshot_index.h"
 #include "vault/vault_backup.h"
+#include "vault/vault_publish.h"
 #include "vault/vault_writer.h"
 
 enum {
@@ -47,12 +43,8 @@ struct backup_hasher {
 
 /* Some chunks in memory of their own; freed when the writer is done with them. */
 struct backup_chunks {
-    struct vault_batch batch; /* first */
+    struct vault_chunks chunks;
     struct vault_backup *backup;
-    struct buf bytes;
-    struct vault_chunk *chunks; /* owned */
-    size_t capacity;
-    uint32_t bytes_max; /* of one chunk */
 };
 
 /* One entry of a directory, in the order of the walk. */
@@ -189,9 +181,9 @@ struct vault_backup {
     enum err row_e;
     struct errmsg row_msg;
     /* publishing */
-    struct backup_publish *publish;
-    struct snapshot_index objects; /* of what this run commits */
-    struct buf published;          /* numbers of the segments in it, le64 */
+    struct vault_publish *publish; /* NULL in a dry run */
+    bool publishing;
+    struct id snapshot_id;
     /* result */
     bool ending, finished, flushed;
     enum err e;
@@ -246,9 +238,8 @@ MUST_CHECK enum err backup_tree_encode(const struct fs_entry *entry,
 void backup_file_pump(struct vault_backup *b);
 void backup_file_free_all(struct vault_backup *b);
 
+void backup_published(struct vault_backup *b); /* or not: b->e */
+
 /* --- vault_backup_publish.c --- */
+MUST_CHECK enum err backup_publish_new(struct vault_backup *b, struct errmsg *msg);
 void backup_publish_note(struct vault_backup *b, const struct vault_writer_committed *segment);
-void backup_publish_start(struct vault_backup *b);
-void backup_publish_free(struct vault_backup *b);
-/* The end of it, told by publish. */
-void backup_end(struct vault_backup *b);

@@ -589,7 +589,7 @@ static void rows_put(struct work_job *job)
 
 void backup_tree_rows(struct vault_backup *b)
 {
-    if (b->row_busy || b->e != ERR_OK || b->publish)
+    if (b->row_busy || b->e != ERR_OK || b->publishing)
         return;
     const uint64_t safe = vault_writer_safe(b->writer);
     while (!list_empty(&b->rows)) {

@@ -60,6 +60,10 @@ struct vault {
     char *phrase;                  /* owned, locked; of a new one */
 };
 
+/* Facts of the index that several files read: numbers. */
+#define VAULT_FACT_HEAD_KEPT "head-kept" /* sequence of our newest head that rests with enough */
+#define VAULT_FACT_LAST_DEED "last-deed" /* sequence of our last document about removal */
+
 extern const struct config_key vault_settings_keys[];
 extern const size_t vault_settings_key_count;
 

@@ -1,0 +1,71 @@
+/*
+ * Of this room only. From committed segments to the head:
+ *
+ *     index objects (of what this run and killed ones committed), snapshots, documents ─▶ flush
+ *     ─▶ catalogue (made anew from the index, and these) ─▶ flush ─▶ heads of the others (sync)
+ *     ─▶ head: into the index, to the swarm
+ *
+ * The head is in our index before it is sent: were it the other way round, a kill between the two
+ * would make the next run sign another head under the same sequence. It names the newest heads that
+ * were seen of other devices, which acknowledges their condemned lists; so they are looked at right
+ * before, and with `references` a list that came since the run began stops it (ERR_STALE: what the
+ * run refers to may be condemned; the same run again stores it anew).
+ */
+#pragma once
+
+#include "snapshot/snapshot.h"
+#include "vault/vault_chunks.h"
+
+struct vault_publish;
+
+/* Something that the catalogue lists: a snapshot or a document about removal. */
+struct vault_publish_item {
+    uint8_t type;     /* segment/'s: snapshot, tombstone, condemned list, lift */
+    int64_t time_ns;  /* of a snapshot */
+    struct buf bytes; /* owned by the publish */
+    struct id id;     /* out: its chunk */
+    /* of a document: what it names (owned), for index_record_add() */
+    struct id *named;
+    size_t named_count;
+    struct id hash;
+    int64_t time_s;
+};
+
+struct vault_publish_options {
+    struct vault *vault;
+    struct vault_writer *writer;
+    unsigned losses; /* m: the head must rest in m + 1 failure domains */
+    bool references; /* its snapshots refer to chunks that were known when the run began */
+    /* On the lane, first: adds the items with vault_publish_add(). May be NULL. */
+    enum err (*prepare)(void *user, struct vault_publish *publish, struct errmsg *msg);
+    /* On the lane, in the transaction with the head. May be NULL. */
+    enum err (*store)(void *user, struct vault_publish *publish, struct errmsg *msg);
+    void (*done)(void *user, enum err e, const struct errmsg *msg);
+    void *user;
+};
+
+MUST_CHECK enum err vault_publish_new(const struct vault_publish_options *options,
+                                      struct vault_publish **out, struct errmsg *msg);
+/* Not between start and done. NULL does nothing. */
+void vault_publish_free(struct vault_publish *publish);
+
+/* While the run commits segments: from the writer's `committed`. What was not noted is found in the
+   index, so this only saves reading it again. */
+MUST_CHECK enum err vault_publish_note(struct vault_publish *publish,
+                                       const struct vault_writer_committed *segment);
+
+/* The writer is idle. `done` follows, not from inside this call. */
+void vault_publish_start(struct vault_publish *publish);
+/* Nothing more is done, and `done` gets this error: for an interrupt, and for the writer's `failed`
+   (which alone does not end what waits for the writer's lane). */
+void vault_publish_stop(struct vault_publish *publish, enum err e, const struct errmsg *msg);
+
+/* --- for prepare() and store() --- */
+
+/* Moves `bytes` in. The item is good until vault_publish_free(), and its `id` from here on. */
+MUST_CHECK enum err vault_publish_add(struct vault_publish *publish, uint8_t type,
+                                      struct buf *bytes, struct vault_publish_item **out);
+size_t vault_publish_count(const struct vault_publish *publish);
+struct vault_publish_item *vault_publish_at(struct vault_publish *publish, size_t index);
+int64_t vault_publish_time_ns(const struct vault_publish *publish);   /* one for all of it */
+uint64_t vault_publish_sequence(const struct vault_publish *publish); /* store(): the head's */
