@@ -106,6 +106,7 @@ void cell_free(struct cell *cell)
     cell_work_free(cell);
     buf_free(&cell->damage.body);
     cell_tickets_clear(cell);
+    cell_blocks_trim(cell);
     serve_close(cell->serve);
     member_list_free(cell->members);
     buf_free(&cell->statement);

@@ -16,8 +16,6 @@
 
 #include <stdlib.h>
 
-enum { PIECE_BYTES = 256 << 10 };
-
 struct cell_get {
     struct net_exchange *exchange; /* NULL once closed */
     struct cell *cell;
@@ -32,7 +30,7 @@ struct cell_get {
     struct store_file *file;
     struct buf path;       /* le32 and siblings */
     uint64_t offset, left; /* of the payload */
-    uint8_t *piece;        /* owned, PIECE_BYTES */
+    uint8_t *piece;        /* owned, a block */
     size_t piece_bytes;    /* read by the last job */
     enum err result;
     struct errmsg msg;
@@ -43,7 +41,7 @@ static void get_free(struct cell_get *g)
     struct cell *cell = g->cell;
     store_file_close(g->file);
     buf_free(&g->path);
-    free(g->piece);
+    cell_block_give(cell, g->piece);
     free(g);
     cell_work_ended(cell);
 }
@@ -84,7 +82,7 @@ static void refuse(struct cell_get *g)
 static void run_read(struct work_job *job)
 {
     struct cell_get *g = container_of(job, struct cell_get, job);
-    const size_t size = g->left < PIECE_BYTES ? (size_t)g->left : PIECE_BYTES;
+    const size_t size = g->left < CELL_BLOCK_BYTES ? (size_t)g->left : CELL_BLOCK_BYTES;
     g->result = store_file_read(g->file, g->offset, g->piece, size, &g->msg);
     g->piece_bytes = size;
 }
@@ -150,8 +148,6 @@ static void run_open(struct work_job *job)
         g->result = cell_may_get(&g->peer, &header.account, header.device_slot, &g->msg);
     if (g->result == ERR_OK)
         g->result = make_path(g, header.shard_bytes);
-    if (g->result == ERR_OK && !(g->piece = malloc(PIECE_BYTES)))
-        g->result = err_say(&g->msg, ERR_NOMEM, "out of memory for a piece of a shard");
 }
 
 /* The file is missing or damaged: if the catalogue thinks otherwise, it learns it, and with the
@@ -189,6 +185,8 @@ static void open_done(struct work_job *job)
         submit_to(g, g->cell->options.lane, run_quarantine, quarantined);
         return;
     }
+    if (g->result == ERR_OK && !g->head_only && !(g->piece = cell_block_take(g->cell)))
+        g->result = err_say(&g->msg, ERR_NOMEM, "out of memory for a piece of a shard");
     if (g->result == ERR_OK && g->ticketed && !g->head_only &&
         !cell_ticket_spend(g->cell, &g->peer, &g->segment, g->index, g->left))
         g->result =

@@ -40,6 +40,22 @@ struct cell_view {
     bool leaving;
 };
 
+struct cell;
+
+/* --- blocks of shards on their way to and from the disk: cell_blocks.c --- */
+
+enum { CELL_BLOCK_BYTES = 256 << 10 };
+
+struct cell_blocks {
+    void *spare; /* a few that are free are kept: fresh memory costs more than what is done in it */
+    size_t spare_count;
+};
+
+/* CELL_BLOCK_BYTES at an address that suits DISK_UNCACHED; NULL: no memory. Loop. */
+uint8_t *cell_block_take(struct cell *cell);
+void cell_block_give(struct cell *cell, uint8_t *block); /* NULL does nothing */
+void cell_blocks_trim(struct cell *cell);                /* frees what is kept */
+
 /* --- rights: cell_rights.c --- */
 
 /* May the peer read shards of a segment that device `slot` of `account` wrote? */
@@ -76,8 +92,6 @@ MUST_CHECK enum err cell_sign_receipt(const struct cell *cell, const struct cell
                                       unsigned index, struct buf *out, struct errmsg *msg);
 
 /* --- tickets that were shown to us: cell_ticket.c --- */
-
-struct cell;
 
 struct cell_tickets {
     struct list list;
@@ -157,6 +171,7 @@ struct cell {
     struct id id;
     struct serve *serve;
 
+    struct cell_blocks blocks;
     struct list commit_queue; /* sealed puts: cell_put.c */
     bool commit_busy;
 

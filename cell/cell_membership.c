@@ -373,6 +373,7 @@ static void usage_done(struct work_job *job)
 static void fire(struct timer *timer)
 {
     struct cell *cell = container_of(timer, struct cell, heartbeat_timer);
+    cell_blocks_trim(cell);
     if (!cell->members) {
         join(cell);
         return;

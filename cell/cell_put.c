@@ -13,7 +13,8 @@
  * the name says (422), a peer that leaves (everything is undone), a disk that fails (500, 507).
  *
  * One job of a put is under way at a time, so its fields need no lock. What arrives meanwhile waits
- * in `arriving`, uncredited: the port's window bounds it.
+ * in `blocks`, uncredited: the port's window bounds it. A block is written when it is full, so that
+ * the disk gets pieces that suit it in place and size.
  */
 #include "cell_internal.h"
 
@@ -25,8 +26,7 @@
 enum step { PRELUDE, ADMITTING, TAKING, WRITING, SEALING, WAITING, FINISHED };
 
 enum {
-    WRITE_BATCH_BYTES = 128 << 10, /* less is not worth a job, but at the end */
-    ARRIVING_BYTES_MAX = 4 << 20,  /* the port's window is smaller */
+    BLOCKS_MAX = NET_WINDOW_BYTES / CELL_BLOCK_BYTES + 1, /* more than the port's window */
     COMMIT_BATCH_MAX = 64,
 };
 
@@ -46,9 +46,12 @@ struct cell_put {
     uint8_t head[WIRE_SHARD_HEAD_SIZE];
     size_t head_size;
     uint32_t prelude_bytes;
-    struct buf prelude;  /* becomes the reply once it has served */
-    struct buf arriving; /* payload that waits for a job */
-    struct buf writing;  /* payload in a job's hands */
+    struct buf prelude; /* becomes the reply once it has served */
+    uint8_t
+        *blocks[BLOCKS_MAX]; /* payload: the first may be in a job's hands, the last be filled */
+    unsigned block_count;
+    size_t last_bytes;    /* in the last block */
+    struct slice writing; /* the job's */
 
     struct store_put *put;
     struct cell_admission admission;
@@ -64,8 +67,8 @@ static void put_free(struct cell_put *p)
     struct cell *cell = p->cell;
     cell->counters.puts_under_way--;
     buf_free(&p->prelude);
-    buf_free(&p->arriving);
-    buf_free(&p->writing);
+    for (unsigned i = 0; i < p->block_count; i++)
+        cell_block_give(cell, p->blocks[i]);
     free(p);
     cell_work_ended(cell);
 }
@@ -161,7 +164,7 @@ static void run_admit(struct work_job *job)
 static void run_write(struct work_job *job)
 {
     struct cell_put *p = container_of(job, struct cell_put, job);
-    fail(p, store_put_write(p->put, buf_slice(&p->writing), &p->msg));
+    fail(p, store_put_write(p->put, p->writing, &p->msg));
 }
 
 static void run_seal(struct work_job *job)
@@ -248,19 +251,26 @@ static void commit_next(struct cell *cell)
 
 /* --- the machine --- */
 
-/* Takes the next piece of payload to the disk when there is enough of it, or no more comes. */
+/* The first block has been written. */
+static void block_written(struct cell_put *p)
+{
+    if (p->exchange)
+        net_exchange_credit(p->exchange, p->writing.size);
+    cell_block_give(p->cell, p->blocks[0]);
+    p->block_count--;
+    memmove(p->blocks, p->blocks + 1, p->block_count * sizeof(p->blocks[0]));
+}
+
+/* Takes the next block to the disk when it is full, or no more comes. */
 static void take(struct cell_put *p)
 {
     if (p->step == WRITING) {
-        if (p->exchange)
-            net_exchange_credit(p->exchange, p->writing.size);
-        buf_clear(&p->writing);
+        block_written(p);
         p->step = TAKING;
     }
-    if (p->arriving.size >= WRITE_BATCH_BYTES || (p->body_ended && p->arriving.size)) {
-        const struct buf empty = p->writing;
-        p->writing = p->arriving;
-        p->arriving = empty;
+    const size_t first_bytes = p->block_count > 1 ? CELL_BLOCK_BYTES : p->last_bytes;
+    if (p->block_count && (first_bytes == CELL_BLOCK_BYTES || p->body_ended)) {
+        p->writing = slice_of(p->blocks[0], first_bytes);
         p->step = WRITING;
         submit(p, NULL, run_write);
     } else if (p->body_ended) {
@@ -351,6 +361,26 @@ static struct slice take_prelude(struct cell_put *p, struct slice bytes)
     return slice_of(bytes.data + size, bytes.size - size);
 }
 
+/* False: no memory, or a peer that sends more than its window. */
+static bool keep(struct cell_put *p, struct slice bytes)
+{
+    while (bytes.size) {
+        if (p->block_count == 0 || p->last_bytes == CELL_BLOCK_BYTES) {
+            uint8_t *block = p->block_count < BLOCKS_MAX ? cell_block_take(p->cell) : NULL;
+            if (!block)
+                return false;
+            p->blocks[p->block_count++] = block;
+            p->last_bytes = 0;
+        }
+        const size_t room = CELL_BLOCK_BYTES - p->last_bytes;
+        const size_t size = bytes.size < room ? bytes.size : room;
+        memcpy(p->blocks[p->block_count - 1] + p->last_bytes, bytes.data, size);
+        p->last_bytes += size;
+        bytes = slice_of(bytes.data + size, bytes.size - size);
+    }
+    return true;
+}
+
 static void on_body(void *user, struct slice bytes)
 {
     struct cell_put *p = user;
@@ -363,7 +393,7 @@ static void on_body(void *user, struct slice bytes)
         bytes = take_prelude(p, bytes);
         net_exchange_credit(p->exchange, all - bytes.size);
     }
-    if (bytes.size && buf_append(&p->arriving, bytes.data, bytes.size) != ERR_OK)
+    if (!keep(p, bytes))
         net_exchange_abort(p->exchange); /* no memory; `result` may be a job's just now */
     else
         advance(p);
@@ -413,8 +443,6 @@ enum err cell_put_start(struct cell *cell, const struct serve_peer *peer, struct
     p->index = index;
     (void)request;
     p->prelude = BUF_INIT(WIRE_PRELUDE_BYTES);
-    p->arriving = BUF_INIT(ARRIVING_BYTES_MAX);
-    p->writing = BUF_INIT(ARRIVING_BYTES_MAX);
     list_init(&p->waiting);
     cell->counters.puts_under_way++;
     cell_work_began(cell);

@@ -20,8 +20,13 @@ enum disk_open_flags {
     DISK_WRITE = 2,
     DISK_CREATE = 4,    /* create when missing */
     DISK_EXCLUSIVE = 8, /* with CREATE: ERR_EXISTS when it is there */
-    DISK_UNCACHED = 16, /* the pages read need not stay in the page cache (scrub) */
+    DISK_UNCACHED = 16, /* what is read and written need not stay in the page cache: below */
 };
+
+/* Of a file opened with DISK_UNCACHED, reads and writes whose offset, size and address are
+   multiples of this may go around the page cache (O_DIRECT), which saves a copy and the pages. All
+   others work as ever. */
+enum { DISK_UNCACHED_ALIGN = 4096 };
 
 struct disk_space {
     uint64_t total_bytes;

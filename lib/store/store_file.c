@@ -122,24 +122,44 @@ static enum err read_all(struct disk_file *file, uint64_t offset, void *out, siz
     return e;
 }
 
-enum err store_file_open_path(struct store *store, const char *path, const struct id *segment,
-                              unsigned index, struct sha256 *hash, unsigned flags,
-                              struct store_file **out, struct errmsg *msg)
+static uint8_t *area_new(size_t size)
 {
-    uint8_t fixed[STORE_AREA_FIXED_SIZE];
+    return aligned_alloc(DISK_UNCACHED_ALIGN, size);
+}
+
+/* In one read, unless the area is larger than is usual. */
+static enum err read_area(struct store_file *file, const char *path, struct errmsg *msg)
+{
+    enum { USUAL_BYTES = 2 * STORE_AREA_UNIT };
+    size_t got;
+    file->area = area_new(USUAL_BYTES);
+    if (!file->area)
+        return err_say(msg, ERR_NOMEM, "out of memory for a shard file");
+    enum err e = disk_read_at(file->file, 0, file->area, USUAL_BYTES, &got, msg);
+    if (e == ERR_OK && got < STORE_AREA_FIXED_SIZE)
+        e = err_say(msg, ERR_CORRUPT, "the file ends too early");
+    if (e == ERR_OK && (e = read_fixed(file->area, file, &file->shard_bytes)) != ERR_OK)
+        err_say(msg, e, "%s is not a shard file of ours", path);
+    if (e != ERR_OK || file->area_bytes <= got)
+        return e;
+    free(file->area);
+    file->area = area_new(file->area_bytes);
+    if (!file->area)
+        return err_say(msg, ERR_NOMEM, "out of memory for a shard file");
+    return read_all(file->file, 0, file->area, file->area_bytes, msg);
+}
+
+enum err store_file_open_path(struct store *store, const char *path, const struct id *segment,
+                              unsigned index, struct sha256 *hash, struct store_file **out,
+                              struct errmsg *msg)
+{
     *out = NULL;
     struct store_file *file = calloc(1, sizeof(*file));
     if (!file)
         return err_say(msg, ERR_NOMEM, "out of memory for a shard file");
-    enum err e = disk_open(store->options.disk, path, DISK_READ | flags, &file->file, msg);
+    enum err e = disk_open(store->options.disk, path, DISK_READ | DISK_UNCACHED, &file->file, msg);
     if (e == ERR_OK)
-        e = read_all(file->file, 0, fixed, sizeof(fixed), msg);
-    if (e == ERR_OK && (e = read_fixed(fixed, file, &file->shard_bytes)) != ERR_OK)
-        err_say(msg, e, "%s is not a shard file of ours", path);
-    if (e == ERR_OK && !(file->area = malloc(file->area_bytes)))
-        e = err_say(msg, ERR_NOMEM, "out of memory for a shard file");
-    if (e == ERR_OK)
-        e = read_all(file->file, 0, file->area, file->area_bytes, msg);
+        e = read_area(file, path, msg);
     if (e == ERR_OK)
         e = check_area(file, segment, index, hash, msg);
     if (e != ERR_OK) {
@@ -160,7 +180,7 @@ enum err store_file_open(struct store *store, const struct id *segment, unsigned
     if (e != ERR_OK)
         return err_say(msg, e, "out of memory for a shard file");
     store_shard_path(segment, index, path);
-    e = store_file_open_path(store, path, segment, index, hash, 0, out, msg);
+    e = store_file_open_path(store, path, segment, index, hash, out, msg);
     sha256_free(hash);
     if (e == ERR_NOT_FOUND && store_present(store, NULL) != ERR_OK)
         e = store_present(store, msg);
@@ -229,7 +249,7 @@ enum err store_file_check(struct store_file *file, struct sha256 *hash, struct e
     struct segment_header header;
     struct merkle_hash root;
     struct merkle_hash *leaves = malloc(sizeof(*leaves) * file->leaf_count);
-    uint8_t *leaf = malloc(LIMIT_LEAF_BYTES);
+    uint8_t *leaf = aligned_alloc(DISK_UNCACHED_ALIGN, LIMIT_LEAF_BYTES);
     enum err e = leaves && leaf ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for a check");
     if (e == ERR_OK)
         e = check_leaves(file, hash, leaf, msg);

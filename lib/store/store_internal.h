@@ -83,8 +83,8 @@ size_t store_area_bytes(size_t header_bytes, size_t record_bytes, uint32_t leaf_
    index). The payload is not looked at. */
 MUST_CHECK enum err store_file_open_path(struct store *store, const char *path,
                                          const struct id *segment, unsigned index,
-                                         struct sha256 *hash, unsigned flags,
-                                         struct store_file **out, struct errmsg *msg);
+                                         struct sha256 *hash, struct store_file **out,
+                                         struct errmsg *msg);
 
 /* Hashes the payload. CORRUPT: it is not what the leaf hashes say, or they are not the root's. */
 MUST_CHECK enum err store_file_check(struct store_file *file, struct sha256 *hash,

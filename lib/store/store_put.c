@@ -102,9 +102,10 @@ static enum err check_space(struct store *store, uint64_t bytes, struct errmsg *
 static enum err make_area(struct store_put *put, const struct store_admission *a)
 {
     put->area_bytes = store_area_bytes(a->header.size, a->record.size, put->leaf_count);
-    put->area = calloc(1, put->area_bytes);
+    put->area = aligned_alloc(DISK_UNCACHED_ALIGN, put->area_bytes);
     if (!put->area)
         return ERR_NOMEM;
+    memset(put->area, 0, put->area_bytes);
     uint8_t *p = put->area;
     memcpy(p, "CLSH", 4);
     p[4] = 1;
@@ -137,7 +138,8 @@ static enum err make_temp(struct store_put *put, struct errmsg *msg)
     snprintf(put->temp_path, sizeof(put->temp_path), "incoming/%016llx",
              (unsigned long long)number);
     enum err e = disk_open(disk, put->temp_path,
-                           DISK_READ | DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE, &put->file, msg);
+                           DISK_READ | DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE | DISK_UNCACHED,
+                           &put->file, msg);
     if (e == ERR_OK)
         e = disk_allocate(put->file, put->area_bytes + put->shard_bytes, msg);
     return e;

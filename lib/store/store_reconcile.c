@@ -31,7 +31,7 @@ static enum err adopt(struct store *store, const struct id *segment, unsigned in
     struct store_file *file;
     struct segment_header header;
     store_shard_path(segment, index, path);
-    enum err e = store_file_open_path(store, path, segment, index, store->hash, 0, &file, msg);
+    enum err e = store_file_open_path(store, path, segment, index, store->hash, &file, msg);
     if (e != ERR_OK) {
         log_say(store->options.log, LOG_WARN, "%s is put into quarantine: %s", path,
                 msg ? msg->text : "");

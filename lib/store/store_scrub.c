@@ -96,8 +96,8 @@ static enum err check_shard(struct store *store, const struct store_shard *shard
     char path[STORE_PATH_SIZE];
     struct store_file *file;
     store_shard_path(&shard->segment, shard->index, path);
-    enum err e = store_file_open_path(store, path, &shard->segment, shard->index, store->hash,
-                                      DISK_UNCACHED, &file, msg);
+    enum err e =
+        store_file_open_path(store, path, &shard->segment, shard->index, store->hash, &file, msg);
     if (e == ERR_OK) {
         e = store_file_check(file, store->hash, msg);
         store_file_close(file);

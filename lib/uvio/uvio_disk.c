@@ -22,6 +22,9 @@ struct posix_file {
     struct disk_file file;
     int fd;
     bool uncached;
+    bool no_direct;          /* the file system refuses O_DIRECT */
+    bool direct;             /* O_DIRECT is set now */
+    bool paged;              /* some of it went through the page cache */
     struct posix_disk *disk; /* borrowed */
     char path[];             /* for sentences */
 };
@@ -137,8 +140,6 @@ static enum err posix_open(void *context, const char *path, unsigned flags, stru
         free(f);
         return say(d, msg, number, flags & DISK_CREATE ? "create" : "open", path);
     }
-    if (f->uncached)
-        (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     *out = &f->file;
     return ERR_OK;
 }
@@ -146,10 +147,36 @@ static enum err posix_open(void *context, const char *path, unsigned flags, stru
 static void posix_close(struct disk_file *file)
 {
     struct posix_file *f = file_of(file);
-    if (f->uncached)
+    if (f->uncached && f->paged)
         (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
     (void)close(f->fd);
     free(f);
+}
+
+/* Makes the file's O_DIRECT what this piece allows. */
+static void choose_path(struct posix_file *f, uint64_t offset, const void *memory, size_t size)
+{
+    if (!f->uncached)
+        return;
+    const bool direct =
+        !f->no_direct && (offset | (uintptr_t)memory | size) % DISK_UNCACHED_ALIGN == 0;
+    if (direct != f->direct) {
+        f->no_direct |= fcntl(f->fd, F_SETFL, direct ? O_DIRECT : 0) != 0;
+        f->direct = direct && !f->no_direct;
+    }
+    if (!f->direct && !f->paged) {
+        (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+        f->paged = true;
+    }
+}
+
+/* Some file systems take the flag and refuse the call: then once more without. */
+static bool may_repeat(struct posix_file *f, int number)
+{
+    if (number != EINVAL || !f->direct)
+        return number == EINTR;
+    f->no_direct = true;
+    return true;
 }
 
 static enum err posix_read_at(struct disk_file *file, uint64_t offset, void *out, size_t size,
@@ -158,8 +185,9 @@ static enum err posix_read_at(struct disk_file *file, uint64_t offset, void *out
     struct posix_file *f = file_of(file);
     *got = 0;
     while (*got < size) {
+        choose_path(f, offset + *got, (uint8_t *)out + *got, size - *got);
         ssize_t n = pread(f->fd, (uint8_t *)out + *got, size - *got, (off_t)(offset + *got));
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && may_repeat(f, errno))
             continue;
         if (n < 0)
             return say(f->disk, msg, errno, "read", f->path);
@@ -167,7 +195,7 @@ static enum err posix_read_at(struct disk_file *file, uint64_t offset, void *out
             break;
         *got += (size_t)n;
     }
-    if (f->uncached)
+    if (f->uncached && !f->direct)
         (void)posix_fadvise(f->fd, (off_t)offset, (off_t)*got, POSIX_FADV_DONTNEED);
     return ERR_OK;
 }
@@ -178,8 +206,9 @@ static enum err posix_write_at(struct disk_file *file, uint64_t offset, const vo
     struct posix_file *f = file_of(file);
     const uint8_t *at = data;
     while (size > 0) {
+        choose_path(f, offset, at, size);
         ssize_t n = pwrite(f->fd, at, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && may_repeat(f, errno))
             continue;
         if (n <= 0)
             return say(f->disk, msg, n < 0 ? errno : EIO, "write", f->path);

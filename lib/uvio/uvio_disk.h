@@ -11,9 +11,10 @@
  * Paths are resolved with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) where the kernel has it,
  * else component by component without following symbolic links: nothing below the root can lead out
  * of it. New files are 0600, new directories 0700. fsync() is fsync(); EINTR is never shown; a
- * failed one is reported once and the caller goes read-only (see port/disk.h). DISK_UNCACHED asks
- * the kernel to drop the pages behind the read position (posix_fadvise: SEQUENTIAL, then DONTNEED),
- * so that a scrub does not push the working set out of memory.
+ * failed one is reported once and the caller goes read-only (see port/disk.h). DISK_UNCACHED: what
+ * is aligned goes around the page cache with O_DIRECT where the file system has it; of the rest the
+ * kernel is asked to drop the pages behind a read and at the close (posix_fadvise: DONTNEED), so
+ * that neither a scrub nor other people's shards push the working set out of memory.
  */
 #pragma once
 

@@ -67,7 +67,7 @@ static void try_file(struct slice in, bool make_fit)
     struct store_file *file;
     struct errmsg msg;
     unsigned index = in.size > 5 ? bytes[5] : 0;
-    enum err e = store_file_open_path(&store, "x", &segment, index, hash, 0, &file, &msg);
+    enum err e = store_file_open_path(&store, "x", &segment, index, hash, &file, &msg);
     FUZZ_CHECK((e == ERR_OK) == (file != NULL));
     if (e == ERR_OK)
         look(file, hash);

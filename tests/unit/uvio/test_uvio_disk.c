@@ -219,14 +219,56 @@ static void test_disk_uncached_reads_the_same(void **state)
     disk_close(file);
 }
 
+/* What goes around the page cache and what goes through it are the same file: aligned pieces, an
+ * odd end, a head that is written last, as the store does it. */
+static void test_disk_uncached_pieces_of_any_kind_make_one_file(void **state)
+{
+    struct disk *d = ((struct place *)*state)->disk;
+    enum { UNIT = DISK_UNCACHED_ALIGN, SIZE = 67 * UNIT + 777 };
+    uint8_t *data = aligned_alloc(UNIT, 68 * UNIT), *got = aligned_alloc(UNIT, 68 * UNIT);
+    const size_t cuts[] = {UNIT, 33 * UNIT, 33 * UNIT + 5, 34 * UNIT, 66 * UNIT, SIZE};
+    size_t size, at = UNIT;
+    assert_true(data && got);
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (uint8_t)(i * 7 + i / UNIT);
+    struct disk_file *file =
+        must_open(d, "x", DISK_READ | DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE | DISK_UNCACHED);
+    assert_int_equal(disk_allocate(file, SIZE, NULL), ERR_OK);
+    for (size_t i = 1; i < ARRAY_COUNT(cuts); at = cuts[i++])
+        assert_int_equal(disk_write_at(file, at, data + at, cuts[i] - at, NULL), ERR_OK);
+    assert_int_equal(disk_write_at(file, 0, data, UNIT, NULL), ERR_OK);
+    assert_int_equal(disk_sync(file, NULL), ERR_OK);
+    disk_close(file);
+    const unsigned how[] = {DISK_READ, DISK_READ | DISK_UNCACHED};
+    for (size_t i = 0; i < ARRAY_COUNT(how); i++) {
+        memset(got, 0, SIZE);
+        file = must_open(d, "x", how[i]);
+        assert_int_equal(disk_read_at(file, 0, got, 10 * UNIT, &size, NULL), ERR_OK);
+        assert_int_equal(size, 10 * UNIT);
+        assert_int_equal(disk_read_at(file, 10 * UNIT, got + 10 * UNIT, 7, &size, NULL), ERR_OK);
+        assert_int_equal(size, 7);
+        assert_int_equal(disk_read_at(file, 10 * UNIT, got + 10 * UNIT, 58 * UNIT, &size, NULL),
+                         ERR_OK);
+        assert_int_equal(size, SIZE - 10 * UNIT); /* over the end */
+        assert_memory_equal(got, data, SIZE);
+        disk_close(file);
+    }
+    free(data);
+    free(got);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_disk_writes_reads_and_renames),      CASE(test_disk_says_what_is_wrong_and_where),
-        CASE(test_disk_nothing_leads_out_of_the_root), CASE(test_disk_lists_and_stops_when_told),
-        CASE(test_disk_write_that_does_not_fit_fails), CASE(test_disk_sync_that_fails_is_told),
+        CASE(test_disk_writes_reads_and_renames),
+        CASE(test_disk_says_what_is_wrong_and_where),
+        CASE(test_disk_nothing_leads_out_of_the_root),
+        CASE(test_disk_lists_and_stops_when_told),
+        CASE(test_disk_write_that_does_not_fit_fails),
+        CASE(test_disk_sync_that_fails_is_told),
         CASE(test_disk_uncached_reads_the_same),
+        CASE(test_disk_uncached_pieces_of_any_kind_make_one_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
