@@ -300,6 +300,17 @@ void cell_scrub_stop(struct cell *cell);
 /* When the cycle that runs is to be over, or the next one begins; 0: unknown, or no scrub. */
 int64_t cell_scrub_next_s(const struct store_scrub_state *state, uint64_t period_ms);
 
+/* --- shards that have moved: cell_drop.c. Lane. --- */
+
+struct wire_order;
+struct manifest;
+
+/* An order of the kinds DROP and MOVED; *count: shards that were freed. DENIED for one that frees
+   nothing here, whoever brings it. */
+MUST_CHECK enum err cell_drop(struct cell *cell, const struct cell_view *view,
+                              const struct wire_order *wire, const struct manifest *m,
+                              uint32_t *count, struct errmsg *msg);
+
 /* --- deleting: cell_removal.c --- */
 
 MUST_CHECK enum err cell_removal_load(struct cell *cell, struct errmsg *msg);

@@ -102,13 +102,16 @@ static enum err open_order(const struct cell *cell, const struct wire_order *wir
                : delete_order_open_undo(wire->doc, &cell->swarm, out, msg);
 }
 
-static enum err apply_order(struct cell *cell, const struct wire_order *wire,
-                            const struct manifest *m, const struct store_moment *now,
+static enum err apply_order(struct cell *cell, const struct cell_view *view,
+                            const struct wire_order *wire, const struct manifest *m,
                             uint32_t *count, struct errmsg *msg)
 {
+    const struct store_moment *now = &view->moment;
     struct delete_order order;
     struct id *segments = NULL;
     *count = 0;
+    if (wire->kind == WIRE_ORDER_DROP || wire->kind == WIRE_ORDER_MOVED)
+        return cell_drop(cell, view, wire, m, count, msg);
     enum err e = open_order(cell, wire, &order, msg);
     if (e == ERR_OK)
         e = delete_order_allowed(&order, m, msg);
@@ -163,7 +166,7 @@ enum err cell_delete(void *owner, struct serve_request *request, struct slice bo
     if (e == ERR_OK && !m)
         e = err_say(msg, ERR_NOT_FOUND, "no manifest of this account is known here");
     while (e == ERR_OK && wire_delete_next(&orders, &order))
-        e = apply_order(cell, &order, m, &cell_view_of(request)->moment, &counts[count++], msg);
+        e = apply_order(cell, cell_view_of(request), &order, m, &counts[count++], msg);
     manifest_free(m);
     if (e == ERR_OK)
         e = wire_delete_reply_encode(counts, count, reply);
@@ -182,7 +185,7 @@ struct cell_orders {
     struct work_job job;
     struct cell *cell;
     struct buf body;
-    struct store_moment now;
+    struct cell_view view; /* as it was when the orders came */
     uint64_t done[WIRE_ORDERS_MAX];
     size_t done_count;
 };
@@ -229,7 +232,7 @@ static void run_orders(struct work_job *job)
         }
     }
     while (e == ERR_OK && m && wire_orders_reply_next(&reply.order_list, &order)) {
-        const enum err one = apply_order(cell, &order, m, &orders->now, &count, &msg);
+        const enum err one = apply_order(cell, &orders->view, &order, m, &count, &msg);
         if (one != ERR_OK)
             log_say(cell->options.log, LOG_WARN, "a delete order from the coordinator: %s",
                     msg.text);
@@ -270,7 +273,7 @@ enum err cell_orders_take(struct cell *cell, struct slice body, struct errmsg *m
         .job = {.run = run_orders, .done = orders_done},
         .cell = cell,
         .body = BUF_INIT(WIRE_ORDERS_REPLY_BYTES),
-        .now = cell_view_now(cell).moment,
+        .view = cell_view_now(cell),
     };
     cell->orders = orders;
     e = buf_append(&orders->body, body.data, body.size);

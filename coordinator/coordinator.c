@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "identity/claim.h"
 #include "identity/delete_order.h"
+#include "identity/drop_order.h"
 #include "serve/serve.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_device.h"
@@ -215,12 +216,29 @@ static enum err post_claims(void *owner, struct serve_request *request, struct s
                           msg);
 }
 
+static enum err take_drop(struct coordinator *c, const struct manifest *m,
+                          const struct wire_order *wire, int64_t now_s, uint32_t *count,
+                          struct errmsg *msg)
+{
+    struct drop_order order;
+    enum err e = drop_order_open(wire->doc, c->options.swarm, NULL, &order, msg);
+    if (e == ERR_OK)
+        e = drop_order_allowed(&order, m, msg);
+    return e == ERR_OK
+               ? registry_drop_take(c->options.registry, wire->doc, &order, now_s, count, msg)
+               : e;
+}
+
 /* Orders count by their own signatures; the peer only carries them. */
 static enum err take_order(struct coordinator *c, const struct manifest *m,
                            const struct wire_order *wire, int64_t now_s, uint32_t *count,
                            struct errmsg *msg)
 {
     struct delete_order order;
+    if (wire->kind == WIRE_ORDER_DROP)
+        return take_drop(c, m, wire, now_s, count, msg);
+    if (wire->kind == WIRE_ORDER_MOVED)
+        return err_say(msg, ERR_DENIED, "that a shard has moved is known here by repairs' reports");
     enum err e = wire->kind == WIRE_ORDER_DELETE
                      ? delete_order_open(wire->doc, c->options.swarm, NULL, &order, msg)
                      : delete_order_open_undo(wire->doc, c->options.swarm, &order, msg);

@@ -65,6 +65,13 @@ static const char *const migrations[] = {
     "ALTER TABLE cell ADD COLUMN observed_s INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE cell ADD COLUMN up_s INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE cell ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",
+
+    /* shards that have moved: which one an order is about, and the ticket that moves it */
+    "ALTER TABLE removal_order ADD COLUMN segment BLOB;"
+    "ALTER TABLE removal_order ADD COLUMN idx INTEGER;"
+    "ALTER TABLE removal_order ADD COLUMN time_s INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX removal_order_segment ON removal_order (segment) WHERE segment IS NOT NULL;"
+    "ALTER TABLE repair ADD COLUMN ticket_doc BLOB",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)

@@ -236,6 +236,12 @@ struct wire_order;
 MUST_CHECK enum err registry_order_take(struct registry *registry, const struct wire_order *wire,
                                         const struct delete_order *order, uint64_t hold_s,
                                         int64_t now_s, uint32_t *count, struct errmsg *msg);
+struct drop_order;
+/* A verified drop order of the account: the shard's place at that cell leaves the directory, and
+   the cell is told. *count: 1 when it was there. DENIED: the shard has no other place. */
+MUST_CHECK enum err registry_drop_take(struct registry *registry, struct slice doc,
+                                       const struct drop_order *order, int64_t now_s,
+                                       uint32_t *count, struct errmsg *msg);
 /* Does an order wait for this cell? */
 MUST_CHECK enum err registry_orders_waiting(struct registry *registry, const struct id *cell,
                                             bool *out, struct errmsg *msg);

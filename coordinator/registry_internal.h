@@ -75,7 +75,8 @@ struct registry {
     uint64_t repairs[REPAIR_STATE_COUNT]; /* rows by state */
     bool repairs_changed;                 /* since they were counted */
     uint64_t damage_rows;
-    uint64_t offers; /* tickets that no heartbeat has been told of yet */
+    uint64_t moved_orders; /* rows of removal_order about moved shards; too high, never too low */
+    uint64_t offers;       /* tickets that no heartbeat has been told of yet */
     bool sweeping, swept;
     struct id sweep_at; /* the last segment that was looked at */
     int64_t sweep_number, swept_s;
@@ -199,6 +200,21 @@ struct wire_report;
 MUST_CHECK enum err registry_repair_report(struct registry *registry, const struct id *from,
                                            struct wire_report *report, int64_t now_s,
                                            struct errmsg *msg);
+
+/* --- registry_moved.c: inside the caller's transaction --- */
+
+/* `index` was made anew at `to`, under this ticket, as its receipt says: every other place of it in
+   `segment` is told, now or when it comes back. */
+MUST_CHECK enum err registry_moved(struct registry *registry,
+                                   const struct registry_segment *segment, uint8_t index,
+                                   const struct registry_cell *to, struct slice ticket,
+                                   struct slice receipt, int64_t now_s, struct errmsg *msg);
+/* The shard is at the cell (again): what it was to be told of it counts no more. */
+MUST_CHECK enum err registry_moved_back(struct registry *registry, const struct id *segment,
+                                        uint8_t index, const struct registry_cell *cell,
+                                        struct errmsg *msg);
+MUST_CHECK enum err registry_moved_expire(struct registry *registry, int64_t now_s,
+                                          struct errmsg *msg);
 
 /* --- registry_target.c --- */
 

@@ -14,7 +14,8 @@
 
 #include <stdlib.h>
 
-enum { ORDERS_AT_ONCE = 4 };
+/* In one answer: so many, or what they come to in bytes. */
+enum { ORDERS_AT_ONCE = WIRE_ORDERS_MAX, ORDER_BYTES_AT_ONCE = 512 << 10 };
 
 /* A cell's hold ends by its own running time: it can last longer than ours. */
 enum { HOLD_FACTOR = 3, HOLD_MORE_S = 86400 };
@@ -333,6 +334,11 @@ static enum err forget_done(struct registry *registry, uint32_t cell, struct wir
         db_bind_u64(s, 2, number);
         e = db_run(s, msg);
         db_done(s);
+        if (e == ERR_OK)
+            e = run(registry,
+                    "DELETE FROM removal_order WHERE ?1 IS NULL AND number = ?2 AND NOT EXISTS"
+                    " (SELECT 1 FROM removal_debt WHERE number = ?2)",
+                    NULL, (int64_t)number, msg);
     }
     return e;
 }
@@ -363,7 +369,8 @@ static enum err next_orders(struct registry *registry, uint32_t cell, struct nex
         struct id account;
         const struct slice doc = db_column_blob(s, 3);
         e = db_column_id(s, 1, &account);
-        if (e != ERR_OK || (next->count && !id_equal(&account, &next->account)))
+        if (e != ERR_OK || (next->count && (!id_equal(&account, &next->account) ||
+                                            next->docs.size + doc.size > ORDER_BYTES_AT_ONCE)))
             break;
         next->account = account;
         next->orders[next->count].number = db_column_u64(s, 0);

@@ -204,6 +204,11 @@ enum err registry_repair_load(struct registry *registry, struct errmsg *msg)
         e = db_number(registry->db, "SELECT coalesce(max(sweep), 0) FROM repair", &rows, msg);
     if (e == ERR_OK)
         registry->sweep_number = rows;
+    if (e == ERR_OK)
+        e = db_number(registry->db, "SELECT count(*) FROM removal_order WHERE segment IS NOT NULL",
+                      &rows, msg);
+    if (e == ERR_OK)
+        registry->moved_orders = (uint64_t)rows;
     return e == ERR_OK ? count_repairs(registry, msg) : e;
 }
 
@@ -296,6 +301,8 @@ static enum err sweep_slice(struct registry *registry, int64_t now_s, struct err
     e = sweep_rows(registry, now_s, &rows, msg);
     if (e == ERR_OK && rows < SWEEP_ROWS)
         e = end_sweep(registry, msg);
+    if (e == ERR_OK && rows < SWEEP_ROWS)
+        e = registry_moved_expire(registry, now_s, msg);
     if (e == ERR_OK)
         e = db_commit(registry->db, msg);
     if (e != ERR_OK) { /* from the beginning, with the next tick */

@@ -22,7 +22,8 @@ struct leased {
     uint8_t targets[LIMIT_SHARDS * SHARD_ROW_BYTES];
     size_t target_bytes;
     uint64_t tries;
-    bool doubted; /* somebody else has called it inconsistent */
+    bool doubted;      /* somebody else has called it inconsistent */
+    struct buf ticket; /* owned; the document */
 };
 
 static enum err find_lease(struct registry *registry, const struct id *from,
@@ -30,7 +31,8 @@ static enum err find_lease(struct registry *registry, const struct id *from,
 {
     struct db_statement *s;
     enum err e = db_prepare(registry->db,
-                            "SELECT targets, tries, doubter IS NOT NULL AND doubter != ?2"
+                            "SELECT targets, tries, doubter IS NOT NULL AND doubter != ?2,"
+                            " ticket_doc"
                             " FROM repair WHERE segment = ?1 AND state = 2 AND repairer = ?2"
                             " AND ticket = ?3",
                             &s, msg);
@@ -46,6 +48,9 @@ static enum err find_lease(struct registry *registry, const struct id *from,
         memcpy(out->targets, targets.data, out->target_bytes);
         out->tries = db_column_u64(s, 1);
         out->doubted = db_column_bool(s, 2);
+        const struct slice ticket = db_column_blob(s, 3);
+        if ((e = buf_append(&out->ticket, ticket.data, ticket.size)) != ERR_OK)
+            err_say(msg, e, "out of memory for a ticket");
     } else if (e == ERR_END) {
         e = err_say(msg, ERR_STALE, "the lease of this ticket is over");
     }
@@ -79,7 +84,7 @@ static bool is_target(const struct leased *leased, uint8_t index, uint32_t cell)
 
 static enum err take_receipt(struct registry *registry, const struct wire_report *report,
                              const struct leased *leased, struct registry_segment *segment,
-                             struct slice doc, struct errmsg *msg)
+                             struct slice doc, int64_t now_s, struct errmsg *msg)
 {
     struct receipt receipt;
     enum err e = receipt_open(doc, registry->options.swarm, NULL, &receipt, msg);
@@ -93,19 +98,23 @@ static enum err take_receipt(struct registry *registry, const struct wire_report
         return err_say(msg, ERR_DENIED, "a receipt is not one of this ticket's");
     e = registry_damage_clear(registry, &segment->id, receipt.index, NULL, msg);
     if (e == ERR_OK)
+        e = registry_moved(registry, segment, receipt.index, cell, buf_slice(&leased->ticket), doc,
+                           now_s, msg);
+    if (e == ERR_OK)
         move_place(registry, segment, receipt.index, cell);
     return e;
 }
 
 static enum err take_receipts(struct registry *registry, struct wire_report *report,
-                              const struct leased *leased, size_t *count, struct errmsg *msg)
+                              const struct leased *leased, int64_t now_s, size_t *count,
+                              struct errmsg *msg)
 {
     struct registry_segment segment;
     struct slice doc;
     enum err e = registry_segment_get(registry, &report->segment, &segment, msg);
     *count = 0;
     while (e == ERR_OK && wire_report_receipts_next(&report->receipt_list, &doc)) {
-        e = take_receipt(registry, report, leased, &segment, doc, msg);
+        e = take_receipt(registry, report, leased, &segment, doc, now_s, msg);
         (*count)++;
     }
     return e == ERR_OK && *count ? registry_segment_put(registry, &segment, msg) : e;
@@ -163,14 +172,14 @@ static enum err put_off(struct registry *registry, const struct id *segment, uin
 enum err registry_repair_report(struct registry *registry, const struct id *from,
                                 struct wire_report *report, int64_t now_s, struct errmsg *msg)
 {
-    struct leased leased;
+    struct leased leased = {.ticket = BUF_INIT(TICKET_BYTES_MAX)};
     size_t receipts = 0;
     enum err e = db_begin(registry->db, msg);
     if (e != ERR_OK)
         return e;
     e = find_lease(registry, from, report, &leased, msg);
     if (e == ERR_OK)
-        e = take_receipts(registry, report, &leased, &receipts, msg);
+        e = take_receipts(registry, report, &leased, now_s, &receipts, msg);
     if (e == ERR_OK && report->outcome == WIRE_OUTCOME_INCONSISTENT)
         e = call_inconsistent(registry, &report->segment, from, &leased, now_s, msg);
     else if (e == ERR_OK && receipts > 0)
@@ -184,9 +193,9 @@ enum err registry_repair_report(struct registry *registry, const struct id *from
     if (e == ERR_OK)
         e = db_commit(registry->db, msg);
     registry->repaired_count += e == ERR_OK && receipts > 0;
-    if (e == ERR_OK)
-        return e;
-    db_rollback(registry->db);
+    if (e != ERR_OK)
+        db_rollback(registry->db);
+    buf_free(&leased.ticket);
     return e;
 }
 

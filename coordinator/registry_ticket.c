@@ -63,14 +63,15 @@ static size_t put_places(struct ticket_place *out, struct registry_cell *const *
 }
 
 /* What of the ticket must be known when its report comes. */
-static enum err lease(struct registry *registry, const struct ticket *ticket, struct errmsg *msg)
+static enum err lease(struct registry *registry, const struct ticket *ticket, struct slice doc,
+                      struct errmsg *msg)
 {
     uint8_t targets[LIMIT_SHARDS * SHARD_ROW_BYTES];
     size_t size = 0;
     struct db_statement *s;
     enum err e = db_prepare(registry->db,
                             "UPDATE repair SET state = 2, repairer = ?2, ticket = ?3, targets = ?4,"
-                            " lease_s = ?5 WHERE segment = ?1",
+                            " lease_s = ?5, ticket_doc = ?6 WHERE segment = ?1",
                             &s, msg);
     if (e != ERR_OK)
         return e;
@@ -85,6 +86,7 @@ static enum err lease(struct registry *registry, const struct ticket *ticket, st
     db_bind_blob(s, 3, slice_of(ticket->id, sizeof(ticket->id)));
     db_bind_blob(s, 4, slice_of(targets, size));
     db_bind_i64(s, 5, ticket->expires_s);
+    db_bind_blob(s, 6, doc);
     e = db_run(s, msg);
     db_done(s);
     registry->repairs_changed = true;
@@ -115,7 +117,7 @@ static enum err make_ticket(struct registry *registry, const struct registry_seg
             err_say(msg, e, "a ticket cannot be signed");
     }
     if (e == ERR_OK)
-        e = lease(registry, ticket, msg);
+        e = lease(registry, ticket, buf_slice(out), msg);
     free(ticket);
     return e;
 }

@@ -1,5 +1,7 @@
 #include "identity/deed.h"
 
+#include "identity/manifest.h"
+
 #include "identity/account.h"
 
 void deed_write(struct cbor_writer *w, const struct deed *deed)
@@ -23,4 +25,22 @@ void deed_read(struct document_reader *d, const struct swarm_root *swarm, struct
     out->signer = d->signer;
     account_id(swarm, d->signer_key, &root);
     out->by_root = id_equal(&root, &out->account);
+}
+
+enum err deed_allowed(const struct deed *deed, const struct manifest *m, unsigned capability,
+                      struct errmsg *msg)
+{
+    if (!id_equal(&deed->account, &m->account))
+        return err_say(msg, ERR_DENIED, "the order is another account's");
+    if (deed->by_root)
+        return ERR_OK;
+    if (deed->manifest_number > m->number)
+        return err_say(msg, ERR_STALE, "the order was signed under a manifest not known here yet");
+    const struct manifest_device *device = manifest_device_find(m, &deed->signer);
+    if (!device || device->slot != deed->slot)
+        return err_say(msg, ERR_DENIED, "the order is signed by no device of this account");
+    if (!manifest_may(device, capability))
+        return err_say(msg, ERR_DENIED,
+                       "the device that signed the order was revoked, or has not the right to it");
+    return ERR_OK;
 }

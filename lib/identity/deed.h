@@ -7,6 +7,8 @@
 
 #include "identity/document.h"
 
+struct manifest;
+
 struct deed {
     struct id account;
     uint64_t manifest_number; /* the newest that the signer knew */
@@ -21,3 +23,9 @@ struct deed {
 /* Keys 0 to 4 of the payload. */
 void deed_write(struct cbor_writer *w, const struct deed *deed);
 void deed_read(struct document_reader *d, const struct swarm_root *swarm, struct deed *out);
+
+/* May its signer do this, by the newest manifest of the account that is known here? The root may; a
+   device may when it is in it, unrevoked, with `capability`. ERR_DENIED; ERR_STALE when the deed
+   was signed under a newer manifest, which has to be shown first. */
+MUST_CHECK enum err deed_allowed(const struct deed *deed, const struct manifest *m,
+                                 unsigned capability, struct errmsg *msg);

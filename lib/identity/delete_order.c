@@ -65,18 +65,5 @@ enum err delete_order_open_undo(struct slice bytes, const struct swarm_root *swa
 enum err delete_order_allowed(const struct delete_order *order, const struct manifest *m,
                               struct errmsg *msg)
 {
-    const struct deed *deed = &order->deed;
-    if (!id_equal(&deed->account, &m->account))
-        return err_say(msg, ERR_DENIED, "the order is another account's");
-    if (deed->by_root)
-        return ERR_OK;
-    if (deed->manifest_number > m->number)
-        return err_say(msg, ERR_STALE, "the order was signed under a manifest not known here yet");
-    const struct manifest_device *device = manifest_device_find(m, &deed->signer);
-    if (!device || device->slot != deed->slot)
-        return err_say(msg, ERR_DENIED, "the order is signed by no device of this account");
-    if (!manifest_may(device, MANIFEST_DELETE))
-        return err_say(msg, ERR_DENIED,
-                       "the device that signed the order was revoked, or may not delete");
-    return ERR_OK;
+    return deed_allowed(&order->deed, m, MANIFEST_DELETE, msg);
 }

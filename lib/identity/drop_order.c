@@ -27,3 +27,9 @@ enum err drop_order_open(struct slice bytes, const struct swarm_root *swarm,
     cbor_read_key(r, 8), out->generation = cbor_read_u32(r, UINT32_MAX);
     return document_read_end(&d, msg, "the drop order");
 }
+
+enum err drop_order_allowed(const struct drop_order *order, const struct manifest *m,
+                            struct errmsg *msg)
+{
+    return deed_allowed(&order->deed, m, MANIFEST_PUT, msg);
+}

@@ -137,6 +137,8 @@ struct store_shard {
     uint32_t shard_bytes;
     enum store_state state;
     uint8_t grant[STORE_GRANT_ID_SIZE];
+    int64_t receipt_s; /* when it was last stored, or found to be here, for a receipt: now_s of the
+                          admission; 0: not known (the catalogue was made anew) */
 };
 /* Return ERR_OK to go on; anything else ends the call and is returned. */
 typedef enum err store_shard_fn(void *user, const struct store_shard *shard);
@@ -217,6 +219,12 @@ enum store_name { STORE_NAME_LIVE, STORE_NAME_WAITING, STORE_NAME_DEAD };
 MUST_CHECK enum err store_removal_name(struct store *store, const struct id *segment,
                                        enum store_name *out, struct id *account,
                                        struct errmsg *msg);
+
+/* One shard that lives elsewhere now is freed, whole or damaged: its row, then its file. The
+   segment lives on, and its shard may come back. NOT_FOUND: there is none. STALE: it came (back) at
+   `before_s` or later, so this is about another time. */
+MUST_CHECK enum err store_drop(struct store *store, const struct id *segment, unsigned index,
+                               int64_t before_s, struct errmsg *msg);
 
 /* --- scrub: lane --- */
 

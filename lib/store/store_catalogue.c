@@ -20,9 +20,12 @@ static const char *const migrations[] = {
     "ALTER TABLE dead ADD COLUMN account INTEGER NOT NULL DEFAULT 0",
 
     DOCUMENTS_SCHEMA_REQUESTS,
+
+    /* for store_drop(): how old a shard's receipt is */
+    "ALTER TABLE shard ADD COLUMN receipt_s INTEGER NOT NULL DEFAULT 0",
 };
 
-#define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id"
+#define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id, receipt_s"
 #define SHARD_TABLES  " FROM shard JOIN account ON account.number = shard.account "
 
 enum err store_catalogue_open(struct store *store, const char *path, const char *vfs,
@@ -56,6 +59,7 @@ static enum err read_row(struct db_statement *s, struct store_shard *out)
     out->state = (enum store_state)state;
     out->shard_bytes = (uint32_t)db_column_u64(s, 3);
     memcpy(out->grant, grant.data, sizeof(out->grant));
+    out->receipt_s = db_column_i64(s, 6);
     return ERR_OK;
 }
 
@@ -120,7 +124,7 @@ enum err store_catalogue_add(struct store *store, const struct store_shard *shar
     struct db_statement *s;
     e = db_prepare(store->db,
                    "INSERT OR REPLACE INTO shard (segment, idx, account, shard_bytes, file_bytes,"
-                   " state, grant_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                   " state, grant_id, receipt_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -131,6 +135,7 @@ enum err store_catalogue_add(struct store *store, const struct store_shard *shar
     db_bind_u64(s, 5, file_bytes);
     db_bind_u64(s, 6, shard->state);
     db_bind_blob(s, 7, slice_of(shard->grant, sizeof(shard->grant)));
+    db_bind_i64(s, 8, shard->receipt_s);
     e = db_run(s, msg);
     db_done(s);
     return e == ERR_OK ? add_spent(store, shard->grant, shard->shard_bytes, msg) : e;
@@ -182,6 +187,43 @@ enum err store_catalogue_set_state(struct store *store, const struct id *segment
     e = db_run(s, msg);
     db_done(s);
     return e;
+}
+
+enum err store_catalogue_set_receipt(struct store *store, const struct id *segment, unsigned index,
+                                     int64_t receipt_s, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db,
+                            "UPDATE shard SET receipt_s = max(receipt_s, ?3)"
+                            " WHERE segment = ?1 AND idx = ?2",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_u64(s, 2, index);
+    db_bind_i64(s, 3, receipt_s);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
+enum err store_catalogue_remove(struct store *store, const struct id *segment, unsigned index,
+                                uint64_t *file_bytes, struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(store->db,
+                            "DELETE FROM shard WHERE segment = ?1 AND idx = ?2"
+                            " RETURNING file_bytes",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_u64(s, 2, index);
+    *file_bytes = 0;
+    while ((e = db_step(s, msg)) == ERR_OK)
+        *file_bytes += db_column_u64(s, 0);
+    db_done(s);
+    return e == ERR_END ? ERR_OK : e;
 }
 
 enum err store_catalogue_counts(struct store *store, uint64_t *whole, uint64_t *damaged,

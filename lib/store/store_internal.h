@@ -107,6 +107,12 @@ MUST_CHECK enum err store_catalogue_get(struct store *store, const struct id *se
 MUST_CHECK enum err store_catalogue_set_state(struct store *store, const struct id *segment,
                                               unsigned index, enum store_state state,
                                               struct errmsg *msg);
+MUST_CHECK enum err store_catalogue_set_receipt(struct store *store, const struct id *segment,
+                                                unsigned index, int64_t receipt_s,
+                                                struct errmsg *msg);
+MUST_CHECK enum err store_catalogue_remove(struct store *store, const struct id *segment,
+                                           unsigned index, uint64_t *file_bytes,
+                                           struct errmsg *msg);
 /* The number of an account, made when it has none. */
 MUST_CHECK enum err store_catalogue_account(struct store *store, const struct id *account,
                                             int64_t *out, struct errmsg *msg);

@@ -46,9 +46,12 @@ static enum err check_new(struct store *store, const struct store_admission *a, 
                           struct errmsg *msg)
 {
     struct store_shard known;
-    const enum err e = store_catalogue_get(store, &a->segment, a->index, &known, NULL);
-    if (e == ERR_OK && known.state == STORE_WHOLE)
-        return err_say(msg, ERR_EXISTS, "the shard is stored already");
+    enum err e = store_catalogue_get(store, &a->segment, a->index, &known, NULL);
+    if (e == ERR_OK && known.state == STORE_WHOLE) {
+        /* whoever gets a receipt now counts on it from now on */
+        e = store_catalogue_set_receipt(store, &a->segment, a->index, a->now_s, msg);
+        return e == ERR_OK ? err_say(msg, ERR_EXISTS, "the shard is stored already") : e;
+    }
     *replaces = e == ERR_OK;
     if (e != ERR_OK && e != ERR_NOT_FOUND)
         return err_say(msg, e, "the cell's catalogue cannot be read");
@@ -318,6 +321,7 @@ static enum err add_rows(struct store *store, struct store_put **puts, size_t co
             .index = puts[i]->admission.index,
             .shard_bytes = puts[i]->shard_bytes,
             .state = STORE_WHOLE,
+            .receipt_s = puts[i]->admission.now_s,
         };
         memcpy(shard.grant, puts[i]->admission.grant, sizeof(shard.grant));
         e = store_catalogue_add(store, &shard, puts[i]->area_bytes + puts[i]->shard_bytes, msg);

@@ -296,3 +296,22 @@ enum err store_removal_name(struct store *store, const struct id *segment, enum 
     *out = STORE_NAME_LIVE;
     return ERR_OK;
 }
+
+/* --- one shard that has moved --- */
+
+enum err store_drop(struct store *store, const struct id *segment, unsigned index, int64_t before_s,
+                    struct errmsg *msg)
+{
+    struct store_shard shard;
+    uint64_t file_bytes;
+    enum err e = store_catalogue_get(store, segment, index, &shard, msg);
+    if (e == ERR_OK && shard.receipt_s >= before_s)
+        e = err_say(msg, ERR_STALE, "the shard has come back since");
+    if (e == ERR_OK)
+        e = store_catalogue_remove(store, segment, index, &file_bytes, msg);
+    if (e != ERR_OK)
+        return e;
+    store->used_bytes -= file_bytes < store->used_bytes ? file_bytes : store->used_bytes;
+    store_remove_files(store, segment, index);
+    return ERR_OK;
+}

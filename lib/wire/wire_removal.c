@@ -1,6 +1,7 @@
 #include "wire/wire_removal.h"
 
 #include "wire/wire_fields.h"
+#include "wire/wire_repair.h"
 
 static void write_order(struct cbor_writer *w, const struct wire_order *order, bool numbered)
 {
@@ -15,7 +16,7 @@ static void write_order(struct cbor_writer *w, const struct wire_order *order, b
 static void take_order(struct cbor_reader *r, struct wire_order *out, bool numbered)
 {
     cbor_read_map(r);
-    out->kind = (enum wire_order_kind)wire_take_u32(r, 0, WIRE_ORDER_UNDELETE);
+    out->kind = (enum wire_order_kind)wire_take_u32(r, 0, WIRE_ORDER_MOVED);
     out->doc = wire_take_bytes(r, 1, WIRE_ORDER_BYTES);
     out->number = numbered ? wire_take_number(r, 2) : 0;
     cbor_read_end(r);
@@ -168,4 +169,26 @@ enum err wire_orders_reply_decode(struct slice in, struct wire_orders_reply *out
 bool wire_orders_reply_next(struct wire_list *list, struct wire_order *out)
 {
     return wire_list_next(list, read_numbered, out);
+}
+
+/* ---- moved ---- */
+
+enum err wire_moved_encode(const struct wire_moved *moved, struct buf *out)
+{
+    struct cbor_writer w = cbor_write_into(out);
+    cbor_write_map(&w);
+    wire_put_bytes(&w, 0, moved->ticket);
+    wire_put_bytes(&w, 1, moved->receipt);
+    cbor_write_end(&w);
+    return cbor_write_finish(&w);
+}
+
+enum err wire_moved_decode(struct slice in, struct wire_moved *out)
+{
+    struct cbor_reader r = cbor_read_over(in);
+    cbor_read_map(&r);
+    out->ticket = wire_take_bytes(&r, 0, WIRE_TICKET_BYTES);
+    out->receipt = wire_take_bytes(&r, 1, WIRE_MOVED_RECEIPT);
+    cbor_read_end(&r);
+    return cbor_read_finish(&r, NULL, "the proof that a shard has moved");
 }

@@ -20,7 +20,12 @@ enum {
 #define WIRE_ORDERS_BYTES       (WIRE_ACKS_MAX * 9u + 16u)
 #define WIRE_ORDERS_REPLY_BYTES (LIMIT_MANIFEST_BYTES + LIMIT_MESSAGE_BYTES)
 
-enum wire_order_kind { WIRE_ORDER_DELETE = 1, WIRE_ORDER_UNDELETE = 2 };
+enum wire_order_kind {
+    WIRE_ORDER_DELETE = 1,
+    WIRE_ORDER_UNDELETE = 2,
+    WIRE_ORDER_DROP = 3,  /* a drop order of a device: one shard that has moved */
+    WIRE_ORDER_MOVED = 4, /* a repair's proof that it has: wire_moved_encode() */
+};
 
 struct wire_order {
     uint64_t number; /* the coordinator's, rising; in /v1/orders only */
@@ -61,3 +66,16 @@ MUST_CHECK enum err wire_orders_reply_encode(const struct wire_orders_reply *rep
                                              struct buf *out);
 MUST_CHECK enum err wire_orders_reply_decode(struct slice in, struct wire_orders_reply *out);
 bool wire_orders_reply_next(struct wire_list *list, struct wire_order *out);
+
+/* --- the document of WIRE_ORDER_MOVED --- */
+
+enum { WIRE_MOVED_RECEIPT = 2048 };
+
+/* The ticket under which a shard was made anew, and its new holder's receipt: what frees the old
+   holder of it. Both are signed, so the pair needs no signature. */
+struct wire_moved {
+    struct slice ticket, receipt; /* documents */
+};
+
+MUST_CHECK enum err wire_moved_encode(const struct wire_moved *moved, struct buf *out);
+MUST_CHECK enum err wire_moved_decode(struct slice in, struct wire_moved *out);

@@ -229,6 +229,36 @@ static void test_a_leaving_cell_is_drained_and_then_may_go(void **state)
     end(&l);
 }
 
+/* What was made anew elsewhere does not stay twice: the cell that comes back after all learns what
+   to drop, and only that. */
+static void test_a_cell_that_was_away_drops_what_has_moved(void **state)
+{
+    (void)state;
+    struct life l = begin(6, 0, NULL);
+    fill(&l, 2, 2);
+    const unsigned had = shards_on(&l, 0);
+    assert_true(had > 0);
+    sim_swarm_stop_cell(l.swarm, 0, SIM_KILL);
+    run(&l, 30 * (uint64_t)HOUR_MS);
+    assert_true(repair_bytes(&l) > 0);
+    sim_swarm_start_cell(l.swarm, 0);
+    run(&l, 2 * (uint64_t)HOUR_MS);
+    assert_int_equal(counts(&l).up, 6);
+    assert_int_equal(shards_on(&l, 0), 0);
+    for (unsigned i = 0; i < l.backup->count; i++) {
+        struct sim_truth truth;
+        sim_backup_truth(l.backup, i, &truth);
+        for (unsigned s = 0; s < 4; s++) {
+            unsigned places = 0;
+            for (unsigned c = 0; c < 6; c++)
+                places += truth.at[s][c];
+            assert_int_equal(places, 1);
+        }
+    }
+    assert_all_readable(&l);
+    end(&l);
+}
+
 /* --- damage and proof --- */
 
 /* The scrub finds bit rot, says so, and the shard is made anew. */
@@ -453,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_without_a_spare_domain_repair_waits_for_a_new_cell),
         cmocka_unit_test(test_the_smallest_swarm_repairs_too),
         cmocka_unit_test(test_a_leaving_cell_is_drained_and_then_may_go),
+        cmocka_unit_test(test_a_cell_that_was_away_drops_what_has_moved),
         cmocka_unit_test(test_bit_rot_is_found_told_and_repaired),
         cmocka_unit_test(test_a_lying_cell_loses_trust_and_its_shards),
         cmocka_unit_test(test_proofs_of_honest_cells_cost_nothing),

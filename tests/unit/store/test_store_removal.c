@@ -278,6 +278,31 @@ static void test_a_file_that_stayed_is_removed_by_the_next_start(void **state)
     free(s.payload);
 }
 
+/* One shard goes, whole or damaged; one that came later than the order stays, and what is gone can
+   come back. */
+static void test_a_dropped_shard_is_gone_unless_it_came_back_since(void **state)
+{
+    struct fixture *f = *state;
+    struct shard one = shard_make(1, 0, 8192), two = shard_make(2, 1, 8192);
+    assert_int_equal(shard_store(f, &one), ERR_OK);
+    assert_int_equal(shard_store(f, &two), ERR_OK);
+    const uint64_t before = used(f);
+    assert_int_equal(store_drop(f->store, &one.segment, 1, NOW_S + 1, &f->msg), ERR_NOT_FOUND);
+    assert_int_equal(store_drop(f->store, &one.segment, 0, NOW_S, &f->msg), ERR_STALE);
+    assert_true(shard_is_whole(f, &one));
+    assert_int_equal(store_drop(f->store, &one.segment, 0, NOW_S + 1, &f->msg), ERR_OK);
+    assert_int_equal(used(f), before / 2);
+    assert_int_equal(store_drop(f->store, &one.segment, 0, NOW_S + 1, &f->msg), ERR_NOT_FOUND);
+    assert_int_equal(name_of(f, &one), STORE_NAME_LIVE);
+    assert_int_equal(store_quarantine(f->store, &two.segment, 1, &f->msg), ERR_OK);
+    assert_int_equal(store_drop(f->store, &two.segment, 1, NOW_S + 1, &f->msg), ERR_OK);
+    assert_int_equal(used(f), 0);
+    assert_int_equal(shard_store(f, &one), ERR_OK);
+    assert_true(shard_is_whole(f, &one));
+    free(one.payload);
+    free(two.payload);
+}
+
 int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -289,6 +314,7 @@ int main(void)
         STORE_TEST(test_only_the_accounts_own_segments_are_marked),
         STORE_TEST(test_a_second_order_can_only_shorten_the_hold),
         STORE_TEST(test_a_damaged_one_is_freed_from_the_quarantine),
+        STORE_TEST(test_a_dropped_shard_is_gone_unless_it_came_back_since),
         STORE_TEST(test_a_file_that_stayed_is_removed_by_the_next_start),
         cmocka_unit_test(test_failing_writes_and_a_power_cut_leave_one_or_the_other),
         cmocka_unit_test(test_failing_syncs_and_a_power_cut_leave_one_or_the_other),

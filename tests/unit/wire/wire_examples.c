@@ -671,6 +671,19 @@ static enum err again_delete_reply(struct slice in, struct buf *out)
     return e != ERR_OK ? e : wire_delete_reply_encode(counts, count, out);
 }
 
+static enum err build_moved(struct buf *out)
+{
+    return wire_moved_encode(
+        &(struct wire_moved){.ticket = DOCUMENT("ticket"), .receipt = DOCUMENT("receipt")}, out);
+}
+
+static enum err again_moved(struct slice in, struct buf *out)
+{
+    struct wire_moved moved;
+    enum err e = wire_moved_decode(in, &moved);
+    return e != ERR_OK ? e : wire_moved_encode(&moved, out);
+}
+
 static enum err build_orders(struct buf *out)
 {
     const uint64_t numbers[] = {7, 8};
@@ -747,5 +760,6 @@ const struct wire_example wire_examples[] = {
     {"delete reply", build_delete_reply, again_delete_reply},
     {"orders", build_orders, again_orders},
     {"orders reply", build_orders_reply, again_orders_reply},
+    {"moved", build_moved, again_moved},
 };
 const size_t wire_example_count = ARRAY_COUNT(wire_examples);
