@@ -39,7 +39,8 @@ enum {
     TILE_ROWS = 4,             /* of a quad */
     DENSE_ROWS = 8,            /* at most */
     TRANSFORM_SLOTS_MAX = 384, /* of a transform's workspace */
-    TRANSFORM_WIDTH = 128, /* columns in bytes that a transform walks at a time, or half of it */
+    TRANSFORM_WIDTH = 256, /* columns in bytes that a transform walks at a time; or half, or .. */
+    TRANSFORM_WIDTH_MIN = 64, /* .. a quarter of it */
     TILE_INITS = 2,
 };
 
@@ -97,6 +98,9 @@ enum transform_kind {
     TRANSFORM_ADD,
     /* to = a + w (a + b): the last inverse layer and the first forward one at once */
     TRANSFORM_MERGE,
+    /* a .. a+15 -> to .. to+7: four operations on quads at once, INVERSE_ZERO on the first two
+       quads, INVERSE by w0 on the others, MERGE by w1 of both pairs, FORWARD by w2 */
+    TRANSFORM_MIDDLE,
     /* slots a .. a+3 -> rows row .. row+3: two forward layers and the scaling by s; tables: w of
        the first layer, s, s * w of the first pair, s * w of the second */
     TRANSFORM_ROWS4,
@@ -112,7 +116,7 @@ struct transform_op {
 struct transform_call {
     const struct transform_op *ops;
     unsigned op_count;
-    unsigned width; /* TRANSFORM_WIDTH or half */
+    unsigned width; /* TRANSFORM_WIDTH, half or a quarter of it */
     const uint8_t *const *sources;
     uint8_t *const *rows;
     size_t size;                 /* a multiple of width */

@@ -7,6 +7,7 @@ enum {
     BLOCK_MIN = 256, /* columns, in bytes: what is walked at a time */
     BLOCK_MAX = 2048,
     AHEAD_MIN = 20, /* so many streams are more than hardware fetches ahead by itself (measured) */
+    SPACE_MAX = 8 << 10, /* of a transform's workspace, while columns can be narrower */
     STREAM_MIN =
         8 << 20,     /* results of so many bytes would only push other things out of the caches */
     SCRATCH_MAX = 3, /* slots: two for the upper level, one for the lower */
@@ -100,8 +101,9 @@ static void run_transform(const struct program *p, const uint8_t *const sources[
 {
     const uint8_t *from[255], *ahead[255];
     uint8_t *to[255 + TILE_ROWS];
-    unsigned width =
-        p->slot_count <= TRANSFORM_SLOTS_MAX / 2 ? TRANSFORM_WIDTH : TRANSFORM_WIDTH / 2;
+    unsigned width = TRANSFORM_WIDTH;
+    while (width > TRANSFORM_WIDTH_MIN && p->slot_count * width > SPACE_MAX)
+        width /= 2;
     struct transform_call call = {.ops = p->ops,
                                   .op_count = p->op_count,
                                   .sources = from,
@@ -109,7 +111,9 @@ static void run_transform(const struct program *p, const uint8_t *const sources[
                                   .stream = stream,
                                   .ahead = ahead};
     while (size > 0) {
-        call.width = size < width ? TRANSFORM_WIDTH / 2 : width;
+        call.width = width;
+        while (call.width > size)
+            call.width /= 2;
         call.size = size < p->block ? size & ~(size_t)(call.width - 1) : p->block;
         for (unsigned i = 0; i < p->source_count; i++) {
             from[i] = sources[i] + offset;

@@ -12,23 +12,62 @@ ALWAYS V BODY(fma)(V x, const uint8_t *w, V y)
 }
 
 ALWAYS void BODY(source4)(const struct transform_call *call, const struct transform_op *op,
-                          size_t at, unsigned width, uint8_t *to, bool zero)
+                          size_t at, unsigned width, uint8_t *to)
 {
     const uint8_t *const *s = call->sources + op->a;
+    const uint8_t *s0 = s[0] + at, *s1 = s[1] + at, *s2 = s[2] + at, *s3 = s[3] + at;
     const uint8_t *w0 = op->tables, *w1 = w0 + TABLE_BYTES, *w2 = w1 + TABLE_BYTES;
     for (unsigned part = 0; part < width; part += V_BYTES) {
-        V low0 = v_load(s[0] + at + part), low1 = v_load(s[2] + at + part);
-        V high0 = v_xor(v_load(s[1] + at + part), low0);
-        V high1 = v_xor(v_load(s[3] + at + part), low1);
-        if (!zero)
-            low0 = BODY(fma)(low0, w0, high0);
-        low1 = BODY(fma)(low1, zero ? w0 : w1, high1);
-        low1 = v_xor(low1, low0);
+        V low0 = v_load(s0 + part), low1 = v_load(s2 + part);
+        V high0 = v_xor(v_load(s1 + part), low0);
+        V high1 = v_xor(v_load(s3 + part), low1);
+        low0 = BODY(fma)(low0, w0, high0);
+        low1 = v_xor(BODY(fma)(low1, w1, high1), low0);
         high1 = v_xor(high1, high0);
-        v_store(to + part, zero ? low0 : BODY(fma)(low0, w2, low1));
-        v_store(to + width + part, zero ? high0 : BODY(fma)(high0, w2, high1));
+        v_store(to + part, BODY(fma)(low0, w2, low1));
+        v_store(to + width + part, BODY(fma)(high0, w2, high1));
         v_store(to + 2 * width + part, low1);
         v_store(to + 3 * width + part, high1);
+    }
+}
+
+/* Unrolled: else gcc copies the first source by a loop of its own, in halves of a vector, which the
+   next operation then waits for. */
+ALWAYS void BODY(source4_zero)(const struct transform_call *call, const struct transform_op *op,
+                               size_t at, unsigned width, uint8_t *to)
+{
+    const uint8_t *const *s = call->sources + op->a;
+    const uint8_t *s0 = s[0] + at, *s1 = s[1] + at, *s2 = s[2] + at, *s3 = s[3] + at;
+    KERNEL_UNROLL
+    for (unsigned part = 0; part < width; part += V_BYTES) {
+        V low0 = v_load(s0 + part), low1 = v_load(s2 + part);
+        V high0 = v_xor(v_load(s1 + part), low0);
+        V high1 = v_xor(v_load(s3 + part), low1);
+        low1 = v_xor(BODY(fma)(low1, op->tables, high1), low0);
+        v_store(to + part, low0);
+        v_store(to + width + part, high0);
+        v_store(to + 2 * width + part, low1);
+        v_store(to + 3 * width + part, v_xor(high1, high0));
+    }
+}
+
+/* Between the quads of one block of 16 sources and 8 rows: all that lies between the two layers
+   next to the sources and the two next to the rows, so that four loads and two stores do what takes
+   ten and seven one layer after the other. */
+ALWAYS void BODY(middle)(const struct transform_op *op, unsigned width, const uint8_t *a,
+                         uint8_t *to)
+{
+    const uint8_t *w0 = op->tables, *w1 = w0 + TABLE_BYTES, *w2 = w1 + TABLE_BYTES;
+    size_t quad = 4 * width;
+    for (size_t at = 0; at < quad; at += V_BYTES) {
+        V x0 = v_load(a + at), x1 = v_xor(v_load(a + quad + at), x0);
+        V x2 = v_load(a + 2 * quad + at), x3 = v_xor(v_load(a + 3 * quad + at), x2);
+        x2 = BODY(fma)(x2, w0, x3);
+        x0 = BODY(fma)(x0, w1, v_xor(x2, x0));
+        x1 = BODY(fma)(x1, w1, v_xor(x3, x1));
+        x0 = BODY(fma)(x0, w2, x1);
+        v_store(to + at, x0);
+        v_store(to + quad + at, v_xor(x0, x1));
     }
 }
 
@@ -46,19 +85,19 @@ ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transfor
     const uint8_t *w = op->tables, *s = w + TABLE_BYTES, *s0 = s + TABLE_BYTES;
     const uint8_t *s1 = s0 + TABLE_BYTES;
     uint8_t *const *rows = call->rows + op->to;
+    uint8_t *out0 = rows[0] + at, *out1 = rows[1] + at, *out2 = rows[2] + at, *out3 = rows[3] + at;
     for (unsigned part = 0; part < width; part += V_BYTES) {
         V c2 = v_load(a + 2 * width + part), c3 = v_load(a + 3 * width + part);
         V low = BODY(fma)(v_load(a + part), w, c2);
         V high = BODY(fma)(v_load(a + width + part), w, c3);
-        struct split n = v_split(high);
-        V out = v_add(v_add(v_zero(), s, v_split(low)), s0, n);
-        BODY(put)(rows[0] + at + part, out, stream);
-        BODY(put)(rows[1] + at + part, v_add(out, s, n), stream);
-        low = v_xor(low, c2);
-        n = v_split(v_xor(high, c3));
-        out = v_add(v_add(v_zero(), s, v_split(low)), s1, n);
-        BODY(put)(rows[2] + at + part, out, stream);
-        BODY(put)(rows[3] + at + part, v_add(out, s, n), stream);
+        struct split n = v_split(high), m = v_split(v_xor(high, c3));
+        V v0 = v_add(v_add(v_zero(), s, v_split(low)), s0, n);
+        V v2 = v_add(v_add(v_zero(), s, v_split(v_xor(low, c2))), s1, m);
+        V v1 = v_add(v0, s, n), v3 = v_add(v2, s, m);
+        BODY(put)(out0 + part, v0, stream);
+        BODY(put)(out1 + part, v1, stream);
+        BODY(put)(out2 + part, v2, stream);
+        BODY(put)(out3 + part, v3, stream);
     }
 }
 
@@ -107,10 +146,10 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
     uint8_t *a = space + op->a * width, *b = space + op->b * width, *to = space + op->to * width;
     switch (op->kind) {
     case TRANSFORM_SOURCE4:
-        BODY(source4)(call, op, at, width, to, false);
+        BODY(source4)(call, op, at, width, to);
         break;
     case TRANSFORM_SOURCE4_ZERO:
-        BODY(source4)(call, op, at, width, to, true);
+        BODY(source4_zero)(call, op, at, width, to);
         break;
     case TRANSFORM_INVERSE:
         BODY(layer)(TRANSFORM_INVERSE, a, b, to, op->count, width, op->tables);
@@ -126,6 +165,9 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
         break;
     case TRANSFORM_MERGE:
         BODY(layer)(TRANSFORM_MERGE, a, b, to, op->count, width, op->tables);
+        break;
+    case TRANSFORM_MIDDLE:
+        BODY(middle)(op, width, a, to);
         break;
     case TRANSFORM_ROWS4:
         BODY(rows4)(call, op, at, width, a, stream);
@@ -154,7 +196,7 @@ ALWAYS void BODY(fetch)(const struct transform_call *call, struct BODY(fetcher) 
 
 ALWAYS void BODY(columns)(const struct transform_call *call, unsigned width, bool stream)
 {
-    uint8_t space[TRANSFORM_SLOTS_MAX * TRANSFORM_WIDTH / 2] __attribute__((aligned(64)));
+    uint8_t space[TRANSFORM_SLOTS_MAX * TRANSFORM_WIDTH_MIN] __attribute__((aligned(64)));
     struct BODY(fetcher) fetcher = {0, 0};
     for (size_t at = 0; at < call->size; at += width) {
         BODY(fetch)(call, &fetcher, call->ahead_count * (width / 64));
@@ -163,17 +205,22 @@ ALWAYS void BODY(columns)(const struct transform_call *call, unsigned width, boo
     }
 }
 
+ALWAYS void BODY(walk)(const struct transform_call *call, bool stream)
+{
+    if (call->width == TRANSFORM_WIDTH)
+        BODY(columns)(call, TRANSFORM_WIDTH, stream);
+    else if (call->width == TRANSFORM_WIDTH / 2)
+        BODY(columns)(call, TRANSFORM_WIDTH / 2, stream);
+    else
+        BODY(columns)(call, TRANSFORM_WIDTH_MIN, stream);
+}
+
 static void BODY(transform)(const struct transform_call *call)
 {
-    bool wide = call->width == TRANSFORM_WIDTH;
-    if (call->stream && wide)
-        BODY(columns)(call, TRANSFORM_WIDTH, true);
-    else if (call->stream)
-        BODY(columns)(call, TRANSFORM_WIDTH / 2, true);
-    else if (wide)
-        BODY(columns)(call, TRANSFORM_WIDTH, false);
-    else
-        BODY(columns)(call, TRANSFORM_WIDTH / 2, false);
-    if (call->stream)
-        v_fence();
+    if (!call->stream) {
+        BODY(walk)(call, false);
+        return;
+    }
+    BODY(walk)(call, true);
+    v_fence();
 }
