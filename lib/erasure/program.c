@@ -6,8 +6,8 @@
 enum {
     BLOCK_MIN = 256, /* columns, in bytes: what is walked at a time */
     BLOCK_MAX = 2048,
-    AHEAD_MIN = 20, /* so many streams are more than hardware fetches ahead by itself (measured) */
-    SPACE_MAX = 8 << 10, /* of a transform's workspace, while columns can be narrower */
+    AHEAD_MIN = 20,  /* so many streams are more than hardware fetches ahead by itself (measured) */
+    SLOTS_WIDE = 32, /* a workspace so small leaves room for wide columns (measured) */
     STREAM_MIN =
         8 << 20,     /* results of so many bytes would only push other things out of the caches */
     SCRATCH_MAX = 3, /* slots: two for the upper level, one for the lower */
@@ -101,9 +101,9 @@ static void run_transform(const struct program *p, const uint8_t *const sources[
 {
     const uint8_t *from[255], *ahead[255];
     uint8_t *to[255 + TILE_ROWS];
-    unsigned width = TRANSFORM_WIDTH;
-    while (width > TRANSFORM_WIDTH_MIN && p->slot_count * width > SPACE_MAX)
-        width /= 2;
+    unsigned width = p->slot_count <= SLOTS_WIDE                ? TRANSFORM_WIDTH
+                     : p->slot_count <= TRANSFORM_SLOTS_MAX / 2 ? TRANSFORM_WIDTH / 2
+                                                                : TRANSFORM_WIDTH_MIN;
     struct transform_call call = {.ops = p->ops,
                                   .op_count = p->op_count,
                                   .sources = from,
