@@ -98,12 +98,13 @@ enum transform_kind {
     TRANSFORM_ADD,
     /* to = a + w (a + b): the last inverse layer and the first forward one at once */
     TRANSFORM_MERGE,
-    /* a .. a+15 -> to .. to+7: four operations on quads at once, INVERSE_ZERO on the first two
-       quads, INVERSE by w0 on the others, MERGE by w1 of both pairs, FORWARD by w2 */
-    TRANSFORM_MIDDLE,
     /* slots a .. a+3 -> rows row .. row+3: two forward layers and the scaling by s; tables: w of
        the first layer, s, s * w of the first pair, s * w of the second */
     TRANSFORM_ROWS4,
+    /* sources 0 .. 15 -> rows 0 .. 7, the whole of 16+8 in 24 slots: SOURCE4_ZERO, three SOURCE4,
+       what lies between the quads (INVERSE_ZERO on two of them, INVERSE by w0 on the others, MERGE
+       by w1 of both pairs, FORWARD by w2), two ROWS4; their tables one after the other */
+    TRANSFORM_16_TO_8,
 };
 
 struct transform_op {

@@ -54,10 +54,9 @@ ALWAYS void BODY(source4_zero)(const struct transform_call *call, const struct t
 /* Between the quads of one block of 16 sources and 8 rows: all that lies between the two layers
    next to the sources and the two next to the rows, so that four loads and two stores do what takes
    ten and seven one layer after the other. */
-ALWAYS void BODY(middle)(const struct transform_op *op, unsigned width, const uint8_t *a,
-                         uint8_t *to)
+ALWAYS void BODY(middle)(const uint8_t *w0, unsigned width, const uint8_t *a, uint8_t *to)
 {
-    const uint8_t *w0 = op->tables, *w1 = w0 + TABLE_BYTES, *w2 = w1 + TABLE_BYTES;
+    const uint8_t *w1 = w0 + TABLE_BYTES, *w2 = w1 + TABLE_BYTES;
     size_t quad = 4 * width;
     for (size_t at = 0; at < quad; at += V_BYTES) {
         V x0 = v_load(a + at), x1 = v_xor(v_load(a + quad + at), x0);
@@ -99,6 +98,22 @@ ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transfor
         BODY(put)(out2 + part, v2, stream);
         BODY(put)(out3 + part, v3, stream);
     }
+}
+
+/* 16 sources to 8 rows without going through the list of operations. */
+ALWAYS void BODY(whole_16_to_8)(const struct transform_call *call, const struct transform_op *op,
+                                size_t at, unsigned width, uint8_t *space, bool stream)
+{
+    struct transform_op part = {.a = 0, .tables = op->tables};
+    uint8_t *rows = space + 16 * width;
+    BODY(source4_zero)(call, &part, at, width, space);
+    part.tables += TABLE_BYTES;
+    for (part.a = 4; part.a < 16; part.a += 4, part.tables += 3 * TABLE_BYTES)
+        BODY(source4)(call, &part, at, width, space + part.a * width);
+    BODY(middle)(part.tables, width, space, rows);
+    part.tables += 3 * TABLE_BYTES;
+    for (part.to = 0; part.to < 8; part.to += 4, part.tables += 4 * TABLE_BYTES)
+        BODY(rows4)(call, &part, at, width, rows + part.to * width, stream);
 }
 
 /* One vector of a layer. */
@@ -166,8 +181,8 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
     case TRANSFORM_MERGE:
         BODY(layer)(TRANSFORM_MERGE, a, b, to, op->count, width, op->tables);
         break;
-    case TRANSFORM_MIDDLE:
-        BODY(middle)(op, width, a, to);
+    case TRANSFORM_16_TO_8:
+        BODY(whole_16_to_8)(call, op, at, width, space, stream);
         break;
     case TRANSFORM_ROWS4:
         BODY(rows4)(call, op, at, width, a, stream);

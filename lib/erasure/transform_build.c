@@ -89,7 +89,7 @@ static enum err emit(struct builder *b, struct transform_op op, const uint8_t *c
     static const uint8_t products[] = {
         [TRANSFORM_SOURCE4] = 4, [TRANSFORM_SOURCE4_ZERO] = 1, [TRANSFORM_INVERSE] = 1,
         [TRANSFORM_FORWARD] = 1, [TRANSFORM_ADD] = 1,          [TRANSFORM_MERGE] = 1,
-        [TRANSFORM_MIDDLE] = 16, [TRANSFORM_ROWS4] = 8,
+        [TRANSFORM_ROWS4] = 8,   [TRANSFORM_16_TO_8] = 45,
     };
     p->products += products[op.kind] * (op.count ? op.count : 1);
     return ERR_OK;
@@ -181,32 +181,35 @@ static enum err build_others(struct builder *b, unsigned row, unsigned level, bo
     return e;
 }
 
-static enum err build_rows4(struct builder *b, unsigned row, unsigned slot)
+static void rows4_constants(const struct builder *b, unsigned row, uint8_t constants[4])
 {
     uint8_t s = scale(b->main, row);
-    uint8_t constants[4] = {twiddle(1, row), s, gf256_multiply(s, twiddle(0, row)),
-                            gf256_multiply(s, twiddle(0, row + 2))};
-    struct transform_op op = {.kind = TRANSFORM_ROWS4, .a = slot, .to = row - b->k};
-    return emit(b, op, constants, 4);
+    constants[0] = twiddle(1, row);
+    constants[1] = s;
+    constants[2] = gf256_multiply(s, twiddle(0, row));
+    constants[3] = gf256_multiply(s, twiddle(0, row + 2));
 }
 
-/* 16 sources and at most 8 rows: all layers between the quads in one operation. */
+/* 16 sources and at most 8 rows, the size that most segments have: one operation. */
 static enum err build_16_to_8(struct builder *b)
 {
-    enum err e = ERR_OK;
-    unsigned row = b->k, to = b->k;
+    uint8_t w[21], *next = w;
+    unsigned row = b->k;
     b->sources[0] = (struct block){.base = 0, .level = 4};
     b->main = b->sources;
-    for (unsigned at = 0; e == ERR_OK && at < b->k; at += 4)
-        e = build_source4(b, at);
-    uint8_t w[3] = {twiddle(2, 8), twiddle(3, row), twiddle(2, row)};
-    struct transform_op op = {.kind = TRANSFORM_MIDDLE, .to = to};
-    b->program->slot_count = to + 8;
-    if (e == ERR_OK)
-        e = emit(b, op, w, 3);
-    if (e == ERR_OK)
-        e = build_rows4(b, row, to);
-    return e == ERR_OK ? build_rows4(b, row + 4, to + 4) : e;
+    b->program->slot_count = 24;
+    *next++ = twiddle(0, 2);
+    for (unsigned at = 4; at < b->k; at += 4) {
+        *next++ = twiddle(0, at);
+        *next++ = twiddle(0, at + 2);
+        *next++ = twiddle(1, at);
+    }
+    *next++ = twiddle(2, 8);
+    *next++ = twiddle(3, row);
+    *next++ = twiddle(2, row);
+    rows4_constants(b, row, next);
+    rows4_constants(b, row + 4, next + 4);
+    return emit(b, (struct transform_op){.kind = TRANSFORM_16_TO_8}, w, sizeof(w));
 }
 
 static enum err build_node(struct builder *b, unsigned row, unsigned level, bool top, unsigned slot,
@@ -215,8 +218,12 @@ static enum err build_node(struct builder *b, unsigned row, unsigned level, bool
     enum err e = build_others(b, row, level, top, &slot, &free);
     if (e != ERR_OK || row >= b->rows_end)
         return e;
-    if (level == QUAD)
-        return build_rows4(b, row, slot);
+    if (level == QUAD) {
+        uint8_t constants[4];
+        rows4_constants(b, row, constants);
+        struct transform_op op = {.kind = TRANSFORM_ROWS4, .a = slot, .to = row - b->k};
+        return emit(b, op, constants, 4);
+    }
     unsigned half = 1u << (level - 1);
     e = emit_layer(b, TRANSFORM_FORWARD, slot, slot + half, free, half, twiddle(level - 1, row));
     if (e == ERR_OK)
