@@ -50,8 +50,7 @@ enum err invite_device_open(struct slice bytes, const struct swarm_root *swarm,
     struct cbor_reader *r =
         document_read(&d, "device-invite", swarm, signer, bytes, INVITE_BYTES_MAX);
     cbor_read_key(r, 0), cbor_read_id(r, &out->account);
-    cbor_read_key(r, 1),
-        out->capabilities = cbor_read_u32(r, MANIFEST_PUT | MANIFEST_READ | MANIFEST_DELETE);
+    cbor_read_key(r, 1), out->capabilities = cbor_read_u32(r, MANIFEST_CAPABILITIES);
     cbor_read_key(r, 2), cbor_read_fixed(r, out->id, INVITE_ID_SIZE);
     cbor_read_key(r, 3), out->expires_s = cbor_read_i64(r);
     out->signer = d.signer;

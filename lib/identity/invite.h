@@ -30,7 +30,7 @@ MUST_CHECK enum err invite_open(struct slice bytes, const struct swarm_root *swa
 
 struct invite_device {
     struct id account;
-    unsigned capabilities; /* manifest.h's bits, without admin */
+    unsigned capabilities; /* manifest.h's bits; admin counts only when the root signed */
     uint8_t id[INVITE_ID_SIZE];
     int64_t expires_s;
     struct id

@@ -267,6 +267,10 @@ bool manifest_invites(const struct manifest *m, const struct invite_device *invi
     struct id root;
     sign_id(m->root, &root);
     const struct manifest_device *signer = manifest_device_find(m, &invite->signer);
-    return id_equal(&invite->account, &m->account) &&
-           (id_equal(&invite->signer, &root) || (signer && manifest_may(signer, MANIFEST_ADMIN)));
+    if (!id_equal(&invite->account, &m->account))
+        return false;
+    if (id_equal(&invite->signer, &root))
+        return true;
+    return signer && manifest_may(signer, MANIFEST_ADMIN) &&
+           (invite->capabilities & MANIFEST_ADMIN) == 0;
 }

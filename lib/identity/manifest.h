@@ -102,7 +102,8 @@ uint64_t manifest_next_number(uint64_t number, bool by_root);
 
 /* May `next` stand in the place of `old`? ERR_STALE when its number is not higher.
    ERR_INCONSISTENT: same number and other bytes, another account, or a slot given away. ERR_DENIED
-   when an admin signed what only the root may: it was no admin in `old`, or it changed an admin,
+   when an admin signed what only the root may: it was no admin in `old` (nor certified for a newer
+   row of the root's), or it changed an admin,
    the reading key, took a device, a sealed data key or a revocation away, or shortened the hold. */
 MUST_CHECK enum err manifest_follows(const struct manifest *old, const struct manifest *next,
                                      struct errmsg *msg);
@@ -124,8 +125,8 @@ bool manifest_claims(const struct manifest *m, const struct id *cell);
 /* Has a device joined by this invite? */
 bool manifest_invite_used(const struct manifest *m, const uint8_t invite[INVITE_ID_SIZE]);
 
-/* May who signed this device invite take devices into the account: its root, or an unrevoked admin?
- */
+/* May who signed this device invite take such devices into the account: its root, or an unrevoked
+   admin, who makes no admins? */
 bool manifest_invites(const struct manifest *m, const struct invite_device *invite);
 
 /* --- changing one: ERR_TOO_LARGE at the limits above, ERR_NOMEM, ERR_EXISTS, ERR_NOT_FOUND --- */

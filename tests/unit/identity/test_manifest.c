@@ -197,8 +197,8 @@ static void test_manifest_admin_may_not(void **state)
 {
     (void)state;
     static void (*const changes[])(struct manifest * m) = {
-        shorten_hold,    change_reading_key, take_device_out, take_epoch_out, change_data_key,
-        change_seal_key, revoke_admin,       dismiss_admin,   jump,
+        shorten_hold,    change_reading_key, take_device_out, take_epoch_out,
+        change_data_key, change_seal_key,    revoke_admin,    dismiss_admin,
     };
     struct manifest *old = first();
     for (size_t i = 0; i < ARRAY_COUNT(changes); i++) {
@@ -217,6 +217,88 @@ static void test_manifest_admin_may_not(void **state)
         manifest_free(draft);
     }
     manifest_free(old);
+}
+
+/* Who was away when the root began a new row is shown an admin's manifest of that row first: it
+   counts, as the root certified that admin for the row; but nothing may be lost by it. */
+static void test_manifest_of_a_row_whose_beginning_was_missed(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*change)(struct manifest *m);
+        enum err e;
+    } rows[] = {
+        {jump, ERR_OK},
+        {revoke_admin, ERR_OK}, /* the root's doing, in the one that was missed */
+        {dismiss_admin, ERR_OK},
+        {shorten_hold, ERR_DENIED},
+        {change_reading_key, ERR_DENIED},
+        {take_device_out, ERR_DENIED},
+        {take_epoch_out, ERR_DENIED},
+        {change_data_key, ERR_DENIED},
+    };
+    struct manifest *old = first();
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct manifest *draft = next_of(old), *next;
+        if (rows[i].change != jump)
+            rows[i].change(draft);
+        jump(draft);
+        next = signed_by(draft, w->admin);
+        if (manifest_follows(old, next, NULL) != rows[i].e)
+            fail_msg("change %zu: another end than %s", i, err_words(rows[i].e));
+        assert_int_equal(manifest_follows(next, old, NULL), ERR_STALE);
+        manifest_free(next);
+        manifest_free(draft);
+    }
+    manifest_free(old);
+}
+
+/* An invite counts once: the mark in the manifest stays. */
+static void test_manifest_knows_which_invites_were_used(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *draft, *next;
+    const uint8_t invite[INVITE_ID_SIZE] = {9, 9}, other[INVITE_ID_SIZE] = {9, 8};
+    old->devices[1].invited = true;
+    memcpy(old->devices[1].invite, invite, sizeof(invite));
+    assert_true(manifest_invite_used(old, invite));
+    assert_false(manifest_invite_used(old, other));
+    draft = next_of(old);
+    next = signed_by(draft, w->admin);
+    assert_true(manifest_invite_used(next, invite));
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_OK);
+    manifest_free(next);
+    draft->devices[1].invited = false;
+    next = signed_by(draft, w->admin);
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_DENIED);
+    manifest_free(next);
+    manifest_free(draft);
+    manifest_free(old);
+}
+
+static void test_manifest_knows_whose_invites_count(void **state)
+{
+    (void)state;
+    struct manifest *m = first();
+    struct invite_device invite = {.account = m->account, .capabilities = MANIFEST_PUT};
+    invite.signer = *sign_key_id(w->admin);
+    assert_true(manifest_invites(m, &invite));
+    invite.capabilities |= MANIFEST_ADMIN; /* admins are made by the root */
+    assert_false(manifest_invites(m, &invite));
+    invite.signer = *sign_key_id(w->account.root);
+    assert_true(manifest_invites(m, &invite));
+    invite.account.bytes[0] ^= 1;
+    assert_false(manifest_invites(m, &invite));
+    invite.account = m->account;
+    invite.capabilities = MANIFEST_PUT;
+    invite.signer = *sign_key_id(w->device);
+    assert_false(manifest_invites(m, &invite));
+    invite.signer = *sign_key_id(w->admin);
+    for (size_t i = 0; i < m->device_count; i++)
+        if (id_equal(&m->devices[i].id, &invite.signer))
+            assert_int_equal(manifest_revoke(m, m->devices[i].slot, 1), ERR_OK);
+    assert_false(manifest_invites(m, &invite));
+    manifest_free(m);
 }
 
 static void test_manifest_keeps_revocations(void **state)
@@ -298,6 +380,9 @@ int main(void)
         cmocka_unit_test(test_manifest_needs_a_right_signer),
         cmocka_unit_test(test_manifest_admin_may_add_and_revoke),
         cmocka_unit_test(test_manifest_admin_may_not),
+        cmocka_unit_test(test_manifest_of_a_row_whose_beginning_was_missed),
+        cmocka_unit_test(test_manifest_knows_which_invites_were_used),
+        cmocka_unit_test(test_manifest_knows_whose_invites_count),
         cmocka_unit_test(test_manifest_keeps_revocations),
         cmocka_unit_test(test_manifest_root_outranks),
         cmocka_unit_test(test_manifest_forks_and_strangers),
