@@ -72,8 +72,11 @@ MUST_CHECK enum err vault_join(struct vault *vault, struct net *net, vault_done_
 /* --- one that exists --- */
 
 enum vault_access {
-    VAULT_READ,  /* never waits for another process, changes nothing */
-    VAULT_WRITE, /* takes the lock; LOCKED when a living process has it */
+    VAULT_READ,     /* never waits for another process, changes nothing */
+    VAULT_WRITE,    /* takes the lock; LOCKED when a living process has it */
+    VAULT_CATCH_UP, /* as WRITE when nobody has the lock, so that it can catch up with the account's
+                       other devices (vault_sync.h), and vault_settle() makes it a reader; else as
+                       READ */
 };
 
 struct vault_open_options {
@@ -87,6 +90,11 @@ struct vault_open_options {
 MUST_CHECK enum err vault_open(const struct vault_open_options *options,
                                const struct vault_ports *ports, struct vault **out,
                                struct errmsg *msg);
+
+/* Does it hold the lock? */
+bool vault_may_write(const struct vault *vault);
+/* Gives the lock back and reads from now on; when nothing is under way. */
+MUST_CHECK enum err vault_settle(struct vault *vault, struct errmsg *msg);
 
 /* NOT_FOUND when there is no vault. */
 MUST_CHECK enum err vault_needs_passphrase(const char *dir, bool *out, struct errmsg *msg);

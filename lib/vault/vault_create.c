@@ -207,8 +207,8 @@ static enum err read_invite(struct vault *vault, const struct vault_create_optio
 void vault_remove_all(struct vault *vault)
 {
     static const char *const names[] = {
-        "keys",         "key", "members", INDEX_FILE, INDEX_FILE "-wal", INDEX_FILE "-shm",
-        "settings.ini", "lock"};
+        "keys",         "key",     "members", INDEX_FILE, INDEX_FILE "-wal", INDEX_FILE "-shm",
+        "settings.ini", "joining", "lock"};
     index_close(vault->index);
     vault->index = NULL;
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -226,7 +226,7 @@ static enum err write_parts(struct vault *vault, const struct vault_create_optio
                             struct errmsg *msg)
 {
     char *lock = vault_path(vault, "lock");
-    enum err e = lock ? vault_file_lock(lock, &vault->lock_fd, msg) : ERR_NOMEM;
+    enum err e = lock ? vault_file_lock(lock, false, &vault->lock_fd, msg) : ERR_NOMEM;
     free(lock);
     if (e == ERR_OK && options->phrase_file)
         e = write_phrase(vault, options->phrase_file, msg);

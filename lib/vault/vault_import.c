@@ -62,7 +62,7 @@ static void import_free(struct vault_import *r)
 static void import_end(struct vault_import *r, enum err e, const struct errmsg *why)
 {
     const struct errmsg msg = *why;
-    r->options.done(r->options.user, e, &msg);
+    r->options.done(r->options.user, e, &msg, r);
     import_free(r);
 }
 
@@ -492,7 +492,7 @@ static enum err open_head(struct vault_import *r, struct errmsg *msg)
 }
 
 enum err vault_import_start(struct vault *vault, const struct vault_import_options *options,
-                            struct vault_import **out, struct errmsg *msg)
+                            struct errmsg *msg)
 {
     struct vault_import *r = calloc(1, sizeof(*r));
     if (!r)
@@ -505,11 +505,7 @@ enum err vault_import_start(struct vault *vault, const struct vault_import_optio
         e = vault_reader_new(vault, IMPORT_CACHE_BYTES, &r->reader, msg);
     if (e == ERR_OK)
         e = vault_reader_run(r->reader, read_catalogue, catalogue_read, r, msg);
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         import_free(r);
-        return e;
-    }
-    if (out)
-        *out = r;
-    return ERR_OK;
+    return e;
 }

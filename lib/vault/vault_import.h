@@ -20,25 +20,27 @@ struct vault_import_summary {
     uint64_t problems; /* objects that could not be had: their snapshots or chunks are missing */
 };
 
+struct vault_import;
+
+/* ERR_OK also when parts could not be had. `import` is there during the call. */
+typedef void vault_import_fn(void *user, enum err e, const struct errmsg *msg,
+                             const struct vault_import *import);
+
 struct vault_import_options {
     struct slice head;       /* document; borrowed until done */
     const struct id *device; /* who signed it; borrowed until done */
     uint32_t slot;
     void (*problem)(void *user, enum err e, const char *sentence);
-    void (*done)(void *user, enum err e, const struct errmsg *msg); /* ERR_OK also when parts could
-                                                                       not be had */
+    vault_import_fn *done;
     void *user;
     struct vault_import_summary *summary; /* added to */
 };
 
-struct vault_import;
-
 /* The vault is connected and open for writing, and has the account's reading key. */
 MUST_CHECK enum err vault_import_start(struct vault *vault,
                                        const struct vault_import_options *options,
-                                       struct vault_import **out, struct errmsg *msg);
+                                       struct errmsg *msg);
 
-/* From inside done() only: the catalogue's bytes, empty when it could not be had; and k and m of
-   the segment that it lies in. */
+/* The catalogue's bytes, empty when it could not be had; k and m of the segment that it lies in. */
 struct slice vault_import_catalogue(const struct vault_import *import);
 void vault_import_level(const struct vault_import *import, unsigned *k, unsigned *m);

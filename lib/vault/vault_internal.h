@@ -46,6 +46,7 @@ struct vault {
     struct swarm_root swarm_root;
     struct vault_secrets *secrets; /* owned, locked */
     uint8_t vault_key[VAULT_KEY_SIZE];
+    unsigned keyslot; /* that opened it, from 0 */
     struct id account;
     struct sign_key *device;       /* owned */
     int lock_fd;                   /* -1: not held */
@@ -121,16 +122,26 @@ MUST_CHECK enum err vault_data_key(const struct vault *vault, uint32_t slot, uin
 
 /* --- vault_keys.c: DIR/keys and DIR/key --- */
 
-/* Writes both anew; `passphrase` of size 0: a key file. Also what `key add` uses. */
+/* Writes both anew, with one slot; `passphrase` of size 0: a key file. */
 MUST_CHECK enum err vault_keys_write(const struct vault *vault, struct slice passphrase,
                                      struct errmsg *msg);
+/* The secrets as they are now, under the slots that are there. */
+MUST_CHECK enum err vault_keys_save(const struct vault *vault, struct errmsg *msg);
 /* Fills in secrets, vault_key, account, swarm root, device. */
 MUST_CHECK enum err vault_keys_read(struct vault *vault, struct slice passphrase,
                                     struct errmsg *msg);
+
+MUST_CHECK enum err vault_keys_need_passphrase(const char *dir, bool *out, struct errmsg *msg);
+
+/* The keys of a device that may not read what others wrote: chunk-id and cut-point key from its
+   first data key, no reading key. */
+void vault_own_keys(const uint8_t data_key[SEGMENT_DATA_KEY_SIZE], struct account_secrets *out);
 
 /* --- vault_file.c --- */
 
 /* Behind what is in the file; durable. */
 MUST_CHECK enum err vault_file_append(const char *path, struct slice bytes, struct errmsg *msg);
-/* Takes DIR/lock; LOCKED names the process. *out_fd is closed to let go. */
-MUST_CHECK enum err vault_file_lock(const char *path, int *out_fd, struct errmsg *msg);
+/* Takes DIR/lock; LOCKED names the process. *out_fd is closed to let go. `short_use`: for moments
+   only; who comes meanwhile, and wants it for longer, waits. */
+MUST_CHECK enum err vault_file_lock(const char *path, bool short_use, int *out_fd,
+                                    struct errmsg *msg);

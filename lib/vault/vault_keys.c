@@ -7,17 +7,19 @@
  * bound to account and device by their additional data (fields 1 to 3, joined).
  */
 #include "vault/vault_internal.h"
+#include "vault/vault_keyslots.h"
 
 #include "cbor/cbor_read.h"
 #include "cbor/cbor_write.h"
 #include "crypto/box.h"
+#include "crypto/kdf.h"
 #include "crypto/password.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { VERSION = 1, SLOTS_MAX = 8, KEYS_BYTES_MAX = 65536, AAD_SIZE = 96 };
+enum { VERSION = 1, SLOTS_MAX = VAULT_KEYSLOTS_MAX, KEYS_BYTES_MAX = 65536, AAD_SIZE = 96 };
 enum slot_kind { SLOT_PASSPHRASE = 1, SLOT_KEY_FILE = 2 };
 
 struct slot {
@@ -105,8 +107,19 @@ static enum err make_slot(const struct vault *vault, struct slice passphrase,
     return e;
 }
 
-static enum err file_encode(const struct vault *vault, const struct slot *slot, struct slice box,
-                            struct buf *out)
+static void write_slot(struct cbor_writer *w, const struct slot *slot)
+{
+    cbor_write_array(w);
+    cbor_write_u64(w, slot->kind);
+    cbor_write_bytes(w, slice_of(slot->salt, sizeof(slot->salt)));
+    cbor_write_u64(w, slot->cost.passes);
+    cbor_write_u64(w, slot->cost.memory_kib);
+    cbor_write_bytes(w, slice_of(slot->box, sizeof(slot->box)));
+    cbor_write_end(w);
+}
+
+static enum err file_encode(const struct vault *vault, const struct slot *slots, size_t count,
+                            struct slice box, struct buf *out)
 {
     struct cbor_writer w = cbor_write_into(out);
     cbor_write_map(&w);
@@ -115,41 +128,35 @@ static enum err file_encode(const struct vault *vault, const struct slot *slot, 
     cbor_write_key(&w, 2), cbor_write_id(&w, &vault->account);
     cbor_write_key(&w, 3), cbor_write_id(&w, sign_key_id(vault->device));
     cbor_write_key(&w, 4), cbor_write_array(&w);
-    cbor_write_array(&w);
-    cbor_write_u64(&w, slot->kind);
-    cbor_write_bytes(&w, slice_of(slot->salt, sizeof(slot->salt)));
-    cbor_write_u64(&w, slot->cost.passes);
-    cbor_write_u64(&w, slot->cost.memory_kib);
-    cbor_write_bytes(&w, slice_of(slot->box, sizeof(slot->box)));
-    cbor_write_end(&w);
+    for (size_t i = 0; i < count; i++)
+        write_slot(&w, &slots[i]);
     cbor_write_end(&w);
     cbor_write_key(&w, 5), cbor_write_bytes(&w, box);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
 
-enum err vault_keys_write(const struct vault *vault, struct slice passphrase, struct errmsg *msg)
+/* The whole file, with the secrets as they are now. */
+static enum err write_file(const struct vault *vault, const struct slot *slots, size_t count,
+                           struct errmsg *msg)
 {
     uint8_t aad[AAD_SIZE], nonce[BOX_NONCE_SIZE];
-    struct slot slot;
     struct buf plain = BUF_INIT(KEYS_BYTES_MAX), box = BUF_INIT(KEYS_BYTES_MAX),
                file = BUF_INIT(KEYS_BYTES_MAX);
     char *path = vault_path(vault, "keys");
     bind_to(vault, sign_key_id(vault->device), aad);
-    enum err e = path ? make_slot(vault, passphrase, aad, &slot, msg) : ERR_NOMEM;
-    if (e != ERR_OK)
-        goto end;
     random_fill(vault->ports.random, nonce, sizeof(nonce));
-    e = secrets_encode(vault->secrets, &plain);
+    enum err e = path ? buf_reserve(&plain, KEYS_BYTES_MAX / 2) : ERR_NOMEM;
+    if (e == ERR_OK)
+        e = secrets_encode(vault->secrets, &plain);
     if (e == ERR_OK)
         e = buf_append_zeros(&box, plain.size + BOX_OVERHEAD);
     if (e == ERR_OK) {
         box_seal(vault->vault_key, nonce, slice_of(aad, AAD_SIZE), buf_slice(&plain), box.data);
-        e = file_encode(vault, &slot, buf_slice(&box), &file);
+        e = file_encode(vault, slots, count, buf_slice(&box), &file);
     }
     if (e == ERR_OK)
         e = file_write(path, 0600, buf_slice(&file), msg);
-end:
     if (plain.data)
         secret_wipe(plain.data, plain.capacity);
     buf_free(&plain);
@@ -157,6 +164,15 @@ end:
     buf_free(&file);
     free(path);
     return e == ERR_OK ? e : err_wrap(msg, e, "cannot write the vault's keys");
+}
+
+enum err vault_keys_write(const struct vault *vault, struct slice passphrase, struct errmsg *msg)
+{
+    uint8_t aad[AAD_SIZE];
+    struct slot slot;
+    bind_to(vault, sign_key_id(vault->device), aad);
+    const enum err e = make_slot(vault, passphrase, aad, &slot, msg);
+    return e == ERR_OK ? write_file(vault, &slot, 1, msg) : e;
 }
 
 struct keys_file {
@@ -224,6 +240,8 @@ static enum err try_slot(struct vault *vault, const struct slot *slot, struct sl
         struct buf file = BUF_INIT(2 * BOX_KEY_SIZE);
         char *path = vault_path(vault, "key");
         e = path ? file_read(path, &file, msg) : ERR_NOMEM;
+        if (e == ERR_NOT_FOUND)
+            e = ERR_SECRET;
         if (e == ERR_OK && file.size != BOX_KEY_SIZE)
             e = err_say(msg, ERR_FORMAT, "%s is not a key file", path);
         if (e == ERR_OK)
@@ -269,8 +287,10 @@ enum err vault_keys_read(struct vault *vault, struct slice passphrase, struct er
         goto end;
     bind_to(vault, &file.device, aad);
     e = ERR_SECRET;
-    for (size_t i = 0; e == ERR_SECRET && i < file.slot_count; i++)
+    for (size_t i = 0; e == ERR_SECRET && i < file.slot_count; i++) {
         e = try_slot(vault, &file.slots[i], passphrase, aad, msg);
+        vault->keyslot = (unsigned)i;
+    }
     if (e == ERR_SECRET)
         err_say(msg, e,
                 passphrase.size ? "the passphrase does not open the vault %s"
@@ -283,26 +303,157 @@ end:
     return e;
 }
 
-enum err vault_needs_passphrase(const char *dir, bool *out, struct errmsg *msg)
+enum err vault_keys_need_passphrase(const char *dir, bool *out, struct errmsg *msg)
 {
     struct vault vault = {0};
     struct keys_file file = {0};
-    char *path = NULL;
     if (asprintf(&vault.dir, "%s", dir) < 0)
         return err_say(msg, ERR_NOMEM, "out of memory");
-    enum err e = ERR_NOMEM;
-    path = vault_path(&vault, "settings.ini");
-    if (path)
-        e = access(path, F_OK) == 0 ? ERR_OK
-                                    : err_say(msg, ERR_NOT_FOUND, "there is no vault at %s", dir);
-    if (e == ERR_OK)
-        e = keys_read(&vault, &file, msg);
+    const enum err e = keys_read(&vault, &file, msg);
+    char *path = vault_path(&vault, "key");
     *out = true;
-    for (size_t i = 0; e == ERR_OK && i < file.slot_count; i++)
-        if (file.slots[i].kind == SLOT_KEY_FILE)
+    for (size_t i = 0; e == ERR_OK && path && i < file.slot_count; i++)
+        if (file.slots[i].kind == SLOT_KEY_FILE && access(path, F_OK) == 0)
             *out = false;
     buf_free(&file.bytes);
     free(path);
     free(vault.dir);
+    return e;
+}
+
+enum err vault_needs_passphrase(const char *dir, bool *out, struct errmsg *msg)
+{
+    char *path = NULL;
+    *out = true;
+    if (asprintf(&path, "%s/settings.ini", dir) < 0)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    const bool there = access(path, F_OK) == 0;
+    free(path);
+    return there ? vault_keys_need_passphrase(dir, out, msg)
+                 : err_say(msg, ERR_NOT_FOUND, "there is no vault at %s", dir);
+}
+
+void vault_own_keys(const uint8_t data_key[SEGMENT_DATA_KEY_SIZE], struct account_secrets *out)
+{
+    memset(out, 0, sizeof(*out));
+    kdf_32(data_key, "cellar/device/chunk-id", slice_of(NULL, 0), out->chunk_id_key);
+    kdf_32(data_key, "cellar/device/cut-point", slice_of(NULL, 0), out->cut_point_key);
+}
+
+/* --- slots --- */
+
+enum err vault_keys_save(const struct vault *vault, struct errmsg *msg)
+{
+    struct vault there = {.dir = vault->dir};
+    struct keys_file file = {0};
+    enum err e = keys_read(&there, &file, msg);
+    if (e == ERR_OK)
+        e = write_file(vault, file.slots, file.slot_count, msg);
+    buf_free(&file.bytes);
+    return e;
+}
+
+static enum err slots_read(const struct vault *vault, struct keys_file *file, struct errmsg *msg)
+{
+    struct vault there = {.dir = vault->dir};
+    return keys_read(&there, file, msg);
+}
+
+static enum err slots_open(const struct vault *vault, struct keys_file *file, struct errmsg *msg)
+{
+    if (vault->access != VAULT_WRITE)
+        return err_say(msg, ERR_STATE, "the vault is not open for writing");
+    return slots_read(vault, file, msg);
+}
+
+enum err vault_keyslots_list(const struct vault *vault,
+                             struct vault_keyslot out[VAULT_KEYSLOTS_MAX], size_t *count,
+                             struct errmsg *msg)
+{
+    struct keys_file file = {0};
+    const enum err e = slots_read(vault, &file, msg);
+    *count = e == ERR_OK ? file.slot_count : 0;
+    for (size_t i = 0; i < *count; i++)
+        out[i] = (struct vault_keyslot){.number = (unsigned)i + 1,
+                                        .key_file = file.slots[i].kind == SLOT_KEY_FILE,
+                                        .used = i == vault->keyslot};
+    buf_free(&file.bytes);
+    return e;
+}
+
+enum err vault_keyslots_add(struct vault *vault, struct slice passphrase, unsigned *number,
+                            struct errmsg *msg)
+{
+    struct keys_file file = {0};
+    uint8_t aad[AAD_SIZE];
+    enum err e = slots_open(vault, &file, msg);
+    for (size_t i = 0; e == ERR_OK && passphrase.size == 0 && i < file.slot_count; i++)
+        if (file.slots[i].kind == SLOT_KEY_FILE)
+            e = err_say(msg, ERR_EXISTS, "the vault has a key file already");
+    if (e == ERR_OK && file.slot_count == SLOTS_MAX)
+        e = err_say(msg, ERR_TOO_LARGE, "all %u key slots are used; remove one first",
+                    (unsigned)SLOTS_MAX);
+    bind_to(vault, sign_key_id(vault->device), aad);
+    if (e == ERR_OK)
+        e = make_slot(vault, passphrase, aad, &file.slots[file.slot_count], msg);
+    if (e == ERR_OK)
+        e = write_file(vault, file.slots, ++file.slot_count, msg);
+    if (e == ERR_OK)
+        *number = (unsigned)file.slot_count;
+    buf_free(&file.bytes);
+    return e;
+}
+
+static void remove_key_file(const struct vault *vault)
+{
+    char *path = vault_path(vault, "key");
+    if (path)
+        unlink(path);
+    free(path);
+}
+
+enum err vault_keyslots_remove(struct vault *vault, unsigned number, struct errmsg *msg)
+{
+    struct keys_file file = {0};
+    enum err e = slots_open(vault, &file, msg);
+    if (e == ERR_OK && (number == 0 || number > file.slot_count))
+        e = err_say(msg, ERR_NOT_FOUND, "there is no key slot %u; \"cellctl key list\" shows them",
+                    number);
+    if (e == ERR_OK && file.slot_count == 1)
+        e = err_say(msg, ERR_DENIED,
+                    "this is the only key of the vault; without it nothing opens it any more");
+    if (e != ERR_OK) {
+        buf_free(&file.bytes);
+        return e;
+    }
+    const bool key_file = file.slots[number - 1].kind == SLOT_KEY_FILE;
+    file.slot_count--;
+    for (size_t i = number - 1; i < file.slot_count; i++)
+        file.slots[i] = file.slots[i + 1];
+    e = write_file(vault, file.slots, file.slot_count, msg);
+    if (e == ERR_OK && key_file)
+        remove_key_file(vault);
+    if (e == ERR_OK && vault->keyslot + 1 > number)
+        vault->keyslot--;
+    buf_free(&file.bytes);
+    return e;
+}
+
+enum err vault_keyslots_change(struct vault *vault, struct slice passphrase, struct errmsg *msg)
+{
+    struct keys_file file = {0};
+    uint8_t aad[AAD_SIZE];
+    enum err e = slots_open(vault, &file, msg);
+    if (e == ERR_OK && passphrase.size == 0)
+        e = err_say(msg, ERR_USAGE, "the new passphrase is empty");
+    bind_to(vault, sign_key_id(vault->device), aad);
+    const bool key_file = e == ERR_OK && file.slots[vault->keyslot].kind == SLOT_KEY_FILE;
+    if (e == ERR_OK)
+        e = make_slot(vault, passphrase, aad, &file.slots[vault->keyslot], msg);
+    if (e == ERR_OK)
+        e = write_file(vault, file.slots, file.slot_count, msg);
+    if (e == ERR_OK && key_file)
+        remove_key_file(vault);
+    buf_free(&file.bytes);
     return e;
 }

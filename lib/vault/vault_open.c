@@ -62,15 +62,44 @@ static enum err read_manifest(struct vault *vault, struct errmsg *msg)
                        : err_wrap(msg, e, "the vault's index does not know the account's manifest");
 }
 
+/* What only wants to catch up reads when it cannot have the lock. */
+static enum err take_lock(struct vault *vault, struct errmsg *msg)
+{
+    const bool short_use = vault->access == VAULT_CATCH_UP;
+    if (vault->access == VAULT_READ)
+        return ERR_OK;
+    char *path = vault_path(vault, "lock");
+    enum err e = path ? vault_file_lock(path, short_use, &vault->lock_fd, msg) : ERR_NOMEM;
+    free(path);
+    vault->access = e == ERR_OK || !short_use ? VAULT_WRITE : VAULT_READ;
+    return short_use && e != ERR_NOMEM ? ERR_OK : e;
+}
+
+bool vault_may_write(const struct vault *vault)
+{
+    return vault->access == VAULT_WRITE;
+}
+
+enum err vault_settle(struct vault *vault, struct errmsg *msg)
+{
+    if (vault->access != VAULT_WRITE)
+        return ERR_OK;
+    index_close(vault->index);
+    vault->index = NULL;
+    vault->access = VAULT_READ;
+    const enum err e = vault_index_open(vault, false, msg);
+    if (vault->lock_fd >= 0)
+        close(vault->lock_fd);
+    vault->lock_fd = -1;
+    return e;
+}
+
 static enum err open_parts(struct vault *vault, const struct vault_open_options *options,
                            struct errmsg *msg)
 {
     enum err e = read_settings(vault, msg);
-    if (e == ERR_OK && options->access == VAULT_WRITE) {
-        char *path = vault_path(vault, "lock");
-        e = path ? vault_file_lock(path, &vault->lock_fd, msg) : ERR_NOMEM;
-        free(path);
-    }
+    if (e == ERR_OK)
+        e = take_lock(vault, msg);
     if (e == ERR_OK)
         e = vault_keys_read(vault, options->passphrase, msg);
     if (e == ERR_OK)

@@ -185,12 +185,11 @@ static void put_manifest(struct vault_recovery *r)
 
 static void next_head(struct vault_recovery *r);
 
-static void head_done(void *user, enum err e, const struct errmsg *msg)
+static void head_done(void *user, enum err e, const struct errmsg *msg,
+                      const struct vault_import *import)
 {
     struct vault_recovery *r = user;
-    if (r->import)
-        vault_import_level(r->import, &r->k, &r->m);
-    r->import = NULL;
+    vault_import_level(import, &r->k, &r->m);
     if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_IO) {
         r->msg = *msg;
         recovery_end(r, e);
@@ -224,7 +223,7 @@ static enum err read_head(struct vault_recovery *r, const struct recovery_head *
     };
     const enum err e = index_head_put(r->vault->index, &head->device, head->sequence,
                                       buf_slice(&head->bytes), msg);
-    return e == ERR_OK ? vault_import_start(r->vault, &options, &r->import, msg) : e;
+    return e == ERR_OK ? vault_import_start(r->vault, &options, msg) : e;
 }
 
 static void next_head(struct vault_recovery *r)
@@ -251,7 +250,7 @@ static enum err make_files(struct vault_recovery *r, const struct buf *document,
         return e;
     r->files_made = true;
     char *lock = vault_path(vault, "lock");
-    e = lock ? vault_file_lock(lock, &vault->lock_fd, msg) : ERR_NOMEM;
+    e = lock ? vault_file_lock(lock, false, &vault->lock_fd, msg) : ERR_NOMEM;
     free(lock);
     if (e == ERR_OK)
         e = vault_keys_write(vault, slice_of(r->secret->passphrase, r->passphrase_size), msg);

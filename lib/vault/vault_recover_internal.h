@@ -51,6 +51,5 @@ struct vault_recovery {
     size_t head_count, head_at;
     unsigned k, m; /* as the newest head's segment has them */
 
-    struct vault_import *import;      /* under way */
-    struct vault_import_summary read; /* by all of them */
+    struct vault_import_summary read; /* of all heads */
 };
