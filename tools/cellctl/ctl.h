@@ -46,8 +46,13 @@ MUST_CHECK enum err ctl_start(struct ctl *ctl);
 MUST_CHECK int ctl_open(struct ctl *ctl, enum vault_access access);
 /* The vault's net, so that it can speak to the swarm. */
 MUST_CHECK enum err ctl_connect(struct ctl *ctl);
-/* Opens, connects, refreshes: what most commands begin with. */
+/* Opens, connects, refreshes, and catches up with the account's other devices (a reader only when
+   nobody has the lock): what most commands begin with. */
 MUST_CHECK int ctl_open_swarm(struct ctl *ctl, enum vault_access access);
+
+/* For what can do without the swarm: opens to read, and catches up when there are other devices and
+   the swarm can be had. */
+MUST_CHECK int ctl_open_reading(struct ctl *ctl);
 
 /* Runs the loop until ctl_done(); returns what it was given. */
 enum err ctl_wait(struct ctl *ctl);
@@ -71,7 +76,20 @@ MUST_CHECK enum err ctl_passphrase(const struct ctl_options *options, bool anew,
                                    struct errmsg *msg);
 /* A line from the terminal without echo. ERR_NOT_FOUND: there is no terminal. */
 MUST_CHECK enum err ctl_secret_ask(const char *prompt, struct buf *out, struct errmsg *msg);
+/* The new one, for a vault that has one: from --new-passphrase-file, or the terminal, twice. */
+MUST_CHECK enum err ctl_new_passphrase(const struct ctl_options *options, struct buf *out,
+                                       struct errmsg *msg);
+/* The recovery phrase: the first line of --phrase-file, or typed. With a NUL behind it; `out` of
+   CTL_PHRASE_FILE_MAX. USAGE: neither. */
+MUST_CHECK enum err ctl_phrase(const struct ctl_options *options, struct buf *out,
+                               struct errmsg *msg);
 void ctl_secret_clear(struct buf *secret);
+
+/* --- ctl_device.c --- */
+
+struct vault_device_row;
+/* Says that a device was taken in. */
+void ctl_device_admitted(struct ctl *ctl, const struct vault_device_row *device);
 
 /* --- the commands --- */
 
@@ -79,6 +97,11 @@ int ctl_help_all(struct ctl_output *out);
 int ctl_help_command(struct ctl_output *out, const struct ctl_command *command);
 
 int ctl_init(struct ctl *ctl);
+int ctl_join(struct ctl *ctl);
+int ctl_device(struct ctl *ctl);
+int ctl_key(struct ctl *ctl);
+int ctl_phrase_command(struct ctl *ctl);
+int ctl_unlock(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_backup(struct ctl *ctl);
 int ctl_restore(struct ctl *ctl);

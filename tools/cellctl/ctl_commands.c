@@ -77,6 +77,33 @@ static const struct ctl_flag recover_flags[] = {
     TEXT("name", "NAME", device_name, "what this device is called (default: the host's name)"),
 };
 
+static const struct ctl_flag join_flags[] = {
+    TEXT("invite", "STRING", invite, "the invite of the account, from \"cellctl device invite\""),
+    SWITCH("no-passphrase", no_passphrase, "keep a key file, for a machine that starts alone"),
+    TEXT("name", "NAME", device_name, "what this device is called (default: the host's name)"),
+    LIST("from", "ADDR", from, "a cell to ask when the coordinator is away, ID@host:port"),
+    SWITCH("no-wait", no_wait, "leave the request and end; a later join goes on"),
+};
+
+static const struct ctl_flag device_flags[] = {
+    TEXT("capabilities", "LIST", capabilities,
+         "of put, read, delete, admin (invite; default: put,read)"),
+    TEXT("expires", "T", expires, "how long the invite counts (default 7d)"),
+    SWITCH("wait", wait, "wait for the new device and take it in"),
+    TEXT("phrase-file", "FILE", phrase_file,
+         "the recovery phrase: to make an admin, or revoke one"),
+};
+
+static const struct ctl_flag key_flags[] = {
+    TEXT("new-passphrase-file", "FILE", new_passphrase_file,
+         "read the new passphrase from FILE (add, passwd)"),
+    SWITCH("no-passphrase", no_passphrase, "add a key file instead of a passphrase"),
+};
+
+static const struct ctl_flag phrase_flags[] = {
+    TEXT("phrase-file", "FILE", phrase_file, "read the words from FILE instead of asking"),
+};
+
 static const struct ctl_command commands[] = {
     {
         .name = "init",
@@ -196,6 +223,63 @@ static const struct ctl_command commands[] = {
         .example = "cellctl recover --phrase-file words.txt --from ID@host:7843",
         FLAGS(recover_flags),
         .run = ctl_recover,
+    },
+    {
+        .name = "join",
+        .arguments = "--invite STRING",
+        .summary = "make this machine one more device of an existing account",
+        .text = "The invite comes from \"cellctl device invite\" on a device of the account. It "
+                "waits until an admin\n"
+                "device of the account has taken this one in; both need not be on at the same "
+                "time.",
+        .example = "cellctl join --invite cellar-ab3d... --name attic",
+        FLAGS(join_flags),
+        .run = ctl_join,
+    },
+    {
+        .name = "device",
+        .arguments = "invite|list|admit|revoke ID",
+        .summary = "invite, list and revoke the devices of the account",
+        .text = "A device may put (back up), read (restore what any device backed up), delete, "
+                "and be admin (invite\n"
+                "and revoke). One that may only put reads nothing but its own. \"list\" and "
+                "every backup on an admin\n"
+                "device take in who has joined by an invite.",
+        .example = "cellctl device invite --capabilities put --expires 1d --wait",
+        FLAGS(device_flags),
+        .arguments_min = 1,
+        .arguments_max = 2,
+        .run = ctl_device,
+    },
+    {
+        .name = "key",
+        .arguments = "list|add|remove N|passwd",
+        .summary = "what opens this vault: passphrases and a key file",
+        .text = "Each slot opens the vault by itself; the last one cannot be removed. passwd puts "
+                "a new passphrase\n"
+                "in the place of what opened the vault.",
+        .example = "cellctl key add --new-passphrase-file second.txt",
+        FLAGS(key_flags),
+        .arguments_min = 1,
+        .arguments_max = 2,
+        .run = ctl_key,
+    },
+    {
+        .name = "phrase",
+        .arguments = "check",
+        .summary = "is this the recovery phrase of the account?",
+        .example = "cellctl phrase check --phrase-file words.txt",
+        FLAGS(phrase_flags),
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = ctl_phrase_command,
+    },
+    {
+        .name = "unlock",
+        .arguments = "",
+        .summary = "is the vault in use? (a dead process holds no lock)",
+        .example = "cellctl unlock",
+        .run = ctl_unlock,
     },
     {
         .name = "version",

@@ -31,6 +31,9 @@ struct ctl_options {
     const char *invite, *phrase_file, *redundancy, *hold, *device_name;
     bool no_passphrase;
     struct ctl_list from;
+    /* device, join, key, phrase */
+    const char *capabilities, *expires, *new_passphrase_file;
+    bool wait, no_wait;
     /* backup */
     struct ctl_list tags, exclude, exclude_files, exclude_if_present;
     const char *host, *stdin_filename, *limit_upload;

@@ -92,7 +92,7 @@ static void on_snapshots(void *user, enum err e, const struct vault_snapshots *s
 
 int ctl_snapshots(struct ctl *ctl)
 {
-    const int code = ctl_open(ctl, VAULT_READ);
+    const int code = ctl_open_reading(ctl);
     if (code != CTL_OK)
         return code;
     enum err e = vault_snapshots(ctl->vault, on_snapshots, ctl, &ctl->msg);

@@ -1,6 +1,8 @@
 #include "crypto/crypto.h"
 #include "ctl.h"
 #include "uvio/uvio_net.h"
+#include "vault/vault_device.h"
+#include "vault/vault_sync.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -112,9 +114,86 @@ enum err ctl_connect(struct ctl *ctl)
     return e;
 }
 
+/* --- catching up with the account's other devices --- */
+
+static void on_sync_problem(void *user, enum err e, const char *sentence)
+{
+    struct ctl *ctl = user;
+    if (e == ERR_INCONSISTENT || ctl->options.verbose)
+        ctl_warn(&ctl->out, sentence);
+}
+
+static void on_synced(void *user, enum err e, const struct vault_sync_summary *summary,
+                      const struct errmsg *msg)
+{
+    struct ctl *ctl = user;
+    if (summary->snapshots > 0)
+        ctl_say_more(&ctl->out, "%llu snapshots of other devices are new.",
+                     (unsigned long long)summary->snapshots);
+    ctl_done(ctl, e, msg);
+}
+
+static void on_admitted(void *user, const struct vault_device_row *device)
+{
+    ctl_device_admitted(user, device);
+}
+
+static void on_refused(void *user, enum err e, const char *sentence)
+{
+    struct ctl *ctl = user;
+    (void)e;
+    ctl_warn(&ctl->out, sentence);
+}
+
+static void on_admit_done(void *user, enum err e, uint32_t count, const struct errmsg *msg)
+{
+    (void)count;
+    ctl_done(user, e, msg);
+}
+
+/* Who has joined by an invite of this device's is taken in; what goes wrong with it stops nothing
+   else. */
+static void admit_waiting(struct ctl *ctl)
+{
+    static const struct vault_device_events events = {
+        .admitted = on_admitted, .refused = on_refused, .done = on_admit_done};
+    enum err e = vault_device_admit(ctl->vault, NULL, &events, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e != ERR_OK && ctl->options.verbose)
+        ctl_warn(&ctl->out, ctl->msg.text);
+    ctl->msg = (struct errmsg){{0}};
+}
+
+/* The swarm may be away, and a reader goes on with what it has; a writer that was revoked does not.
+ */
+static enum err catch_up(struct ctl *ctl, bool writes)
+{
+    static const struct vault_sync_events events = {.problem = on_sync_problem, .done = on_synced};
+    enum err e = ERR_OK;
+    if (!vault_may_write(ctl->vault))
+        return ERR_OK;
+    if (writes || vault_sync_is_needed(ctl->vault)) {
+        e = vault_sync_start(ctl->vault, &events, ctl, &ctl->msg);
+        if (e == ERR_OK)
+            e = ctl_wait(ctl);
+    }
+    if (e != ERR_OK && (err_class(e) == ERR_CLASS_RETRYABLE || !writes)) {
+        if (e == ERR_DENIED || ctl->options.verbose)
+            ctl_warn(&ctl->out, ctl->msg.text);
+        e = ERR_OK;
+    } else if (e == ERR_OK && writes && (vault_device_may(ctl->vault) & VAULT_MAY_ADMIN)) {
+        admit_waiting(ctl);
+    }
+    if (e == ERR_OK && !writes)
+        e = vault_settle(ctl->vault, &ctl->msg);
+    return e;
+}
+
 int ctl_open_swarm(struct ctl *ctl, enum vault_access access)
 {
-    const int code = ctl_open(ctl, access);
+    const bool writes = access == VAULT_WRITE;
+    const int code = ctl_open(ctl, writes ? access : VAULT_CATCH_UP);
     if (code != CTL_OK)
         return code;
     enum err e = ctl_connect(ctl);
@@ -122,6 +201,31 @@ int ctl_open_swarm(struct ctl *ctl, enum vault_access access)
         e = vault_refresh(ctl->vault, ctl_done, ctl, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
+    if (e == ERR_OK)
+        e = catch_up(ctl, writes);
+    return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
+}
+
+int ctl_open_reading(struct ctl *ctl)
+{
+    const int code = ctl_open(ctl, VAULT_CATCH_UP);
+    if (code != CTL_OK || !vault_may_write(ctl->vault))
+        return code;
+    if (!vault_sync_is_needed(ctl->vault)) {
+        const enum err e = vault_settle(ctl->vault, &ctl->msg);
+        return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
+    }
+    enum err e = ctl_connect(ctl);
+    if (e == ERR_OK)
+        e = vault_refresh(ctl->vault, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e != ERR_OK) {
+        ctl_warn(&ctl->out, "the swarm cannot be asked: this is what was known before");
+        e = vault_settle(ctl->vault, &ctl->msg);
+    } else {
+        e = catch_up(ctl, false);
+    }
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
 

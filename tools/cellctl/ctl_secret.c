@@ -132,3 +132,41 @@ enum err ctl_passphrase(const struct ctl_options *options, bool anew, struct buf
         e = err_say(msg, ERR_SECRET, "the passphrase is empty");
     return e;
 }
+
+enum err ctl_new_passphrase(const struct ctl_options *options, struct buf *out, struct errmsg *msg)
+{
+    const char *file = options->new_passphrase_file;
+    enum err e = file ? from_file(file, out, msg) : ask(true, out, msg);
+    if (!file && e != ERR_OK)
+        return err_say(msg, e,
+                       "a new passphrase is needed: give one by --new-passphrase-file, or at a "
+                       "terminal");
+    if (e == ERR_OK && out->size == 0)
+        e = err_say(msg, ERR_SECRET, "the new passphrase is empty");
+    return e;
+}
+
+enum err ctl_phrase(const struct ctl_options *options, struct buf *out, struct errmsg *msg)
+{
+    const char *path = options->phrase_file;
+    enum err e = buf_reserve(out, CTL_PHRASE_FILE_MAX);
+    if (e != ERR_OK)
+        return err_say(msg, e, "out of memory");
+    if (!path) {
+        if (ctl_secret_ask("The 24 words: ", out, NULL) != ERR_OK)
+            return err_say(msg, ERR_USAGE,
+                           "the recovery phrase is needed: give --phrase-file FILE, or type the "
+                           "words at a terminal");
+    } else {
+        FILE *file = fopen(path, "re");
+        if (!file)
+            return err_say_errno(msg, errno, "cannot read the phrase from %s", path);
+        out->size = fread(out->data, 1, CTL_PHRASE_FILE_MAX - 1, file);
+        fclose(file);
+    }
+    if (out->size == CTL_PHRASE_FILE_MAX)
+        out->size--;
+    out->data[out->size] = 0;
+    out->data[strcspn((const char *)out->data, "\r\n")] = 0;
+    return ERR_OK;
+}
