@@ -78,6 +78,7 @@ enum err swarm_devices_ask(struct swarm *swarm, const struct id *account,
     if (e != ERR_OK)
         return e;
     d->keepers.answer = on_reply;
+    d->keepers.first_alone = true; /* its clock is right: its no is one */
     d->reply = each;
     d->done = done;
     d->user = user;

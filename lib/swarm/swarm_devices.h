@@ -11,9 +11,9 @@
 typedef void swarm_devices_reply_fn(void *user, const struct id *peer,
                                     const struct wire_device_reply *reply);
 
-/* Brings an invite, a request, or both (wire_device.h) to all of them; may be asked before any
-   hello (swarm_introduce). ERR_OK when somebody took it; else the error of those who refused it, or
-   ERR_UNREACHABLE. `ask` is copied. */
+/* Brings an invite, a request, or both (wire_device.h) to the coordinator, and to the others unless
+   that refuses it; may be asked before any hello (swarm_introduce). ERR_OK when somebody took it;
+   else the error of those who refused it, or ERR_UNREACHABLE. `ask` is copied. */
 MUST_CHECK enum err swarm_devices_ask(struct swarm *swarm, const struct id *account,
                                       const struct wire_device_ask *ask,
                                       swarm_devices_reply_fn *each, swarm_done_fn *done, void *user,

@@ -439,12 +439,11 @@ static enum err verify_file(const struct restore_file *file, const struct restor
         fs_dir_unpin(file->dir->fs);
     }
     for (size_t i = 0; e == ERR_OK && i < count; i++) {
-        uint8_t name[KEYED_HASH_SIZE];
         e = each_piece(file, uses[i].at, uses[i].plain_bytes, read_piece, &r, msg);
         if (e != ERR_OK)
             break;
-        keyed_hash(tools->hash, slice_of(tools->plain, uses[i].plain_bytes), name);
-        if (memcmp(name, uses[i].chunk.bytes, ID_SIZE) != 0)
+        if (!vault_names_match(tools->names, slice_of(tools->plain, uses[i].plain_bytes),
+                               &uses[i].chunk))
             e = err_say(msg, ERR_CORRUPT, "what is on the disk now is not what was backed up");
     }
     if (r.fd >= 0)
@@ -535,7 +534,7 @@ static void tools_free(struct restore_tools *tools)
 {
     segment_opener_free(tools->opener);
     compress_free(tools->compressor);
-    keyed_hash_free(tools->hash);
+    vault_names_free(tools->names);
     free(tools->stored);
     free(tools->plain);
     free(tools);
@@ -554,7 +553,7 @@ static struct restore_tools *tools_new(const struct vault_restore *restore)
     if (e == ERR_OK)
         e = compress_new(COMPRESS_LEVEL_OFF, &tools->compressor, NULL);
     if (e == ERR_OK)
-        e = keyed_hash_new(restore->vault->secrets->account.chunk_id_key, &tools->hash);
+        e = vault_names_new(restore->vault, &tools->names);
     if (e == ERR_OK)
         return tools;
     tools_free(tools);

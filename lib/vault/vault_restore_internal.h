@@ -14,7 +14,7 @@
 
 #include "base/idmap.h"
 #include "compress/compress.h"
-#include "crypto/keyed_hash.h"
+#include "vault/vault_names.h"
 #include "vault/vault_restore.h"
 #include "vault/vault_snapshots_internal.h"
 #include "vault/vault_tree.h"
@@ -107,7 +107,7 @@ struct restore_tools {
     struct restore_tools *next;
     struct segment_opener *opener;
     struct compressor *compressor;
-    struct keyed_hash *hash;
+    struct vault_names *names;
     uint8_t *stored, *plain; /* LIMIT_CHUNK_BYTES each */
 };
 
