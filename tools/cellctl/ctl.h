@@ -110,6 +110,7 @@ int ctl_ls(struct ctl *ctl);
 int ctl_find(struct ctl *ctl);
 int ctl_diff(struct ctl *ctl);
 int ctl_dump(struct ctl *ctl);
+int ctl_mount(struct ctl *ctl);
 int ctl_stats(struct ctl *ctl);
 int ctl_check(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);

@@ -60,6 +60,15 @@ static const struct ctl_flag host_flags[] = {
     LIST("tag", "T", tags, "with this tag only"),
 };
 
+static const struct ctl_flag mount_flags[] = {
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "snapshots of this host only"),
+    LIST("tag", "T", tags, "with this tag only"),
+    SWITCH("allow-other", allow_other, "other users may look in too, as the files' modes allow"),
+    SWITCH("no-default-permissions", no_default_permissions,
+           "with --allow-other: whatever the modes say"),
+    SWITCH("owner-root", owner_root, "show root as the owner of everything"),
+};
+
 static const struct ctl_flag check_flags[] = {
     SWITCH("read-data", read_data, "fetch and verify every shard"),
     TEXT("read-data-subset", "N%|n/t", read_data_subset, "only a part of them"),
@@ -166,6 +175,19 @@ static const struct ctl_command commands[] = {
         .arguments_min = 2,
         .arguments_max = 2,
         .run = ctl_dump,
+    },
+    {
+        .name = "mount",
+        .arguments = "DIR",
+        .summary = "show the snapshots as a read-only file system",
+        .text = "DIR gets snapshots/<time>, hosts/<host>/<time>, tags/<tag>/<time>, ids/<id> and, "
+                "for Samba,\n"
+                "@GMT-YYYY.MM.DD-HH.MM.SS. Stays in the foreground until Ctrl-C or fusermount3 -u.",
+        .example = "cellctl mount /mnt/backups",
+        FLAGS(mount_flags),
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = ctl_mount,
     },
     {
         .name = "restore",

@@ -48,6 +48,8 @@ struct ctl_options {
     const char *read_data_subset;
     /* snapshots, ls, find, diff */
     bool latest_only, long_listing, recursive;
+    /* mount */
+    bool allow_other, no_default_permissions, owner_root;
     /* cells */
     const char *code, *until;
     /* what is not a flag */
