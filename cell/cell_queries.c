@@ -242,6 +242,9 @@ enum err cell_account_shards(void *owner, struct serve_request *request, struct 
     (void)body;
     const struct wire_path *path = &request->path;
     enum err e = serve_may_look(&request->peer, &path->id, msg);
+    if (e == ERR_OK && request->peer.kind != SERVE_COORDINATOR &&
+        !(request->peer.capabilities & MANIFEST_READ))
+        e = serve_deny(&request->peer, msg, "list the account's segments: it may not read them");
     if (e != ERR_OK)
         return e;
     struct names *names = malloc(sizeof(*names));

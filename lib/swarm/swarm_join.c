@@ -5,6 +5,7 @@
 #include "swarm/swarm_internal.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_error.h"
+#include "wire/wire_repair.h"
 
 #include <stdlib.h>
 
@@ -134,6 +135,44 @@ enum err swarm_claim(struct swarm *swarm, const struct id *cell, struct slice cl
     if (e != ERR_OK) {
         buf_free(&body);
         free(claiming);
+    }
+    return e;
+}
+
+/* ---- away ---- */
+
+struct away {
+    swarm_done_fn *done;
+    void *user;
+};
+
+static void away_answered(void *user, enum err e, struct slice body, const struct errmsg *msg)
+{
+    struct away *away = user;
+    (void)body;
+    away->done(away->user, e, msg);
+    free(away);
+}
+
+enum err swarm_away(struct swarm *swarm, const struct id *cell, int64_t until_s,
+                    swarm_done_fn *done, void *user, struct errmsg *msg)
+{
+    struct buf body = BUF_INIT(WIRE_AWAY_BYTES);
+    struct away *away = calloc(1, sizeof(*away));
+    if (!away)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    *away = (struct away){.done = done, .user = user};
+    enum err e = wire_away_encode(cell, until_s, &body);
+    if (e != ERR_OK)
+        (void)err_say(msg, e, "the absence cannot be written: %s", err_words(e));
+    else if (!swarm->coordinator)
+        e = err_say(msg, ERR_UNREACHABLE, "no coordinator is known, which is who has to know");
+    if (e == ERR_OK)
+        e = swarm_ask_start(swarm, swarm->coordinator, NET_POST, wire_path_plain(WIRE_AWAY), &body,
+                            4096, away_answered, away, NULL, msg);
+    if (e != ERR_OK) {
+        buf_free(&body);
+        free(away);
     }
     return e;
 }

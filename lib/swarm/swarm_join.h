@@ -1,5 +1,5 @@
 /*
- * Becoming a member, and owning a cell: join and claim.
+ * Becoming a member, and owning a cell: join, claim, away.
  */
 #pragma once
 
@@ -28,3 +28,7 @@ typedef void swarm_claim_fn(void *user, enum err e, struct slice claim, const st
 MUST_CHECK enum err swarm_claim(struct swarm *swarm, const struct id *cell, struct slice claim,
                                 struct slice code, swarm_claim_fn *done, void *user,
                                 struct errmsg *msg);
+
+/* Tells the coordinator that a cell of this account's will be silent until then. */
+MUST_CHECK enum err swarm_away(struct swarm *swarm, const struct id *cell, int64_t until_s,
+                               swarm_done_fn *done, void *user, struct errmsg *msg);

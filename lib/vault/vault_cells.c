@@ -2,7 +2,7 @@
 
 #include "identity/claim.h"
 #include "swarm/swarm_join.h"
-#include "vault/vault_internal.h"
+#include "vault/vault_manifest.h"
 #include "wire/wire_cell.h"
 
 #include <stdio.h>
@@ -12,6 +12,7 @@ struct claiming {
     struct vault *vault;
     vault_done_fn *done;
     void *user;
+    struct id cell;
     struct buf half;
     char code[WIRE_CODE_BYTES + 1];
 };
@@ -27,14 +28,39 @@ static void claiming_free(struct claiming *c)
     free(c);
 }
 
-static void claimed(void *user, enum err e, struct slice document, const struct errmsg *msg)
+static void claiming_end(struct claiming *c, enum err e, const struct errmsg *msg)
 {
-    struct claiming *c = user;
     vault_done_fn *done = c->done;
     void *done_user = c->user;
-    (void)document;
     claiming_free(c);
     done(done_user, e, msg);
+}
+
+static enum err add_claim(void *user, struct manifest *m, struct errmsg *msg)
+{
+    const struct claiming *c = user;
+    const enum err e = manifest_add_claim(m, &c->cell);
+    if (e == ERR_TOO_LARGE)
+        return err_say(msg, e, "the account has claimed as many cells as there can be");
+    return e == ERR_EXISTS ? ERR_END : e;
+}
+
+static void noted(void *user, enum err e, const struct errmsg *msg)
+{
+    claiming_end(user, e, msg);
+}
+
+/* The cell and the coordinator know; the account's own document is to say it too. */
+static void claimed(void *user, enum err e, struct slice document, const struct errmsg *why)
+{
+    struct claiming *c = user;
+    struct errmsg msg = *why;
+    (void)document;
+    const struct vault_manifest_change change = {.edit = add_claim, .done = noted, .user = c};
+    if (e == ERR_OK)
+        e = vault_manifest_change(c->vault, &change, &msg);
+    if (e != ERR_OK)
+        claiming_end(c, e, &msg);
 }
 
 enum err vault_claim(struct vault *vault, const struct id *cell, const char *code,
@@ -46,6 +72,7 @@ enum err vault_claim(struct vault *vault, const struct id *cell, const char *cod
     c->vault = vault;
     c->done = done;
     c->user = user;
+    c->cell = *cell;
     c->half = BUF_INIT(CLAIM_BYTES_MAX);
     const struct claim claim = {
         .account = vault->account,
@@ -66,4 +93,10 @@ enum err vault_claim(struct vault *vault, const struct id *cell, const char *cod
     if (e != ERR_OK)
         claiming_free(c);
     return e;
+}
+
+enum err vault_cells_away(struct vault *vault, const struct id *cell, int64_t until_s,
+                          vault_done_fn *done, void *user, struct errmsg *msg)
+{
+    return swarm_away(vault->swarm, cell, until_s, done, user, msg);
 }

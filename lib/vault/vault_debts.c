@@ -58,15 +58,26 @@ static void debts_end(struct vault_debts *d, enum err e)
 
 /* --- on the lane --- */
 
+/* Cells take shards of a segment from the device that made it: another one's debts are its own, and
+   the swarm's to repair. */
+static bool is_own(const struct vault *vault, const struct index_segment *row)
+{
+    return id_is_zero(&row->device) || id_equal(&row->device, vault_device(vault));
+}
+
 static enum err load_next(struct vault_debts *d)
 {
     struct index *index = d->vault->index;
-    const struct index_segment_filter filter = {
+    struct index_segment_filter filter = {
         .states = 1u << INDEX_COMMITTED, .with_debts = true, .after_number = d->after};
     struct index_segment row;
     struct slice header, record;
     size_t count;
     enum err e = index_segments(index, &filter, &row, 1, &count, &d->msg);
+    while (e == ERR_OK && count > 0 && !is_own(d->vault, &row)) {
+        filter.after_number = row.number;
+        e = index_segments(index, &filter, &row, 1, &count, &d->msg);
+    }
     d->end = count == 0;
     if (e != ERR_OK || d->end)
         return e;

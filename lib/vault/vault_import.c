@@ -1,6 +1,7 @@
 #include "vault/vault_import.h"
 
 #include "identity/head.h"
+#include "index/index_removal.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/snapshot_catalogue.h"
 #include "snapshot/snapshot_head.h"
@@ -66,11 +67,6 @@ static void import_end(struct vault_import *r, enum err e, const struct errmsg *
     import_free(r);
 }
 
-struct slice vault_import_catalogue(const struct vault_import *import)
-{
-    return buf_slice(&import->catalogue);
-}
-
 void vault_import_level(const struct vault_import *import, unsigned *k, unsigned *m)
 {
     *k = import->k;
@@ -131,8 +127,18 @@ static enum err add_segment(struct vault_import *r, struct index_segment *row, s
     return index_segment_add(index, row, header, record, shards, msg);
 }
 
+/* Of this device itself (an old copy of its vault catches up) the next catalogue lists the object
+   again; the others do that for theirs. */
+static enum err set_listed(struct vault_import *r, uint64_t number, const struct id *object,
+                           struct errmsg *msg)
+{
+    return r->options.slot == r->vault->secrets->slot
+               ? index_listed_set(r->vault->index, number, object, msg)
+               : index_segment_set_published(r->vault->index, number, msg);
+}
+
 static enum err add_listed(struct vault_import *r, const struct snapshot_segment *from,
-                           struct slice table, struct errmsg *msg)
+                           struct slice table, const struct id *object, struct errmsg *msg)
 {
     struct segment_header header;
     struct index_shard shards[LIMIT_SHARDS];
@@ -182,13 +188,14 @@ static enum err add_listed(struct vault_import *r, const struct snapshot_segment
     if (e == ERR_OK && !known)
         e = index_chunks_add(r->vault->index, chunks, count, msg);
     if (e == ERR_OK)
-        e = index_segment_set_published(r->vault->index, row.number, msg);
+        e = set_listed(r, row.number, object, msg);
     r->options.summary->chunks += known ? 0 : count;
     free(chunks);
     return e;
 }
 
-static enum err add_index_object(struct vault_import *r, struct slice bytes, struct errmsg *msg)
+static enum err add_index_object(struct vault_import *r, const struct id *object,
+                                 struct slice bytes, struct errmsg *msg)
 {
     struct snapshot_index_reader walk;
     struct snapshot_segment segment;
@@ -196,7 +203,7 @@ static enum err add_index_object(struct vault_import *r, struct slice bytes, str
     while (e == ERR_OK) {
         e = snapshot_index_next(&walk, &segment, msg);
         if (e == ERR_OK)
-            e = add_listed(r, &segment, walk.table, msg);
+            e = add_listed(r, &segment, walk.table, object, msg);
     }
     return e == ERR_END ? ERR_OK : e;
 }
@@ -255,7 +262,7 @@ static enum err add_object(struct vault_import *r, const struct snapshot_object 
     if (e != ERR_OK)
         return e;
     if (object->type == SEGMENT_INDEX)
-        e = add_index_object(r, bytes, msg);
+        e = add_index_object(r, &object->chunk, bytes, msg);
     else if (object->type == SEGMENT_SNAPSHOT)
         e = add_snapshot(r, object, bytes, msg);
     if (e == ERR_OK)

@@ -41,6 +41,5 @@ MUST_CHECK enum err vault_import_start(struct vault *vault,
                                        const struct vault_import_options *options,
                                        struct errmsg *msg);
 
-/* The catalogue's bytes, empty when it could not be had; k and m of the segment that it lies in. */
-struct slice vault_import_catalogue(const struct vault_import *import);
+/* k and m of the segment in which the device's catalogue lies. */
 void vault_import_level(const struct vault_import *import, unsigned *k, unsigned *m);

@@ -120,6 +120,11 @@ void vault_remove_all(struct vault *vault);
 MUST_CHECK enum err vault_data_key(const struct vault *vault, uint32_t slot, uint32_t epoch,
                                    uint8_t out[SEGMENT_DATA_KEY_SIZE]);
 
+/* --- vault_epoch.c --- */
+
+/* The data key that is written under: the newest of ours that the manifest has. */
+const struct vault_epoch *vault_epoch_current(const struct vault *vault);
+
 /* --- vault_keys.c: DIR/keys and DIR/key --- */
 
 /* Writes both anew, with one slot; `passphrase` of size 0: a key file. */

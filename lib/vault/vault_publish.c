@@ -7,6 +7,7 @@
 #include "snapshot/snapshot_head.h"
 #include "snapshot/snapshot_index.h"
 #include "swarm/swarm_heads.h"
+#include "vault/vault_manifest.h"
 
 #include <stdlib.h>
 
@@ -42,7 +43,8 @@ struct vault_publish {
     enum err e;
     struct errmsg msg;
     void (*then)(struct vault_publish *p);
-    struct head record; /* large */
+    bool manifest_changed; /* since it was last sent */
+    struct head record;    /* large */
 };
 
 static void publish_end(struct vault_publish *p)
@@ -519,6 +521,17 @@ static void note_kept(struct work_job *job)
 static void heads_put(void *user, enum err e, const struct swarm_heads_result *result,
                       const struct errmsg *msg);
 
+/* Another device has changed the manifest meanwhile. */
+static void newer(void *user, const struct id *peer, struct slice document)
+{
+    struct vault_publish *p = user;
+    struct errmsg msg;
+    bool taken;
+    (void)peer;
+    if (vault_manifest_seen(p->vault, document, &taken, &msg) == ERR_OK && taken)
+        p->manifest_changed = true;
+}
+
 static void send_head(struct vault_publish *p)
 {
     struct vault *vault = p->vault;
@@ -529,6 +542,7 @@ static void send_head(struct vault_publish *p)
         .heads = heads,
         .head_count = 1,
         .losses = p->options.losses,
+        .newer = newer,
         .done = heads_put,
         .user = p,
     };
@@ -562,6 +576,11 @@ static void heads_put(void *user, enum err e, const struct swarm_heads_result *r
     struct vault_publish *p = user;
     (void)result;
     p->heads = NULL;
+    if (e == ERR_STALE && p->manifest_changed) {
+        p->manifest_changed = false;
+        send_head(p);
+        return;
+    }
     p->e = e;
     if (e == ERR_OK) {
         in_lane(p, note_kept, publish_end);

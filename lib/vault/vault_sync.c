@@ -1,7 +1,6 @@
 #include "vault/vault_sync.h"
 
 #include "identity/head.h"
-#include "snapshot/snapshot_catalogue.h"
 #include "swarm/swarm_heads.h"
 #include "vault/vault_import.h"
 #include "vault/vault_manifest.h"
@@ -31,7 +30,6 @@ struct vault_sync {
     bool reads; /* this device may read what others wrote */
     bool told;  /* that a manifest does not follow ours */
     uint64_t problems_before;
-    struct buf catalogue; /* of our own head, when an old copy of the vault catches up */
     enum err e;
     struct errmsg msg;
 };
@@ -53,7 +51,6 @@ static void sync_end(struct vault_sync *s, enum err e)
         buf_free(&s->heads[i].bytes);
     free(s->heads);
     free(s->opened);
-    buf_free(&s->catalogue);
     free(s);
 }
 
@@ -192,24 +189,11 @@ static void judge_run(struct work_job *job)
 
 static void next_head(struct vault_sync *s);
 
-static enum err keep(struct vault_sync *s, const struct sync_head *h)
-{
-    struct index *index = s->vault->index;
-    enum err e = index_begin(index, &s->msg);
-    if (e == ERR_OK)
-        e = index_head_put(index, &h->device, h->sequence, buf_slice(&h->bytes), &s->msg);
-    if (e == ERR_OK && h->own)
-        e = index_fact_put(index, "catalogue", buf_slice(&s->catalogue), &s->msg);
-    if (e == ERR_OK)
-        return index_commit(index, &s->msg);
-    index_rollback(index);
-    return e;
-}
-
 static void keep_run(struct work_job *job)
 {
     struct vault_sync *s = container_of(job, struct vault_sync, job);
-    s->e = keep(s, &s->heads[s->at]);
+    const struct sync_head *h = &s->heads[s->at];
+    s->e = index_head_put(s->vault->index, &h->device, h->sequence, buf_slice(&h->bytes), &s->msg);
 }
 
 static void keep_done(struct work_job *job)
@@ -228,15 +212,11 @@ static void imported(void *user, enum err e, const struct errmsg *msg,
                      const struct vault_import *import)
 {
     struct vault_sync *s = user;
+    (void)import;
     if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_IO) {
         s->msg = *msg;
         sync_end(s, e);
         return;
-    }
-    if (e == ERR_OK && s->heads[s->at].own) {
-        const struct slice bytes = vault_import_catalogue(import);
-        buf_clear(&s->catalogue);
-        e = buf_append(&s->catalogue, bytes.data, bytes.size);
     }
     if (e != ERR_OK) {
         s->summary.problems++;
@@ -322,11 +302,7 @@ enum err vault_sync_start(struct vault *vault, const struct vault_sync_events *e
         free(opened);
         return err_say(msg, ERR_NOMEM, "out of memory");
     }
-    *s = (struct vault_sync){.vault = vault,
-                             .events = *events,
-                             .user = user,
-                             .opened = opened,
-                             .catalogue = BUF_INIT(SNAPSHOT_CATALOGUE_BYTES_MAX)};
+    *s = (struct vault_sync){.vault = vault, .events = *events, .user = user, .opened = opened};
     const enum err e =
         swarm_heads_get(vault->swarm, &vault->account, on_heads, heads_got, s, NULL, msg);
     if (e != ERR_OK) {

@@ -427,7 +427,7 @@ static size_t data_segments(unsigned k, unsigned m)
 enum err vault_writer_new(struct vault *vault, const struct vault_writer_options *options,
                           struct vault_writer **out, struct errmsg *msg)
 {
-    const struct vault_epoch *epoch = &vault->secrets->epochs[vault->secrets->epoch_count - 1];
+    const struct vault_epoch *epoch = vault_epoch_current(vault);
     struct vault_writer *w = calloc(1, sizeof(*w));
     uint8_t *data_key = secret_new(SEGMENT_DATA_KEY_SIZE);
     if (!w || !data_key) {

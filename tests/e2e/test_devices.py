@@ -1,5 +1,6 @@
 """Several devices of one account on one swarm of real programs: joining, backing up side by side, rights, revoking."""
 import os
+import shutil
 import subprocess
 import time
 
@@ -266,6 +267,69 @@ def test_a_vault_in_use_is_locked_and_a_dead_process_holds_nothing(house, tmp_pa
     house.admin.ctl("unlock")
     (tmp_path / "tree").mkdir()
     house.admin.backup(tmp_path / "tree")
+
+
+def test_data_keys_are_rotated_and_old_data_stays_readable(house, tmp_path):
+    old, new = tree_with(tmp_path / "old", 61, files=5, big=1), tree_with(tmp_path / "new", 62, files=5, big=1)
+    for vault, by_itself in ((house.admin, True), (house.reader, False), (house.putter, False)):
+        before = vault.backup(old)["snapshot_id"]
+        done = next(o for o in vault.json("key", "rotate") if o["message_type"] == "rotated")
+        assert done["in_force"] == by_itself
+        again = next(o for o in vault.json("key", "rotate") if o["message_type"] == "rotated")
+        assert again["epoch"] == done["epoch"] + by_itself, "one that waits is not made twice"
+        epochs = {name: d["epochs"] for name, d in devices(house.admin).items()}
+        assert epochs[{house.admin: "desk", house.reader: "attic", house.putter: "camera"}[vault]] == again["epoch"]
+        after = vault.backup(new)["snapshot_id"]
+        for number, (tree, made) in enumerate(((old, before), (new, after))):
+            out = tmp_path / f"{vault.directory.name}-{number}"
+            vault.restore(out, made)
+            assert differences(tree, restored(out, tree)) == []
+            house.reader.restore(out / "by-reader", made, "--verify")
+            assert differences(tree, restored(out / "by-reader", tree)) == []
+
+
+def test_an_old_copy_of_a_vault_catches_up_and_a_fork_is_told(house, shared, tmp_path):
+    tree = tree_with(tmp_path / "tree", 71, files=5, big=1)
+    admin = Vault(tmp_path / "admin", shared.swarm, options=("--name", "desk"))
+    second = joined(admin, tmp_path / "second", "second")
+    first = second.backup(tree)["snapshot_id"]
+    shutil.copytree(second.directory, tmp_path / "copy")
+    later = second.backup(tree)["snapshot_id"]
+    copy = Vault(tmp_path / "copy")
+    third = copy.backup(tree)["snapshot_id"]
+    assert {first, later, third} <= snapshot_ids(copy) and {first, later, third} <= snapshot_ids(admin)
+    # both used side by side without seeing each other: the cells take one head of a number
+    assert {first, later, third} <= snapshot_ids(second)
+    shutil.rmtree(tmp_path / "copy")
+    shutil.copytree(second.directory, tmp_path / "copy")
+    shared.swarm.do("stop", "coordinator", *shared.swarm.indexes())
+    shared.swarm.do("start", "coordinator", *shared.swarm.indexes())
+    assert second.backup(tree)["snapshot_id"] in snapshot_ids(Vault(tmp_path / "copy"))
+
+
+def test_a_cell_is_claimed_in_the_manifest_and_may_be_away(new_swarm, tmp_path):
+    swarm = new_swarm(4, "1+1", ("--asleep-after", "2s", "--gone-after", "4s"))
+    admin = Vault(tmp_path / "admin", swarm, options=("--name", "desk"))
+    reader = joined(admin, tmp_path / "reader", "attic")
+    cell, other = (swarm.cell(i)["id"] for i in swarm.indexes()[:2])
+    assert b"not claimed" in admin.ctl("cells", "away", cell, "--until", "1d", expect=1).stderr
+    admin.ctl("cells", "claim", cell)
+    admin.ctl("cells", "claim", cell)
+    admin.ctl("cells", "away", cell, expect=2)
+    admin.ctl("cells", "away", cell, "--until", "whenever", expect=2)
+    reader.ctl("cells", "away", cell, "--until", "1d", expect=1)
+    admin.ctl("cells", "away", cell, "--until", "1d")
+    swarm.do("stop", *swarm.indexes()[:2])
+    end = time.monotonic() + 60
+    while True:
+        states = {o["id"]: o["state"] for o in admin.json("cells") if o["message_type"] == "cell"}
+        if states[other] == "gone" or time.monotonic() > end:
+            break
+        time.sleep(0.5)
+    assert states[other] == "gone" and states[cell] == "asleep"
+    admin.ctl("cells", "away", cell, "--until", "2020-01-01")
+    states = {o["id"]: o["state"] for o in admin.json("cells") if o["message_type"] == "cell"}
+    assert states[cell] == "gone"
 
 
 def test_the_help_names_the_commands():

@@ -76,6 +76,7 @@ static const struct ctl_flag check_flags[] = {
 
 static const struct ctl_flag cells_flags[] = {
     TEXT("code", "TEXT", code, "the code in the cell's DATA/claim-code, when it is not near"),
+    TEXT("until", "T", until, "away: how long, as in 14d, or until when, as in 2026-03-01"),
 };
 
 static const struct ctl_flag recover_flags[] = {
@@ -220,9 +221,12 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "cells",
-        .arguments = "[claim ID]",
-        .summary = "list the swarm's cells, or say that one is yours",
-        .text = "A claimed cell never gets its owner's shards, and counts for the owner.",
+        .arguments = "[claim ID|away ID --until T]",
+        .summary = "list the swarm's cells, or say that one is yours, or will be silent",
+        .text =
+            "A claimed cell never gets its owner's shards, and counts for the owner. One that is "
+            "away does not\n"
+            "count as gone, and nothing of it is repaired elsewhere, until then.",
         .example = "cellctl cells claim ID",
         FLAGS(cells_flags),
         .arguments_max = 2,
@@ -275,11 +279,13 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "key",
-        .arguments = "list|add|remove N|passwd",
-        .summary = "what opens this vault: passphrases and a key file",
+        .arguments = "list|add|remove N|passwd|rotate",
+        .summary = "what opens this vault (passphrases, a key file), and what it writes under",
         .text = "Each slot opens the vault by itself; the last one cannot be removed. passwd puts "
                 "a new passphrase\n"
-                "in the place of what opened the vault.",
+                "in the place of what opened the vault. rotate makes a new data key: what is "
+                "stored from then on is\n"
+                "under it, and old data stays readable.",
         .example = "cellctl key add --new-passphrase-file second.txt",
         FLAGS(key_flags),
         .arguments_min = 1,

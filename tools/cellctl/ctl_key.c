@@ -1,5 +1,6 @@
 /* cellctl key, phrase, unlock: what opens the vault and the account. */
 #include "ctl.h"
+#include "vault/vault_epoch.h"
 #include "vault/vault_keyslots.h"
 #include "vault/vault_phrase.h"
 
@@ -86,6 +87,47 @@ static int change_passphrase(struct ctl *ctl)
     return CTL_OK;
 }
 
+/* --- the data key --- */
+
+struct rotating {
+    struct ctl *ctl;
+    uint32_t epoch;
+    bool in_force;
+};
+
+static void on_rotated(void *user, enum err e, uint32_t epoch, bool in_force,
+                       const struct errmsg *msg)
+{
+    struct rotating *r = user;
+    r->epoch = epoch;
+    r->in_force = in_force;
+    ctl_done(r->ctl, e, msg);
+}
+
+static int rotate_key(struct ctl *ctl)
+{
+    struct rotating r = {.ctl = ctl};
+    struct json_line *line;
+    const int code = ctl_open_swarm(ctl, VAULT_WRITE);
+    if (code != CTL_OK)
+        return code;
+    enum err e = vault_epoch_rotate(ctl->vault, on_rotated, &r, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e != ERR_OK)
+        return ctl_failed(ctl, e);
+    if (ctl->out.json && json_line_new("rotated", &line) == ERR_OK) {
+        json_line_u64(line, "epoch", r.epoch);
+        json_line_bool(line, "in_force", r.in_force);
+        ctl_json(&ctl->out, line);
+    }
+    ctl_say(&ctl->out,
+            r.in_force ? "What this device stores from now on is under its data key %u."
+                       : "Data key %u counts as soon as an admin device of the account has run.",
+            r.epoch);
+    return CTL_OK;
+}
+
 int ctl_key(struct ctl *ctl)
 {
     const struct ctl_list *arguments = &ctl->options.arguments;
@@ -96,10 +138,12 @@ int ctl_key(struct ctl *ctl)
         return add_key(ctl);
     if (arguments->count == 1 && !strcmp(verb, "passwd"))
         return change_passphrase(ctl);
+    if (arguments->count == 1 && !strcmp(verb, "rotate"))
+        return rotate_key(ctl);
     if (arguments->count == 2 && !strcmp(verb, "remove"))
         return remove_key(ctl, arguments->items[1]);
     return ctl_fail(&ctl->out, CTL_USAGE,
-                    "key takes list, add, remove N or passwd; see: cellctl key --help");
+                    "key takes list, add, remove N, passwd or rotate; see: cellctl key --help");
 }
 
 /* --- the phrase --- */

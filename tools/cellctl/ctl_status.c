@@ -6,6 +6,7 @@
 #include "vault/vault_status.h"
 
 #include <string.h>
+#include <time.h>
 
 struct ask {
     struct ctl *ctl;
@@ -212,6 +213,53 @@ static int claim_cell(struct ctl *ctl, const char *text)
     return CTL_OK;
 }
 
+/* A duration from now ("14d"), or a day ("2026-03-01") or minute ("2026-03-01 18:30") of local
+ * time.
+ */
+static enum err parse_until(const char *text, int64_t now_s, int64_t *out)
+{
+    uint64_t ms;
+    struct tm tm = {.tm_isdst = -1};
+    if (text_parse_duration_ms(text, &ms) == ERR_OK) {
+        *out = now_s + (int64_t)(ms / 1000);
+        return ERR_OK;
+    }
+    const char *end = strptime(text, "%Y-%m-%d", &tm);
+    if (end && *end)
+        end = strptime(end, " %H:%M", &tm);
+    if (!end || *end)
+        return ERR_FORMAT;
+    *out = (int64_t)mktime(&tm);
+    return ERR_OK;
+}
+
+static int send_away(struct ctl *ctl, const char *text)
+{
+    struct id cell;
+    int64_t until_s = 0;
+    char when[CTL_TIME_SIZE];
+    if (id_parse(text, strlen(text), &cell) != ERR_OK)
+        return ctl_fail(&ctl->out, CTL_USAGE, "that is no cell's ID; \"cellctl cells\" lists them");
+    if (!ctl->options.until ||
+        parse_until(ctl->options.until, (int64_t)time(NULL), &until_s) != ERR_OK)
+        return ctl_fail(&ctl->out, CTL_USAGE,
+                        "away needs --until: a duration as in 14d, or a time as in 2026-03-01 or "
+                        "\"2026-03-01 18:30\"");
+    const int code = ctl_open_swarm(ctl, VAULT_WRITE);
+    if (code != CTL_OK)
+        return code;
+    enum err e = vault_cells_away(ctl->vault, &cell, until_s, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e != ERR_OK)
+        return ctl_failed(ctl, e);
+    ctl_say(&ctl->out,
+            "Cell %.10s may be silent until %s (90 days at most): it does not count as "
+            "gone.",
+            text, ctl_time(until_s * 1000000000, when));
+    return CTL_OK;
+}
+
 int ctl_cells(struct ctl *ctl)
 {
     const struct ctl_list *arguments = &ctl->options.arguments;
@@ -219,6 +267,9 @@ int ctl_cells(struct ctl *ctl)
         return list_cells(ctl);
     if (arguments->count == 2 && !strcmp(arguments->items[0], "claim"))
         return claim_cell(ctl, arguments->items[1]);
+    if (arguments->count == 2 && !strcmp(arguments->items[0], "away"))
+        return send_away(ctl, arguments->items[1]);
     return ctl_fail(&ctl->out, CTL_USAGE,
-                    "cells takes nothing, or claim ID; see: cellctl cells --help");
+                    "cells takes nothing, claim ID, or away ID --until T; see: cellctl cells "
+                    "--help");
 }
