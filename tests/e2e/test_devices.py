@@ -1,6 +1,7 @@
 """Several devices of one account on one swarm of real programs: joining, backing up side by side, rights, revoking."""
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 
@@ -288,7 +289,7 @@ def test_data_keys_are_rotated_and_old_data_stays_readable(house, tmp_path):
             assert differences(tree, restored(out / "by-reader", tree)) == []
 
 
-def test_an_old_copy_of_a_vault_catches_up_and_a_fork_is_told(house, shared, tmp_path):
+def test_an_old_copy_of_a_vault_catches_up(shared, tmp_path):
     tree = tree_with(tmp_path / "tree", 71, files=5, big=1)
     admin = Vault(tmp_path / "admin", shared.swarm, options=("--name", "desk"))
     second = joined(admin, tmp_path / "second", "second")
@@ -297,14 +298,35 @@ def test_an_old_copy_of_a_vault_catches_up_and_a_fork_is_told(house, shared, tmp
     later = second.backup(tree)["snapshot_id"]
     copy = Vault(tmp_path / "copy")
     third = copy.backup(tree)["snapshot_id"]
-    assert {first, later, third} <= snapshot_ids(copy) and {first, later, third} <= snapshot_ids(admin)
-    # both used side by side without seeing each other: the cells take one head of a number
-    assert {first, later, third} <= snapshot_ids(second)
-    shutil.rmtree(tmp_path / "copy")
+    for vault in (copy, admin, second):
+        assert {first, later, third} <= snapshot_ids(vault)
+    copy.restore(tmp_path / "out", later)
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+
+
+def test_a_fork_is_noticed(new_swarm, tmp_path):
+    """Two copies of one vault back up to two halves of a swarm that do not see each other, by a coordinator that has
+    lost the head of the first."""
+    swarm = new_swarm(6, "1+1")
+    tree = tree_with(tmp_path / "tree", 72, files=5, big=1)
+    admin = Vault(tmp_path / "admin", swarm, options=("--name", "desk"))
+    second = joined(admin, tmp_path / "second", "second")
+    second.backup(tree)
     shutil.copytree(second.directory, tmp_path / "copy")
-    shared.swarm.do("stop", "coordinator", *shared.swarm.indexes())
-    shared.swarm.do("start", "coordinator", *shared.swarm.indexes())
-    assert second.backup(tree)["snapshot_id"] in snapshot_ids(Vault(tmp_path / "copy"))
+    half, other = swarm.indexes()[:3], swarm.indexes()[3:]
+    swarm.do("stop", *other)
+    (tree / "left").write_text("left")
+    second.backup(tree, expect=(0, 4))
+    swarm.do("stop", "coordinator", *half)
+    with sqlite3.connect(swarm.directory / "coordinator/registry.db") as db:
+        assert db.execute("DELETE FROM head").rowcount > 0
+    db.close()
+    swarm.do("start", "coordinator", *other)
+    (tree / "right").write_text("right")
+    Vault(tmp_path / "copy").backup(tree, expect=(0, 4))
+    swarm.do("start", *half)
+    done = admin.ctl("snapshots")
+    assert b"forked" in done.stderr and b"second" in done.stderr
 
 
 def test_a_cell_is_claimed_in_the_manifest_and_may_be_away(new_swarm, tmp_path):
