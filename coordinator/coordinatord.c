@@ -61,13 +61,14 @@ static const char usage[] =
     "                    [--redundancy K+M] [--asleep-after T] [--gone-after T]\n"
     "                    [--proof-period T] [--repair-threshold PERCENT] [--repair-delay T]\n"
     "                    [--ticket-lease T]\n"
-    "       coordinatord --data DIR invite --cell|--account [--uses N] [--expires T]\n"
+    "       coordinatord --data DIR invite --cell [--stranger]|--account [--uses N] [--expires T]\n"
     "       coordinatord --data DIR status [--json]\n"
     "\n"
     "Knows the members of a swarm, issues grants, keeps the directory of segments. It sees no "
     "file,\n"
     "no name and no key. The first start makes what it needs and writes the swarm root's sheet to\n"
-    "DIR/swarm-root.txt: print it, and keep it away from this machine.\n"
+    "DIR/swarm-root.txt: print it, and keep it away from this machine. A cell that joins by a\n"
+    "--stranger's invite gets few shards until it has proven that it keeps them.\n"
     "\n"
     "  coordinatord --data /srv/cellar/coordinator --listen 0.0.0.0:7400 \\\n"
     "               --advertise backup.example.net:7400\n";
@@ -227,6 +228,7 @@ static enum err read_invite_flags(struct program *p, struct invite *invite)
         return err_say(&p->msg, ERR_USAGE, "--expires takes a time, as 30d or 12h");
     *invite = (struct invite){
         .kind = cell ? INVITE_CELL : INVITE_ACCOUNT,
+        .stranger = cell && daemon_flag(f, "stranger"),
         .uses = (uint32_t)uses,
         .expires_s = time(NULL) + (int64_t)(ms / 1000),
         .incarnation = p->cert.incarnation,
@@ -509,7 +511,7 @@ static int run_status(struct program *p)
 /* Subcommands take flags that are no settings. */
 static enum err parse(int argc, char **argv, struct program *p)
 {
-    static const char *const invite[] = {"cell", "account", "uses=", "expires=", NULL};
+    static const char *const invite[] = {"cell", "account", "stranger", "uses=", "expires=", NULL};
     static const char *const status[] = {"json", NULL};
     const char *const *extra = NULL;
     for (int i = 1; i < argc; i++)

@@ -202,7 +202,7 @@ static enum err count_uses(struct registry *registry, const struct invite *invit
 
 /* May `peer` use it (again)? Writes the use down, inside the caller's transaction. */
 static enum err redeem(struct registry *registry, struct slice doc, enum invite_kind kind,
-                       const struct id *peer, int64_t now_s, struct errmsg *msg)
+                       const struct id *peer, int64_t now_s, bool *stranger, struct errmsg *msg)
 {
     struct invite invite;
     uint64_t uses = 0;
@@ -218,6 +218,7 @@ static enum err redeem(struct registry *registry, struct slice doc, enum invite_
     if (invite.incarnation != registry->options.incarnation)
         return err_say(msg, ERR_DENIED,
                        "the invite is of an earlier coordinator: ask for a new one");
+    *stranger = invite.stranger;
     e = count_uses(registry, &invite, peer, &uses, &by_peer, msg);
     if (e != ERR_OK || by_peer)
         return e;
@@ -241,7 +242,7 @@ static enum err redeem(struct registry *registry, struct slice doc, enum invite_
 /* --- joining --- */
 
 static enum err add_cell(struct registry *registry, const struct member_statement *statement,
-                         int64_t now_s, struct errmsg *msg)
+                         bool stranger, int64_t now_s, struct errmsg *msg)
 {
     struct registry_cell *cell = registry_cell_find(registry, &statement->cell);
     bool changed;
@@ -253,6 +254,7 @@ static enum err add_cell(struct registry *registry, const struct member_statemen
     if (id_is_zero(&cell->id)) {
         cell->id = statement->cell;
         memcpy(cell->key, statement->key, sizeof(cell->key));
+        registry_trust_begin(registry, cell, stranger);
         e = idmap_set(&registry->by_id, &cell->id, cell);
     }
     if (e == ERR_OK)
@@ -281,21 +283,23 @@ enum err registry_join_cell(struct registry *registry, const struct id *peer, st
 {
     struct member_statement statement;
     const size_t count = registry->cell_count;
+    bool stranger;
     enum err e = member_statement_open(doc, registry->options.swarm, peer, &statement, msg);
     if (e != ERR_OK)
         return err_wrap(msg, e, "the member statement");
     e = db_begin(registry->db, msg);
     if (e != ERR_OK)
         return e;
-    e = redeem(registry, invite, INVITE_CELL, peer, now_s, msg);
+    e = redeem(registry, invite, INVITE_CELL, peer, now_s, &stranger, msg);
     if (e == ERR_OK)
-        e = add_cell(registry, &statement, now_s, msg);
+        e = add_cell(registry, &statement, stranger, now_s, msg);
     if (e == ERR_OK)
         e = db_commit(registry->db, msg);
     if (e != ERR_OK) {
         db_rollback(registry->db);
         forget_cell(registry, count);
     }
+    registry_households_changed(registry);
     return e;
 }
 
@@ -318,12 +322,13 @@ enum err registry_join_account(struct registry *registry, const struct id *peer,
                                struct slice invite, const struct manifest *manifest, int64_t now_s,
                                struct errmsg *msg)
 {
+    bool stranger; /* of cells only */
     if (!manifest_device_find(manifest, peer))
         return err_say(msg, ERR_DENIED, "the manifest does not name the device that shows it");
     enum err e = db_begin(registry->db, msg);
     if (e != ERR_OK)
         return e;
-    e = redeem(registry, invite, INVITE_ACCOUNT, peer, now_s, msg);
+    e = redeem(registry, invite, INVITE_ACCOUNT, peer, now_s, &stranger, msg);
     if (e == ERR_OK)
         e = add_account(registry, &manifest->account, now_s, msg);
     if (e == ERR_OK)

@@ -173,6 +173,7 @@ enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
         }
     }
     db_done(s);
+    registry_households_changed(registry);
     return e == ERR_END ? ERR_OK : e;
 }
 
@@ -200,7 +201,9 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
     cell->free_bytes = beat->free_bytes;
-    cell->used_bytes = beat->used_bytes;
+    registry_trust_used(registry, cell, beat->used_bytes);
+    if (beat->shard_count + beat->damaged_count < cell->held - cell->held / 8)
+        registry->suspect = cell->number;
     cell->shard_count = beat->shard_count;
     cell->damaged_count = beat->damaged_count;
     cell->unwritten = true;
@@ -246,9 +249,8 @@ static void fill_member(const struct registry *registry, const struct registry_c
     *out = (struct member){
         .claimed = cell->claimed,
         .household = cell->claimed ? cell->household : cell->id,
-        .weight = registry_weight(cell->give_bytes),
-        .eligible = cell->give_bytes > 0 && state != WIRE_CELL_GONE && !cell->leaving &&
-                    registry_trusted(cell),
+        .weight = registry_cell_weight(registry, cell),
+        .eligible = state != WIRE_CELL_GONE && registry_takes_new(registry, cell),
         .site = slice_text(cell->site),
         .addresses = buf_slice(&cell->addresses),
     };
@@ -372,6 +374,7 @@ enum err registry_claim(struct registry *registry, const struct id *id, const st
         *cell = before;
         return e;
     }
+    registry_households_changed(registry);
     registry->list_stale = true;
     return ERR_OK;
 }

@@ -21,7 +21,7 @@ enum {
 static bool may_get(const struct registry *registry, const struct registry_cell *cell,
                     const struct id *account, int64_t now_s)
 {
-    return cell && cell->give_bytes > 0 && !cell->leaving && registry_trusted(cell) &&
+    return cell && registry_takes_new(registry, cell) &&
            !(cell->claimed && id_equal(&cell->household, account)) &&
            registry_cell_state(registry, cell, now_s) != WIRE_CELL_GONE;
 }

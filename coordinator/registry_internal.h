@@ -7,6 +7,8 @@
 #include "placement/placement.h"
 #include "registry.h"
 
+enum { REGISTRY_SAMPLES = 4 };
+
 /* How far a cell's shards count. */
 enum registry_hold {
     REGISTRY_HOLDS = 1, /* up or asleep */
@@ -34,6 +36,9 @@ struct registry_cell {
     bool lost;                   /* gone, and counted as that */
     enum registry_hold swept_as; /* when the last sweep began; 0: no sweep since it is here */
     bool swept_awake;
+    struct id
+        samples[REGISTRY_SAMPLES]; /* segments with a shard here, drawn by lot, not used yet */
+    uint32_t sample_count, sample_seen;
     uint64_t held, held_next; /* shards that the directory names here, by the last sweep and what
                                  came since; by the sweep that is running */
 };
@@ -102,6 +107,13 @@ struct registry {
     uint64_t audit_credit_ms; /* collected by cells and time, spent on proofs */
     int64_t audited_s;
     uint64_t proofs_passed, proofs_failed; /* since the start */
+    uint32_t suspect; /* number of a cell that says to hold less than it should; 0: none */
+    bool cells_turn;  /* the next lot falls on a cell, not on a segment */
+
+    /* trust: registry_trust.c */
+    bool large;            /* so many households that nobody in particular is needed */
+    uint64_t sample_state; /* of the lots for samples */
+    int64_t forgiven_s;
 };
 
 /* One shard of a segment, as the directory has it. */
@@ -227,20 +239,46 @@ MUST_CHECK enum err registry_targets(struct registry *registry,
                                      struct registry_cell **out, size_t *placed,
                                      struct errmsg *msg);
 
-/* --- registry_proof.c --- */
+/* --- registry_trust.c --- */
 
-/* Gets no new shards below this. */
-enum { REGISTRY_TRUST_MAX = 1000, REGISTRY_TRUST_NEW = 500, REGISTRY_TRUST_KEEP = 250 };
+enum {
+    REGISTRY_TRUST_MAX = 1000,
+    REGISTRY_TRUST_FULL = 750, /* on trial below this: few new shards */
+    REGISTRY_TRUST_NEW = 500,  /* none */
+    REGISTRY_TRUST_KEEP = 250, /* none left with it */
+};
 static inline bool registry_trusted(const struct registry_cell *cell)
 {
     return cell->trust >= REGISTRY_TRUST_NEW;
 }
+/* May it get new shards, as far as trust, its gift and its wish to leave go? */
+bool registry_takes_new(const struct registry *registry, const struct registry_cell *cell);
+/* For placement: less than registry_weight() while it is on trial. */
+uint16_t registry_cell_weight(const struct registry *registry, const struct registry_cell *cell);
+/* Members or claims have changed. */
+void registry_households_changed(struct registry *registry);
+/* Of a new member. */
+void registry_trust_begin(struct registry *registry, struct registry_cell *cell, bool stranger);
+void registry_trust_proven(struct registry *registry, struct registry_cell *cell);
+/* A shard is confirmed to be missing or wrong; `says_so`: by the cell itself. */
+void registry_fault(struct registry *registry, struct registry_cell *cell, bool says_so);
+/* What it uses, by its heartbeat. */
+void registry_trust_used(struct registry *registry, struct registry_cell *cell,
+                         uint64_t used_bytes);
+void registry_trust_tick(struct registry *registry, int64_t now_s);
+/* The cell has a shard of the segment: it may become one of its samples. */
+void registry_sample(struct registry *registry, struct registry_cell *cell,
+                     const struct id *segment);
+/* Takes a sample out by lot; false: there is none. */
+bool registry_sample_take(struct registry *registry, struct registry_cell *cell,
+                          struct id *segment);
+
+/* --- registry_proof.c --- */
+
 /* One voice that a shard is not there; when enough agree it counts as damaged. */
 MUST_CHECK enum err registry_doubt(struct registry *registry, const struct id *segment,
                                    unsigned index, struct registry_cell *cell, const struct id *by,
                                    int64_t now_s, struct errmsg *msg);
-/* A shard is confirmed to be missing or wrong; `says_so`: by the cell itself. */
-void registry_fault(struct registry *registry, struct registry_cell *cell, bool says_so);
 void registry_audit_tick(struct registry *registry, int64_t now_s);
 
 /* Facts. */

@@ -1,13 +1,13 @@
 /*
  * Proof and trust. Cells ask each other for random leaves, by lot; the coordinator only throws the
- * lot and counts.
+ * lot and counts. Every other lot falls on a segment, so that who holds much is asked much; the
+ * ones between fall on a cell, so that a new one with little gets to prove itself, and first of all
+ * on one whose heartbeat says that it holds less than it should.
  *
- * Trust is a number up to 1000, apart from uptime: a shard that is confirmed to be missing or wrong
- * costs three fifths of it, one that the cell itself says to be a tenth (disks rot, but one that
- * loses seven at once should get nothing new); each proof gives 10 back. One voice confirms
- * nothing: auditors of two households must have failed (of one, where the swarm has no second), or
- * else one that breaks its neighbours' good name would cost them their shards. A shard in doubt is
- * looked at by others before any new lot is thrown; one of them who gets the proof clears it.
+ * One voice confirms nothing: auditors of two households must have failed (of one, where the swarm
+ * has no second), or else one that breaks its neighbours' good name would cost them their shards. A
+ * shard in doubt is looked at by others before any new lot is thrown; one of them who gets the
+ * proof clears it. What follows for the cell is in registry_trust.c.
  */
 #include "registry_internal.h"
 
@@ -16,9 +16,6 @@
 #include <stdlib.h>
 
 enum {
-    TRUST_STEP = 10,
-    TRUST_KEPT_TENTHS = 4,
-    TRUST_KEPT_TENTHS_HONEST = 9,
     AUDIT_S = 1800, /* how long an auditor has */
     LOTS = 8,       /* thrown for one ticket, until one falls on a shard that can be asked for */
     DOUBT_S = 30 * 86400, /* voices older than this are forgotten */
@@ -116,23 +113,6 @@ static enum err clear_doubt(struct registry *registry, const struct id *segment,
     e = db_run(s, msg);
     db_done(s);
     return e;
-}
-
-static void set_trust(struct registry *registry, struct registry_cell *cell, uint32_t trust)
-{
-    const bool trusted = registry_trusted(cell);
-    cell->trust = trust > REGISTRY_TRUST_MAX ? REGISTRY_TRUST_MAX : trust ? trust : 1;
-    cell->unwritten = true;
-    registry->list_stale |= trusted != registry_trusted(cell);
-}
-
-void registry_fault(struct registry *registry, struct registry_cell *cell, bool says_so)
-{
-    const uint32_t tenths = says_so ? TRUST_KEPT_TENTHS_HONEST : TRUST_KEPT_TENTHS;
-    cell->fault_count++;
-    set_trust(registry, cell, cell->trust * tenths / 10);
-    log_say(registry->options.log, LOG_WARN, "a cell has lost a shard: its trust is %u of 1000",
-            cell->trust);
 }
 
 enum err registry_doubt(struct registry *registry, const struct id *segment, unsigned index,
@@ -235,6 +215,35 @@ static enum err pick_random(struct registry *registry, const struct registry_cel
     return may_ask(registry, auditor, &segment->places[*place], now_s) ? ERR_OK : ERR_NOT_FOUND;
 }
 
+/* The next cell that a lot falls on; NULL: nobody. */
+static struct registry_cell *draw_cell(struct registry *registry)
+{
+    const uint32_t suspect = registry->suspect;
+    registry->suspect = 0;
+    if (suspect)
+        return registry->cells[suspect - 1];
+    return registry->cell_count
+               ? registry->cells[random_below(registry->options.random, registry->cell_count)]
+               : NULL;
+}
+
+static enum err pick_of_cell(struct registry *registry, const struct registry_cell *auditor,
+                             int64_t now_s, struct registry_segment *segment, size_t *place,
+                             struct errmsg *msg)
+{
+    struct registry_cell *cell = draw_cell(registry);
+    struct id id;
+    if (!cell || id_equal(household_of(auditor), household_of(cell)) ||
+        !registry_sample_take(registry, cell, &id))
+        return ERR_NOT_FOUND;
+    const enum err e = registry_segment_get(registry, &id, segment, msg);
+    for (*place = 0; e == ERR_OK && *place < segment->count; (*place)++)
+        if (segment->places[*place].cell == cell &&
+            may_ask(registry, auditor, &segment->places[*place], now_s))
+            return ERR_OK;
+    return e == ERR_OK ? ERR_NOT_FOUND : e;
+}
+
 static struct registry_audit *free_audit(struct registry *registry, int64_t now_s)
 {
     for (size_t i = 0; i < REGISTRY_AUDITS; i++)
@@ -293,6 +302,9 @@ enum err registry_proof_take(struct registry *registry, const struct id *id, int
     if (period_ms == 0 || registry->audit_credit_ms < period_ms)
         return ERR_NOT_FOUND;
     enum err e = pick_doubted(registry, auditor, now_s, &segment, &place, msg);
+    registry->cells_turn = !registry->cells_turn;
+    for (int lot = 0; registry->cells_turn && lot < LOTS && e == ERR_NOT_FOUND; lot++)
+        e = pick_of_cell(registry, auditor, now_s, &segment, &place, msg);
     for (int lot = 0; lot < LOTS && e == ERR_NOT_FOUND; lot++)
         e = pick_random(registry, auditor, now_s, &segment, &place, msg);
     if (e == ERR_OK)
@@ -325,8 +337,7 @@ static enum err take_proof(struct registry *registry, const struct registry_audi
     if (e != ERR_OK)
         return e;
     if (outcome == WIRE_OUTCOME_DONE) {
-        cell->proof_count++;
-        set_trust(registry, cell, cell->trust + TRUST_STEP);
+        registry_trust_proven(registry, cell);
         e = clear_doubt(registry, &audit->segment, audit->index, cell, msg);
     } else if (outcome == WIRE_OUTCOME_DISPROVED) {
         e = registry_doubt(registry, &audit->segment, audit->index, cell, &audit->auditor, now_s,

@@ -238,10 +238,12 @@ static void begin_sweep(struct registry *registry, int64_t now_s)
     registry->sweep_number++;
     memset(&registry->sweep_at, 0, sizeof(registry->sweep_at));
     registry->swept_s = now_s;
+    registry->sample_state = random_u64(registry->options.random);
     for (size_t i = 0; i < registry->cell_count; i++) {
         registry->cells[i]->swept_as = registry_hold(registry, registry->cells[i], now_s);
         registry->cells[i]->swept_awake = is_awake(registry, registry->cells[i], now_s);
         registry->cells[i]->held_next = 0;
+        registry->cells[i]->sample_count = registry->cells[i]->sample_seen = 0;
     }
 }
 
@@ -284,8 +286,10 @@ static enum err sweep_rows(struct registry *registry, int64_t now_s, size_t *row
             e = judge(registry, &segment, now_s, &wanted, msg);
         if (e != ERR_OK)
             break;
-        for (size_t i = 0; i < segment.count; i++)
+        for (size_t i = 0; i < segment.count; i++) {
             segment.places[i].cell->held_next++;
+            registry_sample(registry, segment.places[i].cell, &segment.id);
+        }
         registry->sweep_at = segment.id;
     }
     db_done(s);
@@ -372,6 +376,7 @@ enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy, str
     registry->offers =
         registry->repairs[REPAIR_READY] < OFFERS_MAX ? registry->repairs[REPAIR_READY] : OFFERS_MAX;
     registry_audit_tick(registry, now_s);
+    registry_trust_tick(registry, now_s);
     keep_pace(registry, now_s);
     return e == ERR_OK ? registry_ledger_tick(registry, now_s, msg) : e;
 }

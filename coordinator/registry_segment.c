@@ -211,6 +211,8 @@ enum err registry_segment_put(struct registry *registry, const struct registry_s
 void registry_held(struct registry *registry, const struct id *segment, struct registry_cell *cell,
                    int change)
 {
+    if (change > 0)
+        registry_sample(registry, cell, segment);
     cell->held = change < 0 && cell->held == 0 ? 0 : cell->held + (uint64_t)change;
     if (registry->sweeping && id_compare(segment, &registry->sweep_at) <= 0)
         cell->held_next =

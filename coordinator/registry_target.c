@@ -31,12 +31,12 @@ static enum err make_group(struct registry *registry, const struct id *account, 
     }
     for (size_t i = 0; i < registry->cell_count; i++) {
         const struct registry_cell *cell = registry->cells[i];
-        const bool takes =
-            registry_hold(registry, cell, now_s) == REGISTRY_HOLDS && registry_trusted(cell);
+        const bool takes = registry_hold(registry, cell, now_s) == REGISTRY_HOLDS &&
+                           registry_takes_new(registry, cell);
         cells[i] = (struct placement_cell){
             .id = cell->id,
             .household = cell->claimed ? cell->household : cell->id,
-            .weight = takes ? registry_weight(cell->give_bytes) : 0,
+            .weight = takes ? registry_cell_weight(registry, cell) : 0,
             .site = site_number(cell->site),
         };
     }
@@ -56,8 +56,8 @@ static bool share_domain(const struct registry_cell *a, const struct registry_ce
 static bool takes_shard(const struct registry *registry, const struct registry_segment *segment,
                         const struct registry_cell *cell, int64_t now_s)
 {
-    return registry_cell_state(registry, cell, now_s) == WIRE_CELL_UP && registry_trusted(cell) &&
-           cell->give_bytes > 0 && cell->free_bytes >= segment->shard_bytes;
+    return registry_cell_state(registry, cell, now_s) == WIRE_CELL_UP &&
+           registry_takes_new(registry, cell) && cell->free_bytes >= segment->shard_bytes;
 }
 
 /* The cell's own copy is damaged: it may take it again, when there is nobody else. */

@@ -12,6 +12,8 @@ enum err invite_make(const struct invite *invite, const struct swarm_root *swarm
     cbor_write_key(w, 2), cbor_write_u64(w, invite->uses);
     cbor_write_key(w, 3), cbor_write_i64(w, invite->expires_s);
     cbor_write_key(w, 4), cbor_write_u64(w, invite->incarnation);
+    if (invite->stranger)
+        cbor_write_key(w, 5), cbor_write_bool(w, true);
     return document_end(&d, "invite", swarm, coordinator, out);
 }
 
@@ -26,7 +28,9 @@ enum err invite_open(struct slice bytes, const struct swarm_root *swarm,
     cbor_read_key(r, 2), out->uses = cbor_read_u32(r, UINT32_MAX);
     cbor_read_key(r, 3), out->expires_s = cbor_read_i64(r);
     cbor_read_key(r, 4), out->incarnation = cbor_read_u32(r, UINT32_MAX);
-    if (out->kind == 0 || out->uses == 0)
+    const bool says = cbor_read_key_optional(r, 5);
+    out->stranger = says && cbor_read_bool(r);
+    if (out->kind == 0 || out->uses == 0 || says != out->stranger)
         cbor_read_refuse(r, ERR_FORMAT);
     return document_read_end(&d, msg, "the invite");
 }

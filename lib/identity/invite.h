@@ -20,6 +20,7 @@ struct invite {
     uint32_t uses; /* how often it may be redeemed, at least 1 */
     int64_t expires_s;
     uint32_t incarnation; /* of the coordinator that issued it */
+    bool stranger;        /* a cell whose owner nobody knows: it is on trial first */
 };
 
 MUST_CHECK enum err invite_make(const struct invite *invite, const struct swarm_root *swarm,

@@ -125,9 +125,11 @@ static inline void fixture_free(struct fixture *f)
     free(f);
 }
 
-static inline void fixture_invite(struct fixture *f, enum invite_kind kind, struct buf *out)
+static inline void fixture_invite(struct fixture *f, enum invite_kind kind, bool stranger,
+                                  struct buf *out)
 {
     struct invite invite = {.kind = kind,
+                            .stranger = stranger,
                             .uses = 1,
                             .expires_s = FIXTURE_NOW_S + INT64_C(3650) * 86400,
                             .incarnation = 1};
@@ -140,18 +142,23 @@ static inline const struct id *cell_id(const struct fixture *f, size_t cell)
     return sign_key_id(f->cells[cell]);
 }
 
-static inline void join_cell(struct fixture *f, size_t number)
+static inline void join_cell_as(struct fixture *f, size_t number, bool stranger)
 {
     struct buf invite = BUF_INIT(INVITE_BYTES_MAX), doc = BUF_INIT(MEMBER_STATEMENT_BYTES_MAX);
     struct member_statement statement = {.give_bytes = GIB(100), .sequence = 1};
     f->cells[number] = fixture_key(1000 + number);
     OK(address_list_add(&statement.addresses, "cell:1"));
     OK(member_statement_make(&statement, &f->root, f->cells[number], &doc));
-    fixture_invite(f, INVITE_CELL, &invite);
+    fixture_invite(f, INVITE_CELL, stranger, &invite);
     OK(registry_join_cell(f->registry, cell_id(f, number), buf_slice(&invite), buf_slice(&doc),
                           f->now_s, &f->msg));
     buf_free(&invite);
     buf_free(&doc);
+}
+
+static inline void join_cell(struct fixture *f, size_t number)
+{
+    join_cell_as(f, number, false);
 }
 
 static inline void make_account(struct fixture *f, size_t number)
@@ -174,7 +181,7 @@ static inline void join_account(struct fixture *f, size_t number)
 {
     struct buf invite = BUF_INIT(INVITE_BYTES_MAX);
     make_account(f, number);
-    fixture_invite(f, INVITE_ACCOUNT, &invite);
+    fixture_invite(f, INVITE_ACCOUNT, false, &invite);
     OK(registry_join_account(f->registry, sign_key_id(f->accounts[number].device),
                              buf_slice(&invite), f->accounts[number].manifest, f->now_s, &f->msg));
     buf_free(&invite);
