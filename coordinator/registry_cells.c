@@ -200,6 +200,8 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     registry_watch_beat(registry, cell, beat, now_s);
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
+    if (cell->free_bytes < LIMIT_SHARD_BYTES && beat->free_bytes >= LIMIT_SHARD_BYTES)
+        registry_look_again(registry);
     cell->free_bytes = beat->free_bytes;
     registry_trust_used(registry, cell, beat->used_bytes);
     if (beat->shard_count + beat->damaged_count < cell->held - cell->held / 8)
@@ -375,6 +377,7 @@ enum err registry_claim(struct registry *registry, const struct id *id, const st
         return e;
     }
     registry_households_changed(registry);
+    registry_look_again(registry);
     registry->list_stale = true;
     return ERR_OK;
 }

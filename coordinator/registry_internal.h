@@ -205,6 +205,12 @@ enum registry_hold registry_hold(const struct registry *registry, const struct r
 /* Looks at the segment again, and puts it into the queue or takes it out; keeps a lease. */
 MUST_CHECK enum err registry_repair_judge(struct registry *registry, const struct id *segment,
                                           int64_t now_s, struct errmsg *msg);
+/* What waits for a cell may have one now: the next tick begins a sweep. */
+static inline void registry_look_again(struct registry *registry)
+{
+    if (registry->repairs[REPAIR_WAITING] > 0)
+        registry->swept_s = 0;
+}
 MUST_CHECK enum err registry_repair_load(struct registry *registry, struct errmsg *msg);
 
 struct wire_report;

@@ -81,7 +81,10 @@ static void set_trust(struct registry *registry, struct registry_cell *cell, uin
     const bool trusted = registry_trusted(cell), trial = on_trial(cell);
     cell->trust = trust > REGISTRY_TRUST_MAX ? REGISTRY_TRUST_MAX : trust ? trust : 1;
     cell->unwritten = true;
-    registry->list_stale |= trusted != registry_trusted(cell) || trial != on_trial(cell);
+    const bool changed = trusted != registry_trusted(cell) || trial != on_trial(cell);
+    registry->list_stale |= changed;
+    if (changed)
+        registry_look_again(registry);
 }
 
 void registry_trust_proven(struct registry *registry, struct registry_cell *cell)
