@@ -352,6 +352,58 @@ enum err index_dirs_doubt_unmarked(struct index *index, struct errmsg *msg)
     return index_leave(index, own, e, msg);
 }
 
+/* --- marks --- */
+
+enum err index_marks_has(struct index *index, const struct id *ids, size_t count, bool *out,
+                         struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(index->db, "SELECT 1 FROM mark WHERE id = ?1", &s, msg);
+    if (e != ERR_OK)
+        return e;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        db_rebind(s);
+        db_bind_id(s, 1, &ids[i]);
+        e = db_step(s, msg);
+        out[i] = e == ERR_OK;
+        e = e == ERR_END ? ERR_OK : e;
+    }
+    db_done(s);
+    return e;
+}
+
+enum err index_marks_lost(struct index *index, uint64_t *out, struct errmsg *msg)
+{
+    int64_t count = 0;
+    const enum err e = db_number(index->db,
+                                 "SELECT count(*) FROM mark AS k WHERE NOT EXISTS"
+                                 " (SELECT 1 FROM chunk WHERE id = k.id)",
+                                 &count, msg);
+    *out = (uint64_t)count;
+    return e;
+}
+
+enum err index_marks_condemned(struct index *index, uint64_t after, uint64_t *out, size_t max,
+                               size_t *count, struct errmsg *msg)
+{
+    struct db_statement *s;
+    *count = 0;
+    enum err e =
+        db_prepare(index->db,
+                   "SELECT l.number FROM live AS l JOIN segment AS s ON s.number = l.number"
+                   " WHERE s.state = 3 AND l.chunks > 0 AND l.number > ?1"
+                   " ORDER BY l.number LIMIT ?2",
+                   &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_u64(s, 1, after);
+    db_bind_u64(s, 2, max);
+    while (*count < max && (e = db_step(s, msg)) == ERR_OK)
+        out[(*count)++] = db_column_u64(s, 0);
+    db_done(s);
+    return e == ERR_END ? ERR_OK : e;
+}
+
 /* --- listed --- */
 
 enum err index_listed_set(struct index *index, uint64_t number, const struct id *object,
@@ -501,6 +553,28 @@ enum err index_orders(struct index *index, const struct index_order *after, stru
     }
     db_done(s);
     return e == ERR_END ? ERR_OK : e;
+}
+
+enum err index_orders_waiting(struct index *index, uint64_t *out, struct errmsg *msg)
+{
+    int64_t count = 0;
+    const enum err e = db_number(index->db, "SELECT count(*) FROM removal_peer", &count, msg);
+    *out = (uint64_t)count;
+    return e;
+}
+
+enum err index_orders_drop(struct index *index, unsigned kind, struct errmsg *msg)
+{
+    bool own;
+    enum err e = index_enter(index, &own, msg);
+    if (e != ERR_OK)
+        return e;
+    e = run(index,
+            "DELETE FROM removal_peer WHERE number IN (SELECT number FROM removal WHERE kind = ?1)",
+            NULL, kind, msg);
+    if (e == ERR_OK)
+        e = run(index, "DELETE FROM removal WHERE kind = ?1", NULL, kind, msg);
+    return index_leave(index, own, e, msg);
 }
 
 enum err index_order_doc(struct index *index, uint64_t number, struct slice *out,

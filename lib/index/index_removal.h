@@ -65,6 +65,18 @@ MUST_CHECK enum err index_segment_condemn(struct index *index, uint64_t number, 
    forgotten: what the others name is marked. */
 MUST_CHECK enum err index_dirs_doubt_unmarked(struct index *index, struct errmsg *msg);
 
+/* --- marks (index.h), as prune needs them --- */
+
+/* Which of `ids` are marked. */
+MUST_CHECK enum err index_marks_has(struct index *index, const struct id *ids, size_t count,
+                                    bool *out, struct errmsg *msg);
+/* Marked chunks that no segment has. */
+MUST_CHECK enum err index_marks_lost(struct index *index, uint64_t *out, struct errmsg *msg);
+/* Condemned segments with marked chunks that are nowhere else, behind `after`: after
+   index_marks_live() only. */
+MUST_CHECK enum err index_marks_condemned(struct index *index, uint64_t after, uint64_t *out,
+                                          size_t max, size_t *count, struct errmsg *msg);
+
 /* --- which index object lists a segment --- */
 
 /* Also makes it published. */
@@ -101,6 +113,10 @@ MUST_CHECK enum err index_order_add(struct index *index, unsigned kind, struct s
 MUST_CHECK enum err index_orders(struct index *index, const struct index_order *after,
                                  struct index_order *out, size_t max, size_t *count,
                                  struct errmsg *msg);
+/* How many answers are waited for. */
+MUST_CHECK enum err index_orders_waiting(struct index *index, uint64_t *out, struct errmsg *msg);
+/* Orders of this kind are not told to anybody any more. */
+MUST_CHECK enum err index_orders_drop(struct index *index, unsigned kind, struct errmsg *msg);
 MUST_CHECK enum err index_order_doc(struct index *index, uint64_t number, struct slice *out,
                                     struct errmsg *msg); /* borrowed until the next call */
 /* Nobody waits for this answer any more; an order for which none waits is forgotten. */

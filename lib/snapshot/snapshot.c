@@ -38,6 +38,10 @@ enum err snapshot_encode(const struct snapshot *snapshot, struct buf *out)
     cbor_write_u64(&w, totals->others), cbor_write_u64(&w, totals->bytes);
     cbor_write_u64(&w, totals->unreadable);
     cbor_write_end(&w);
+    if (snapshot->revision > 0) {
+        cbor_write_key(&w, 13), cbor_write_id(&w, &snapshot->original);
+        cbor_write_key(&w, 14), cbor_write_u64(&w, snapshot->revision);
+    }
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -107,6 +111,12 @@ enum err snapshot_decode(struct slice bytes, struct snapshot *out, struct errmsg
     if (cbor_read_key_optional(&r, 11))
         cbor_read_id(&r, &out->parent);
     read_totals(&r, &out->totals);
+    if (cbor_read_key_optional(&r, 13)) {
+        cbor_read_id(&r, &out->original);
+        cbor_read_key(&r, 14), out->revision = cbor_read_u64(&r, UINT64_MAX);
+        if (out->revision == 0)
+            cbor_read_refuse(&r, ERR_FORMAT);
+    }
     cbor_read_end(&r);
     return cbor_read_finish(&r, msg, "a snapshot");
 }

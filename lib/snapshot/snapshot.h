@@ -25,6 +25,10 @@ struct snapshot {
         root; /* the entry of "/", as snapshot_entry_encode() made it: with an empty name */
     struct slice program; /* "cellctl 0.1.0" */
     struct id parent;     /* the one before, of this device; zero: none */
+    /* of one that was made from another, with other tags: the first of them, and how often it was
+       changed since. Zero: it is what a backup made */
+    struct id original;
+    uint64_t revision;
     struct snapshot_totals totals;
     void *memory; /* private */
 };

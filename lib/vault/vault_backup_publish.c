@@ -113,6 +113,7 @@ enum err backup_publish_new(struct vault_backup *b, struct errmsg *msg)
         .store = store_facts,
         .done = published,
         .user = b,
+        .done_user = b,
     };
     return vault_publish_new(&options, &b->publish, msg);
 }

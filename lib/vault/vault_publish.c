@@ -54,7 +54,7 @@ static void publish_end(struct vault_publish *p)
         p->msg = p->stop_msg;
     }
     const struct errmsg msg = p->msg;
-    p->options.done(p->options.user, p->e, &msg);
+    p->options.done(p->options.done_user, p->e, &msg);
 }
 
 /* --- what was committed --- */

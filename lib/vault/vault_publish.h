@@ -40,8 +40,9 @@ struct vault_publish_options {
     enum err (*prepare)(void *user, struct vault_publish *publish, struct errmsg *msg);
     /* On the lane, in the transaction with the head. May be NULL. */
     enum err (*store)(void *user, struct vault_publish *publish, struct errmsg *msg);
-    void (*done)(void *user, enum err e, const struct errmsg *msg);
+    void (*done)(void *done_user, enum err e, const struct errmsg *msg);
     void *user;
+    void *done_user;
 };
 
 MUST_CHECK enum err vault_publish_new(const struct vault_publish_options *options,

@@ -1,0 +1,23 @@
+/*
+ * Of this room only. Delete and undelete orders on their way: to every cell that holds something of
+ * what they name, and to the coordinator (which tells those that are away). Each waits in the index
+ * until it is answered, so whatever becomes of this process, a later run tells the rest.
+ */
+#pragma once
+
+#include "vault/vault.h"
+
+struct vault_orders_summary {
+    uint64_t answered, waiting; /* by a cell or the coordinator, one order each */
+};
+
+typedef void vault_orders_fn(void *user, enum err e, const struct vault_orders_summary *summary,
+                             const struct errmsg *msg);
+
+struct vault_orders;
+
+/* Sends all that wait, to all at once. That somebody does not answer is no error. */
+MUST_CHECK enum err vault_orders_send(struct vault *vault, vault_orders_fn *done, void *user,
+                                      struct vault_orders **out, struct errmsg *msg);
+/* Waits no longer: done(ERR_OK) follows when what is under way has come back. */
+void vault_orders_cancel(struct vault_orders *orders);
