@@ -1,6 +1,12 @@
 #include "vault/vault_import.h"
 
+#include "identity/condemned.h"
 #include "identity/head.h"
+<<<<<<< HEAD
+=======
+#include "identity/lift.h"
+#include "identity/tombstone.h"
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
 #include "index/index_removal.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/snapshot_catalogue.h"
@@ -36,6 +42,7 @@ struct vault_import {
     size_t object_at;
     bool *known; /* objects that are in the index already */
     unsigned k, m;
+    uint64_t problems_before;
 };
 
 static void segment_free(struct vault_segment *segment)
@@ -71,13 +78,6 @@ void vault_import_level(const struct vault_import *import, unsigned *k, unsigned
 {
     *k = import->k;
     *m = import->m;
-}
-
-/* What could not be had is counted and told, and the rest is read. */
-static void problem(struct vault_import *r, enum err e, const char *sentence)
-{
-    r->options.summary->problems++;
-    r->options.problem(r->options.user, e, sentence);
 }
 
 static enum err segment_from(struct slice header, const struct id *cells, size_t count,
@@ -123,10 +123,16 @@ static enum err add_segment(struct vault_import *r, struct index_segment *row, s
     }
     if (e != ERR_NOT_FOUND)
         return e;
+    bool condemned;
+    e = index_is_named(index, INDEX_CONDEMNED_LIST, &row->id, &condemned, msg);
+    if (e != ERR_OK)
+        return e;
+    row->state = condemned ? INDEX_CONDEMNED : INDEX_COMMITTED;
     r->options.summary->segments++;
     return index_segment_add(index, row, header, record, shards, msg);
 }
 
+<<<<<<< HEAD
 /* Of this device itself (an old copy of its vault catches up) the next catalogue lists the object
    again; the others do that for theirs. */
 static enum err set_listed(struct vault_import *r, uint64_t number, const struct id *object,
@@ -139,6 +145,23 @@ static enum err set_listed(struct vault_import *r, uint64_t number, const struct
 
 static enum err add_listed(struct vault_import *r, const struct snapshot_segment *from,
                            struct slice table, const struct id *object, struct errmsg *msg)
+=======
+/* What this vault wrote itself and has lost: an old copy of it catches up. */
+static bool is_own(const struct vault_import *r)
+{
+    return id_equal(r->options.device, vault_device(r->vault));
+}
+
+/* In the index a device is zero when it is ours. */
+static struct id device_of(const struct vault_import *r)
+{
+    return is_own(r) ? (struct id){{0}} : *r->options.device;
+}
+
+static enum err add_listed(struct vault_import *r, const struct id *object,
+                           const struct snapshot_segment *from, struct slice table,
+                           struct errmsg *msg)
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
 {
     struct segment_header header;
     struct index_shard shards[LIMIT_SHARDS];
@@ -151,7 +174,7 @@ static enum err add_listed(struct vault_import *r, const struct snapshot_segment
     if (e != ERR_OK)
         return e;
     struct index_segment row = {
-        .device = *r->options.device,
+        .device = device_of(r),
         .kind = from->kind == SEGMENT_DATA ? INDEX_DATA : INDEX_METADATA,
         .state = INDEX_COMMITTED,
         .k = header.k,
@@ -188,7 +211,12 @@ static enum err add_listed(struct vault_import *r, const struct snapshot_segment
     if (e == ERR_OK && !known)
         e = index_chunks_add(r->vault->index, chunks, count, msg);
     if (e == ERR_OK)
+<<<<<<< HEAD
         e = set_listed(r, row.number, object, msg);
+=======
+        e = is_own(r) ? index_listed_set(r->vault->index, row.number, object, msg)
+                      : index_segment_set_published(r->vault->index, row.number, msg);
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     r->options.summary->chunks += known ? 0 : count;
     free(chunks);
     return e;
@@ -203,7 +231,11 @@ static enum err add_index_object(struct vault_import *r, const struct id *object
     while (e == ERR_OK) {
         e = snapshot_index_next(&walk, &segment, msg);
         if (e == ERR_OK)
+<<<<<<< HEAD
             e = add_listed(r, &segment, walk.table, object, msg);
+=======
+            e = add_listed(r, object, &segment, walk.table, msg);
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     }
     return e == ERR_END ? ERR_OK : e;
 }
@@ -222,6 +254,93 @@ static enum err add_snapshot(struct vault_import *r, const struct snapshot_objec
     return e;
 }
 
+/* --- documents about removal --- */
+
+/* May its signer do that, by the newest manifest? */
+static enum err check_deed(const struct vault_import *r, const struct deed *deed,
+                           struct errmsg *msg)
+{
+    const struct manifest_device *device = manifest_device_find(r->vault->manifest, &deed->signer);
+    if (!id_equal(&deed->account, &r->vault->account))
+        return err_say(msg, ERR_DENIED, "a document about removal is another account's");
+    if (deed->by_root)
+        return ERR_OK;
+    if (!device || device->slot != deed->slot || !(device->capabilities & MANIFEST_DELETE) ||
+        !manifest_valid(device, deed->sequence))
+        return err_say(msg, ERR_DENIED,
+                       "a document about removal is signed by a device that may not");
+    return ERR_OK;
+}
+
+static enum err open_condemned(const struct vault_import *r, struct slice bytes, struct deed *deed,
+                               struct id_list *list, struct errmsg *msg)
+{
+    struct condemned *condemned = calloc(1, sizeof(*condemned));
+    if (!condemned)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    const enum err e = condemned_open(bytes, &r->vault->swarm_root, NULL, condemned, msg);
+    *deed = condemned->deed;
+    *list = condemned->segments;
+    free(condemned);
+    return e;
+}
+
+static enum err open_document(const struct vault_import *r, uint8_t type, struct slice bytes,
+                              struct deed *deed, struct id_list *list, struct errmsg *msg)
+{
+    const struct swarm_root *swarm = &r->vault->swarm_root;
+    struct tombstone tombstone;
+    struct lift lift;
+    enum err e;
+    if (type == SEGMENT_TOMBSTONE) {
+        e = tombstone_open(bytes, swarm, NULL, &tombstone, msg);
+        *deed = tombstone.deed;
+        *list = tombstone.snapshots;
+    } else if (type == SEGMENT_LIFT) {
+        e = lift_open(bytes, swarm, &lift, msg);
+        *deed = lift.deed;
+        *list = lift.documents;
+    } else {
+        e = open_condemned(r, bytes, deed, list, msg);
+    }
+    return e == ERR_OK ? check_deed(r, deed, msg) : e;
+}
+
+static enum err add_document(struct vault_import *r, const struct snapshot_object *object,
+                             struct slice bytes, struct errmsg *msg)
+{
+    struct deed deed;
+    struct id_list list;
+    size_t condemned = 0;
+    enum err e = open_document(r, object->type, bytes, &deed, &list, msg);
+    if (e != ERR_OK)
+        return e;
+    struct id *named = calloc(list.count + 1, sizeof(*named));
+    if (!named)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < list.count; i++)
+        id_list_at(&list, i, &named[i]);
+    struct index_record record = {
+        .id = object->chunk,
+        .device = device_of(r),
+        .type = (enum index_record_type)object->type,
+        .head = r->options.sequence,
+        .time_s = deed.time_s,
+    };
+    document_hash(bytes, &record.hash);
+    e = index_record_add(r->vault->index, &record, named, list.count, bytes, true, &condemned, msg);
+    r->options.summary->condemned += condemned;
+    free(named);
+    return e;
+}
+
+static bool is_document(uint8_t type)
+{
+    return type == SEGMENT_TOMBSTONE || type == SEGMENT_CONDEMNED || type == SEGMENT_LIFT;
+}
+
+/* --- one object --- */
+
 /* The segment in which an object lies is in the index too, with the objects as its chunks. */
 static enum err add_own_segment(struct vault_import *r, const struct snapshot_object *object,
                                 struct errmsg *msg)
@@ -239,7 +358,7 @@ static enum err add_own_segment(struct vault_import *r, const struct snapshot_ob
     if (!from->added) {
         struct index_segment row = s->row;
         bool known;
-        row.device = *r->options.device;
+        row.device = device_of(r);
         row.kind = INDEX_METADATA;
         row.state = INDEX_COMMITTED;
         segment_header_encode(&s->header, header);
@@ -247,7 +366,7 @@ static enum err add_own_segment(struct vault_import *r, const struct snapshot_ob
                         buf_slice(&from->record), s->shards, &known, msg);
         s->row.number = row.number;
         from->added = e == ERR_OK;
-        if (e == ERR_OK)
+        if (e == ERR_OK && !is_own(r)) /* ours is listed by our next object, as always */
             e = index_segment_set_published(r->vault->index, row.number, msg);
     }
     chunk.segment = s->row.number;
@@ -265,11 +384,38 @@ static enum err add_object(struct vault_import *r, const struct snapshot_object 
         e = add_index_object(r, &object->chunk, bytes, msg);
     else if (object->type == SEGMENT_SNAPSHOT)
         e = add_snapshot(r, object, bytes, msg);
+    else if (is_document(object->type))
+        e = add_document(r, object, bytes, msg);
+    if (e == ERR_DENIED) { /* it counts for nothing, and need not be looked at again */
+        log_say(r->vault->ports.log, LOG_WARN, "%s", msg->text);
+        e = ERR_OK;
+    }
     if (e == ERR_OK)
         e = add_own_segment(r, object, msg);
     if (e == ERR_OK)
         return index_commit(index, msg);
     index_rollback(index);
+    return e;
+}
+
+/* An object that cannot be had is a problem, unless it is forgotten, or its segment is condemned:
+   then what it lists is condemned too, or stands elsewhere by now. */
+static enum err count_problem(struct vault_import *r, const struct snapshot_catalogue_reader *from,
+                              const struct snapshot_object *object, struct errmsg *msg)
+{
+    struct snapshot_catalogue_reader walk = *from;
+    struct id segment = {{0}};
+    struct slice holders;
+    bool missing = false;
+    enum err e = ERR_OK;
+    for (uint32_t i = 0; e == ERR_OK && i <= object->segment; i++)
+        e = snapshot_catalogue_next_segment(&walk, &segment, &holders);
+    if (e == ERR_OK)
+        e = index_is_named(r->vault->index, INDEX_TOMBSTONE, &object->chunk, &missing, msg);
+    if (e == ERR_OK && !missing)
+        e = index_is_named(r->vault->index, INDEX_CONDEMNED_LIST, &segment, &missing, msg);
+    if (e == ERR_OK && !missing)
+        r->options.summary->problems++;
     return e;
 }
 
@@ -285,7 +431,7 @@ static enum err read_objects(void *user, struct errmsg *msg)
         if (r->known[r->object_at])
             continue;
         if (object.segment >= r->segment_count || !r->segments[object.segment].segment) {
-            r->options.summary->problems++;
+            e = count_problem(r, &catalogue, &object, msg);
             continue;
         }
         const struct segment_entry entry = {.id = object.chunk,
@@ -299,8 +445,7 @@ static enum err read_objects(void *user, struct errmsg *msg)
         if (e == ERR_BUSY || e == ERR_NOMEM)
             return e;
         if (e != ERR_OK) { /* told once, at the end */
-            r->options.summary->problems++;
-            e = ERR_OK;
+            e = count_problem(r, &catalogue, &object, msg);
             continue;
         }
         e = add_object(r, &object, bytes, msg);
@@ -310,7 +455,11 @@ static enum err read_objects(void *user, struct errmsg *msg)
 
 static void objects_read(void *user, enum err e, const struct errmsg *msg)
 {
-    import_end(user, e, msg);
+    struct vault_import *r = user;
+    if (e == ERR_OK && r->options.summary->problems > r->problems_before)
+        r->options.problem(r->options.user, ERR_NOT_ENOUGH,
+                           "some of what a device has published cannot be had now");
+    import_end(r, e, msg);
 }
 
 /* --- headers of the catalogue's segments, on the loop --- */
@@ -384,8 +533,7 @@ static void next_header(struct vault_import *r)
         if (ask_holder(r))
             return;
         segment_free(r->segments[r->segment_at].segment);
-        r->segments[r->segment_at].segment = NULL;
-        problem(r, ERR_NOT_ENOUGH, "no cell answers for a segment with index objects");
+        r->segments[r->segment_at].segment = NULL; /* its objects are counted when they are met */
     }
     const enum err e = vault_reader_run(r->reader, read_objects, objects_read, r, &r->msg);
     if (e != ERR_OK)
@@ -403,7 +551,24 @@ static enum err read_catalogue(void *user, struct errmsg *msg)
     return e == ERR_OK ? buf_append(&r->catalogue, bytes.data, bytes.size) : e;
 }
 
-/* On the lane: which of the catalogue's objects are new to us. */
+/* This device finds its objects where the catalogue says: their segments stay as they are. */
+static enum err pin(struct vault_import *r, struct snapshot_catalogue_reader catalogue)
+{
+    struct slice holders;
+    struct id *ids = calloc(r->segment_count + 1, sizeof(*ids));
+    enum err e = ids ? ERR_OK : err_say(&r->msg, ERR_NOMEM, "out of memory for a catalogue");
+    for (size_t i = 0; e == ERR_OK && i < r->segment_count; i++)
+        e = snapshot_catalogue_next_segment(&catalogue, &ids[i], &holders);
+    if (e == ERR_OK) {
+        ids[r->segment_count] = r->head_segment->row.id;
+        e = index_pins_set(r->vault->index, r->options.device, ids,
+                           is_own(r) ? 0 : r->segment_count + 1, &r->msg);
+    }
+    free(ids);
+    return e;
+}
+
+/* On the lane: which of the catalogue's objects are new to us, and of this round. */
 static enum err find_new(struct vault_import *r)
 {
     struct snapshot_catalogue_reader catalogue;
@@ -420,12 +585,13 @@ static enum err find_new(struct vault_import *r)
         struct snapshot_object object;
         struct index_chunk there;
         snapshot_catalogue_at(&catalogue, i, &object);
-        e = index_chunks_find(r->vault->index, &object.chunk, 1, false, &there, &r->msg);
-        r->known[i] = e == ERR_OK && there.segment != 0;
+        e = index_chunks_find(r->vault->index, &object.chunk, 1, true, &there, &r->msg);
+        r->known[i] = e == ERR_OK &&
+                      (there.segment != 0 || is_document(object.type) != r->options.documents_only);
         if (!r->known[i] && object.segment < r->segment_count)
             r->segments[object.segment].wanted = true;
     }
-    return e;
+    return e == ERR_OK ? pin(r, catalogue) : e;
 }
 
 static void find_new_run(struct work_job *job)
@@ -506,6 +672,7 @@ enum err vault_import_start(struct vault *vault, const struct vault_import_optio
         return err_say(msg, ERR_NOMEM, "out of memory");
     r->vault = vault;
     r->options = *options;
+    r->problems_before = options->summary->problems;
     r->catalogue = BUF_INIT(SNAPSHOT_CATALOGUE_BYTES_MAX);
     enum err e = open_head(r, msg);
     if (e == ERR_OK)

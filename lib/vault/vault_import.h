@@ -9,7 +9,11 @@
  * index was read, and is not read again.
  *
  * Nothing is believed but what the head's device signed: of segments, only those that it wrote
- * itself; that the head is valid is the caller's business.
+ * itself; of documents about removal (tombstones, condemned lists, lifts), those whose signer may
+ * by the vault's manifest. That the head is valid is the caller's business.
+ *
+ * Of several heads all documents have to be read before the rest (`documents_only`, then again):
+ * then nothing that one head forgot is looked for in another, and nothing condemned counts.
  */
 #pragma once
 
@@ -17,6 +21,7 @@
 
 struct vault_import_summary {
     uint64_t snapshots, segments, chunks; /* new ones */
+    uint64_t condemned;                   /* segments that counted before, and are on a new list */
     uint64_t problems; /* objects that could not be had: their snapshots or chunks are missing */
 };
 
@@ -30,6 +35,8 @@ struct vault_import_options {
     struct slice head;       /* document; borrowed until done */
     const struct id *device; /* who signed it; borrowed until done */
     uint32_t slot;
+    uint64_t sequence;   /* of the head */
+    bool documents_only; /* else the rest; first the one, then the other */
     void (*problem)(void *user, enum err e, const char *sentence);
     vault_import_fn *done;
     void *user;

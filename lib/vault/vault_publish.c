@@ -7,7 +7,11 @@
 #include "snapshot/snapshot_head.h"
 #include "snapshot/snapshot_index.h"
 #include "swarm/swarm_heads.h"
+<<<<<<< HEAD
 #include "vault/vault_manifest.h"
+=======
+#include "vault/vault_sync.h"
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
 
 #include <stdlib.h>
 
@@ -618,9 +622,44 @@ static void put_chunks(struct vault_publish *p, void (*then)(struct vault_publis
     vault_writer_put(p->options.writer, &p->chunks.batch);
 }
 
+static void synced(void *user, enum err e, const struct vault_sync_summary *summary,
+                   const struct errmsg *msg)
+{
+    struct vault_publish *p = user;
+    if (e == ERR_OK && summary->condemned > 0 && p->options.references) {
+        e = ERR_STALE;
+        p->e =
+            err_say(&p->msg, e, "another device has condemned %llu segments since this run began",
+                    (unsigned long long)summary->condemned);
+    }
+    if (e == ERR_STALE || p->stop != ERR_OK) {
+        publish_end(p);
+        return;
+    }
+    if (e != ERR_OK) /* then nothing new is acknowledged, which only delays others' deletions */
+        log_say(p->vault->ports.log, LOG_WARN, "other devices' heads cannot be had now: %s",
+                msg->text);
+    in_lane(p, make_head, send_head);
+}
+
+static void say_problem(void *user, enum err e, const char *sentence)
+{
+    struct vault_publish *p = user;
+    (void)e;
+    log_say(p->vault->ports.log, LOG_WARN, "%s", sentence);
+}
+
+/* The newest heads of the others, just before ours names them. */
 static void to_head(struct vault_publish *p)
 {
-    in_lane(p, make_head, send_head);
+    const struct vault_sync_events events = {.problem = say_problem, .done = synced};
+    if (!vault_sync_is_needed(p->vault)) {
+        in_lane(p, make_head, send_head);
+        return;
+    }
+    p->e = vault_sync_start(p->vault, &events, p, &p->msg);
+    if (p->e != ERR_OK)
+        publish_end(p);
 }
 
 static void put_catalogue(struct vault_publish *p)

@@ -216,6 +216,8 @@ static enum err read_head(struct vault_recovery *r, const struct recovery_head *
         .head = buf_slice(&head->bytes),
         .device = &head->device,
         .slot = head->slot,
+        .sequence = head->sequence,
+        .documents_only = !r->rest,
         .problem = head_problem,
         .done = head_done,
         .user = r,
@@ -236,6 +238,12 @@ static void next_head(struct vault_recovery *r)
         r->summary.problems++;
         r->events.problem(r->user, e, msg.text[0] ? msg.text : err_words(e));
         r->head_at++;
+    }
+    if (!r->rest) { /* all documents about removal are read: now the rest */
+        r->rest = true;
+        r->head_at = 0;
+        next_head(r);
+        return;
     }
     put_manifest(r);
 }

@@ -49,6 +49,7 @@ struct vault_recovery {
     struct manifest *manifest;
     struct recovery_head *heads;
     size_t head_count, head_at;
+    bool rest;     /* the second round through them */
     unsigned k, m; /* as the newest head's segment has them */
 
     struct vault_import_summary read; /* of all heads */

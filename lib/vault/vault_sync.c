@@ -29,6 +29,7 @@ struct vault_sync {
     size_t count, at;
     bool reads; /* this device may read what others wrote */
     bool told;  /* that a manifest does not follow ours */
+    bool rest;  /* the second round: what is no document about removal */
     uint64_t problems_before;
     enum err e;
     struct errmsg msg;
@@ -45,6 +46,7 @@ static void sync_end(struct vault_sync *s, enum err e)
     s->summary.snapshots = s->read.snapshots;
     s->summary.segments = s->read.segments;
     s->summary.chunks = s->read.chunks;
+    s->summary.condemned = s->read.condemned;
     s->summary.problems += s->read.problems;
     s->events.done(s->user, e, &s->summary, &s->msg);
     for (size_t i = 0; i < s->count; i++)
@@ -212,17 +214,31 @@ static void imported(void *user, enum err e, const struct errmsg *msg,
                      const struct vault_import *import)
 {
     struct vault_sync *s = user;
+<<<<<<< HEAD
     (void)import;
+=======
+    struct sync_head *h = &s->heads[s->at];
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_IO) {
         s->msg = *msg;
         sync_end(s, e);
         return;
     }
+<<<<<<< HEAD
+=======
+    if (e == ERR_OK && h->own) {
+        const struct slice bytes = vault_import_catalogue(import);
+        buf_clear(&s->catalogue);
+        e = buf_append(&s->catalogue, bytes.data, bytes.size);
+    }
+>>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     if (e != ERR_OK) {
         s->summary.problems++;
         problem(s, e, msg->text);
     }
-    if (e != ERR_OK || s->read.problems != s->problems_before) {
+    if (e != ERR_OK || s->read.problems != s->problems_before)
+        h->wanted = false; /* nothing more of it in this run */
+    if (!h->wanted || !s->rest) {
         s->at++;
         next_head(s);
         return;
@@ -232,26 +248,43 @@ static void imported(void *user, enum err e, const struct errmsg *msg,
     work_submit(s->vault->ports.work, s->vault->lane, &s->job);
 }
 
+static enum err begin_import(struct vault_sync *s, const struct sync_head *h, struct errmsg *msg)
+{
+    const struct vault_import_options options = {
+        .head = buf_slice(&h->bytes),
+        .device = &h->device,
+        .slot = h->slot,
+        .sequence = h->sequence,
+        .documents_only = !s->rest,
+        .problem = problem,
+        .done = imported,
+        .user = s,
+        .summary = &s->read,
+    };
+    s->problems_before = s->read.problems;
+    return vault_import_start(s->vault, &options, msg);
+}
+
+/* Twice: the documents of all, then the rest. */
 static void next_head(struct vault_sync *s)
 {
-    for (; s->at < s->count; s->at++) {
-        const struct sync_head *h = &s->heads[s->at];
+    for (;; s->at++) {
+        if (s->at == s->count && s->rest)
+            break;
+        if (s->at == s->count) {
+            s->rest = true;
+            s->at = 0;
+            if (s->count == 0)
+                break;
+        }
+        struct sync_head *h = &s->heads[s->at];
+        struct errmsg msg = {0};
         if (!h->wanted)
             continue;
-        const struct vault_import_options options = {
-            .head = buf_slice(&h->bytes),
-            .device = &h->device,
-            .slot = h->slot,
-            .problem = problem,
-            .done = imported,
-            .user = s,
-            .summary = &s->read,
-        };
-        struct errmsg msg = {0};
-        s->problems_before = s->read.problems;
-        const enum err e = vault_import_start(s->vault, &options, &msg);
+        const enum err e = begin_import(s, h, &msg);
         if (e == ERR_OK)
             return;
+        h->wanted = false;
         s->summary.problems++;
         problem(s, e, msg.text[0] ? msg.text : err_words(e));
     }

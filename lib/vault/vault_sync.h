@@ -2,7 +2,8 @@
  * Catching up with the account: the newest manifest, and what its other devices have backed up.
  *
  *     heads and manifest from all who keep them ─▶ the manifest, when it is newer
- *     ─▶ of each device the newest head that holds ─▶ is it a fork? ─▶ its index into ours
+ *     ─▶ of each device the newest head that holds ─▶ is it a fork? ─▶ documents about removal, of
+ *     all of them ─▶ their indexes into ours
  *
  * A device without `read` learns the manifest only. Nobody waits for anybody: each device has a
  * chain of heads of its own, and the account's view is their union.
@@ -14,8 +15,9 @@
 struct vault_sync_summary {
     uint32_t devices;                     /* other ones whose heads are known */
     uint64_t snapshots, segments, chunks; /* that were new to us */
-    uint64_t problems; /* pieces that could not be had: the next run asks again */
-    uint32_t forks;    /* devices whose chain has forked */
+    uint64_t condemned; /* segments that counted before, and are on a condemned list by now */
+    uint64_t problems;  /* pieces that could not be had: the next run asks again */
+    uint32_t forks;     /* devices whose chain has forked */
     bool manifest_changed;
 };
 
