@@ -69,6 +69,48 @@ static const struct ctl_flag mount_flags[] = {
     SWITCH("owner-root", owner_root, "show root as the owner of everything"),
 };
 
+static const struct ctl_flag forget_flags[] = {
+    FLAG("keep-last", 'l', "N", CTL_TEXT, keep_last, "the N newest (or \"unlimited\")"),
+    FLAG("keep-hourly", 'H', "N", CTL_TEXT, keep_hourly, "the newest of each of N hours"),
+    FLAG("keep-daily", 'd', "N", CTL_TEXT, keep_daily, "the newest of each of N days"),
+    FLAG("keep-weekly", 'w', "N", CTL_TEXT, keep_weekly, "the newest of each of N weeks"),
+    FLAG("keep-monthly", 'm', "N", CTL_TEXT, keep_monthly, "the newest of each of N months"),
+    FLAG("keep-yearly", 'y', "N", CTL_TEXT, keep_yearly, "the newest of each of N years"),
+    TEXT("keep-within", "D", keep_within, "all of the last 1y5m7d2h before the newest one"),
+    TEXT("keep-within-hourly", "D", keep_within_hourly, "one an hour within D"),
+    TEXT("keep-within-daily", "D", keep_within_daily, "one a day within D"),
+    TEXT("keep-within-weekly", "D", keep_within_weekly, "one a week within D"),
+    TEXT("keep-within-monthly", "D", keep_within_monthly, "one a month within D"),
+    TEXT("keep-within-yearly", "D", keep_within_yearly, "one a year within D"),
+    LIST("keep-tag", "T[,T]", keep_tags, "those that have all of these tags"),
+    TEXT("host", "NAME", host, "only snapshots of this host"),
+    LIST("tag", "T[,T]", tags, "only snapshots with these tags"),
+    LIST("path", "PATH", paths, "only snapshots of this path"),
+    FLAG("group-by", 'g', "FIELDS", CTL_TEXT, group_by,
+         "host,paths (default), tags, or \"\" for one group"),
+    SWITCH("prune", prune, "free the space as well"),
+    TEXT("max-unused", "P", max_unused, "with --prune: as prune has it"),
+    LIST("exclude-device", "NAME", exclude_devices, "with --prune: as prune has it"),
+    FLAG("dry-run", 'n', NULL, CTL_BOOL, dry_run, "say what would be forgotten"),
+};
+
+static const struct ctl_flag prune_flags[] = {
+    TEXT("max-unused", "P", max_unused,
+         "how much of what stays may be unneeded: 5% (default), 200M, unlimited"),
+    LIST("exclude-device", "NAME", exclude_devices,
+         "do not wait for this device to know what is condemned: it is lost, or makes no backups"),
+    FLAG("dry-run", 'n', NULL, CTL_BOOL, dry_run, "say what would be done"),
+};
+
+static const struct ctl_flag tag_flags[] = {
+    LIST("add", "T[,T]", tags_add, "add these"),
+    LIST("remove", "T[,T]", tags_remove, "remove these"),
+    LIST("set", "T[,T]", tags_set, "have these and no others (\"\": none)"),
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "only snapshots of this host"),
+    LIST("tag", "T[,T]", tags, "only snapshots with these tags"),
+    LIST("path", "PATH", paths, "only snapshots of this path"),
+};
+
 static const struct ctl_flag check_flags[] = {
     SWITCH("read-data", read_data, "fetch and verify every shard"),
     TEXT("read-data-subset", "N%|n/t", read_data_subset, "only a part of them"),
@@ -202,6 +244,41 @@ static const struct ctl_command commands[] = {
         .arguments_min = 1,
         .arguments_max = 1,
         .run = ctl_restore,
+    },
+    {
+        .name = "forget",
+        .arguments = "[SNAP...]",
+        .summary = "forget snapshots, by name or by what a policy does not keep",
+        .text = "A policy keeps, in each group of snapshots, what any of its rules keeps; periods "
+                "are those of the\n"
+                "calendar in local time. Forgetting frees nothing by itself: \"prune\" does, or "
+                "--prune.",
+        .example = "cellctl forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --prune",
+        FLAGS(forget_flags),
+        .arguments_max = UINT_MAX,
+        .run = ctl_forget,
+    },
+    {
+        .name = "prune",
+        .arguments = "",
+        .summary = "free the space of what no snapshot needs",
+        .text = "What is not needed is condemned; it is deleted once every device of the account "
+                "knows that, and cells\n"
+                "keep it for the account's hold (30 days by default), in which \"undelete\" brings "
+                "it back.",
+        .example = "cellctl prune --max-unused 10%",
+        FLAGS(prune_flags),
+        .run = ctl_prune,
+    },
+    {
+        .name = "tag",
+        .arguments = "[SNAP...]",
+        .summary = "change the tags of snapshots",
+        .text = "A snapshot with other tags gets another ID; what it was made from is forgotten.",
+        .example = "cellctl tag --add keep latest",
+        FLAGS(tag_flags),
+        .arguments_max = UINT_MAX,
+        .run = ctl_tag,
     },
     {
         .name = "check",

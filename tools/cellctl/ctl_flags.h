@@ -50,6 +50,13 @@ struct ctl_options {
     bool latest_only, long_listing, recursive;
     /* mount */
     bool allow_other, no_default_permissions, owner_root;
+    /* forget, prune, tag */
+    const char *keep_last, *keep_hourly, *keep_daily, *keep_weekly, *keep_monthly, *keep_yearly;
+    const char *keep_within, *keep_within_hourly, *keep_within_daily, *keep_within_weekly,
+        *keep_within_monthly, *keep_within_yearly;
+    const char *group_by, *max_unused;
+    struct ctl_list keep_tags, paths, exclude_devices, tags_set, tags_add, tags_remove;
+    bool prune;
     /* cells */
     const char *code, *until;
     /* what is not a flag */

@@ -1,6 +1,7 @@
 /* cellctl snapshots, ls, find, dump: what is there. */
 #include "base/text.h"
 #include "ctl.h"
+#include "ctl_snapshot.h"
 #include "fs/fs_entry.h"
 #include "fs/fs_exclude.h"
 #include "vault/vault_walk.h"
@@ -19,36 +20,6 @@ static bool has_tags(const struct snapshot *s, const struct ctl_list *tags)
             return false;
     }
     return true;
-}
-
-static void json_texts(struct json_line *line, const char *key, const struct slice *texts,
-                       size_t count)
-{
-    json_line_open_array(line, key);
-    for (size_t i = 0; i < count; i++)
-        json_line_path(line, NULL, texts[i]);
-    json_line_close(line);
-}
-
-static void json_snapshot(struct json_line *line, const struct vault_snapshot *s)
-{
-    char id[ID_TEXT_SIZE], short_id[11];
-    snprintf(short_id, sizeof(short_id), "%.10s", id_format(&s->id, id));
-    json_line_text(line, "id", id);
-    json_line_text(line, "short_id", short_id);
-    json_line_time(line, "time", s->snapshot.time_ns);
-    json_line_bytes(line, "hostname", s->snapshot.host);
-    json_line_bytes(line, "username", s->snapshot.user);
-    json_line_u64(line, "uid", s->snapshot.uid);
-    json_line_u64(line, "gid", s->snapshot.gid);
-    json_line_bytes(line, "program_version", s->snapshot.program);
-    if (!id_is_zero(&s->snapshot.parent))
-        json_line_id(line, "parent", &s->snapshot.parent);
-    json_texts(line, "paths", s->snapshot.paths, s->snapshot.path_count);
-    json_texts(line, "tags", s->snapshot.tags, s->snapshot.tag_count);
-    json_texts(line, "excludes", s->snapshot.excludes, s->snapshot.exclude_count);
-    json_line_u64(line, "total_files", s->snapshot.totals.files);
-    json_line_u64(line, "total_bytes", s->snapshot.totals.bytes);
 }
 
 static void say_snapshot(struct ctl *ctl, const struct vault_snapshot *s)
@@ -81,7 +52,7 @@ static void on_snapshots(void *user, enum err e, const struct vault_snapshots *s
         if (!ctl->out.json) {
             say_snapshot(ctl, s);
         } else if (json_line_new("snapshot", &line) == ERR_OK) {
-            json_snapshot(line, s);
+            ctl_snapshot_json(line, s);
             ctl_json(&ctl->out, line);
         }
     }
