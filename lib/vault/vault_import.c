@@ -2,11 +2,8 @@
 
 #include "identity/condemned.h"
 #include "identity/head.h"
-<<<<<<< HEAD
-=======
 #include "identity/lift.h"
 #include "identity/tombstone.h"
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
 #include "index/index_removal.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/snapshot_catalogue.h"
@@ -132,20 +129,6 @@ static enum err add_segment(struct vault_import *r, struct index_segment *row, s
     return index_segment_add(index, row, header, record, shards, msg);
 }
 
-<<<<<<< HEAD
-/* Of this device itself (an old copy of its vault catches up) the next catalogue lists the object
-   again; the others do that for theirs. */
-static enum err set_listed(struct vault_import *r, uint64_t number, const struct id *object,
-                           struct errmsg *msg)
-{
-    return r->options.slot == r->vault->secrets->slot
-               ? index_listed_set(r->vault->index, number, object, msg)
-               : index_segment_set_published(r->vault->index, number, msg);
-}
-
-static enum err add_listed(struct vault_import *r, const struct snapshot_segment *from,
-                           struct slice table, const struct id *object, struct errmsg *msg)
-=======
 /* What this vault wrote itself and has lost: an old copy of it catches up. */
 static bool is_own(const struct vault_import *r)
 {
@@ -161,7 +144,6 @@ static struct id device_of(const struct vault_import *r)
 static enum err add_listed(struct vault_import *r, const struct id *object,
                            const struct snapshot_segment *from, struct slice table,
                            struct errmsg *msg)
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
 {
     struct segment_header header;
     struct index_shard shards[LIMIT_SHARDS];
@@ -211,12 +193,8 @@ static enum err add_listed(struct vault_import *r, const struct id *object,
     if (e == ERR_OK && !known)
         e = index_chunks_add(r->vault->index, chunks, count, msg);
     if (e == ERR_OK)
-<<<<<<< HEAD
-        e = set_listed(r, row.number, object, msg);
-=======
         e = is_own(r) ? index_listed_set(r->vault->index, row.number, object, msg)
                       : index_segment_set_published(r->vault->index, row.number, msg);
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     r->options.summary->chunks += known ? 0 : count;
     free(chunks);
     return e;
@@ -231,11 +209,7 @@ static enum err add_index_object(struct vault_import *r, const struct id *object
     while (e == ERR_OK) {
         e = snapshot_index_next(&walk, &segment, msg);
         if (e == ERR_OK)
-<<<<<<< HEAD
-            e = add_listed(r, &segment, walk.table, object, msg);
-=======
             e = add_listed(r, object, &segment, walk.table, msg);
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     }
     return e == ERR_END ? ERR_OK : e;
 }

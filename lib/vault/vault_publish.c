@@ -7,11 +7,8 @@
 #include "snapshot/snapshot_head.h"
 #include "snapshot/snapshot_index.h"
 #include "swarm/swarm_heads.h"
-<<<<<<< HEAD
 #include "vault/vault_manifest.h"
-=======
 #include "vault/vault_sync.h"
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
 
 #include <stdlib.h>
 

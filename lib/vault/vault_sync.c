@@ -214,24 +214,13 @@ static void imported(void *user, enum err e, const struct errmsg *msg,
                      const struct vault_import *import)
 {
     struct vault_sync *s = user;
-<<<<<<< HEAD
     (void)import;
-=======
     struct sync_head *h = &s->heads[s->at];
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_IO) {
         s->msg = *msg;
         sync_end(s, e);
         return;
     }
-<<<<<<< HEAD
-=======
-    if (e == ERR_OK && h->own) {
-        const struct slice bytes = vault_import_catalogue(import);
-        buf_clear(&s->catalogue);
-        e = buf_append(&s->catalogue, bytes.data, bytes.size);
-    }
->>>>>>> 6e5aa1f (vault: documents about removal are read from all heads before the rest; the head names the newest of the others)
     if (e != ERR_OK) {
         s->summary.problems++;
         problem(s, e, msg->text);
