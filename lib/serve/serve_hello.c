@@ -11,7 +11,9 @@
 void serve_set_rights(struct serve_peer *peer, const struct manifest *m)
 {
     const struct manifest_device *device = manifest_device_find(m, &peer->id);
-    peer->capabilities = device && !device->revoked ? device->capabilities : 0;
+    const bool counts = device && !device->revoked;
+    peer->kind = counts ? SERVE_DEVICE : SERVE_STRANGER; /* who was revoked has to go */
+    peer->capabilities = counts ? device->capabilities : 0;
     peer->slot = device ? device->slot : UINT32_MAX;
 }
 
@@ -59,7 +61,6 @@ static enum err greet_device(struct serve_request *request, struct slice doc, st
         request->manifest = NULL;
         return e;
     }
-    peer->kind = SERVE_DEVICE;
     peer->account = m->account;
     serve_set_rights(peer, m);
     return ERR_OK;

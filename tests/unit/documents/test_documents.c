@@ -96,10 +96,92 @@ static void test_documents_are_there_after_a_power_cut(void **state)
     buf_free(&value);
 }
 
+static struct documents_request request_of(uint8_t device, const char *invite, int64_t expires_s)
+{
+    return (struct documents_request){.device = {{device}},
+                                      .invite_id = slice_text(invite),
+                                      .invite = slice_text("an invite"),
+                                      .doc = slice_text("a request"),
+                                      .expires_s = expires_s};
+}
+
+static enum err count_request(void *user, const struct documents_request *request)
+{
+    (void)request;
+    ++*(unsigned *)user;
+    return ERR_OK;
+}
+
+static unsigned requests_of(struct db *db, const struct id *account)
+{
+    unsigned count = 0;
+    assert_int_equal(documents_requests(db, account, count_request, &count, NULL), ERR_OK);
+    return count;
+}
+
+static enum err check_request(void *user, const struct documents_request *request)
+{
+    const struct documents_request *wanted = user;
+    assert_true(id_equal(&request->device, &wanted->device));
+    assert_true(slice_equal(request->invite_id, wanted->invite_id));
+    assert_true(slice_equal(request->invite, wanted->invite));
+    assert_true(slice_equal(request->doc, wanted->doc));
+    assert_int_equal(request->expires_s, wanted->expires_s);
+    return ERR_OK;
+}
+
+/* Strangers bring them: one a device, one device an invite, so many an account, until then. */
+static void test_documents_requests_are_bounded(void **state)
+{
+    struct db *db = *state;
+    const struct id account = {{1}}, other = {{2}};
+    struct documents_request r = request_of(1, "a", 100);
+    assert_int_equal(documents_request_put(db, &account, &r, NULL), ERR_OK);
+    r.doc = slice_text("a newer one");
+    assert_int_equal(documents_request_put(db, &account, &r, NULL), ERR_OK);
+    assert_int_equal(documents_requests(db, &account, check_request, &r, NULL), ERR_OK);
+    assert_int_equal(requests_of(db, &account), 1);
+    struct documents_request same = request_of(2, "a", 100);
+    assert_int_equal(documents_request_put(db, &account, &same, NULL), ERR_EXISTS);
+    assert_int_equal(documents_request_put(db, &other, &same, NULL), ERR_OK);
+    /* without an invite (a device's next key) there is nothing to be the same */
+    for (uint8_t i = 2; i <= DOCUMENTS_REQUESTS_MAX; i++) {
+        const struct documents_request next = request_of(i, "", 200);
+        assert_int_equal(documents_request_put(db, &account, &next, NULL), ERR_OK);
+    }
+    struct documents_request late = request_of(99, "z", 300);
+    assert_int_equal(documents_request_put(db, &account, &late, NULL), ERR_TOO_LARGE);
+    assert_int_equal(documents_request_put(db, &account, &r, NULL), ERR_OK);
+    assert_int_equal(documents_request_drop(db, &account, &r.device, NULL), ERR_OK);
+    assert_int_equal(documents_request_drop(db, &account, &r.device, NULL), ERR_OK);
+    assert_int_equal(documents_request_put(db, &account, &late, NULL), ERR_OK);
+    assert_int_equal(documents_requests_expire(db, 201, NULL), ERR_OK);
+    assert_int_equal(requests_of(db, &account), 1);
+    assert_int_equal(requests_of(db, &other), 0);
+}
+
+static void test_documents_void_heads_go(void **state)
+{
+    struct db *db = *state;
+    const struct id account = {{1}}, device = {{2}};
+    bool dropped;
+    assert_int_equal(documents_head_put(db, &account, &device, 5, slice_text("a"), NULL), ERR_OK);
+    assert_int_equal(documents_head_void(db, &account, &device, 5, &dropped, NULL), ERR_OK);
+    assert_false(dropped);
+    assert_int_equal(documents_head_void(db, &account, &device, UINT64_MAX, &dropped, NULL),
+                     ERR_OK);
+    assert_false(dropped);
+    assert_int_equal(documents_head_void(db, &account, &device, 4, &dropped, NULL), ERR_OK);
+    assert_true(dropped);
+    assert_int_equal(documents_head_put(db, &account, &device, 4, slice_text("b"), NULL), ERR_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_documents_keep_the_newest_documents, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_documents_requests_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_documents_void_heads_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_documents_are_there_after_a_power_cut, setup,
                                         teardown),
     };
