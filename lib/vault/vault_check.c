@@ -118,6 +118,26 @@ static void load_page(struct work_job *job)
     check->e = e;
 }
 
+/* Lost when even with those who do not answer too few shards are left; not lost when k answer. */
+static enum err mark_segment(struct vault_check *check, const struct checked *c)
+{
+    const struct index_segment *row = &c->segment->row;
+    unsigned here = 0, silent = 0;
+    for (unsigned s = 0; s < row->k + row->m; s++) {
+        here += c->now[s] == SHARD_HERE;
+        silent += c->now[s] == SHARD_SILENT;
+    }
+    enum index_segment_state state = row->state;
+    if (here >= row->k)
+        state = INDEX_COMMITTED;
+    else if (here + silent < row->k)
+        state = INDEX_LOST;
+    check->summary.given_up += state == INDEX_LOST;
+    if (state == row->state)
+        return ERR_OK;
+    return index_segment_set_state(check->vault->index, row->number, state, &check->msg);
+}
+
 /* Notes what is missing for sure, so that the next backup makes it again. */
 static void mark_page(struct work_job *job)
 {
@@ -136,6 +156,8 @@ static void mark_page(struct work_job *job)
             check->e =
                 index_segment_set_shard(index, c->segment->row.number, s, &shard, &check->msg);
         }
+        if (check->e == ERR_OK && check->options.give_up)
+            check->e = mark_segment(check, c);
     }
     if (check->e == ERR_OK)
         check->e = index_commit(index, &check->msg);

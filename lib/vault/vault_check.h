@@ -9,6 +9,10 @@
  * theirs, are marked as missing: the next backup makes them again. A cell that does not answer
  * changes nothing in the index; its shards do not count for the margin told here.
  *
+ * With `give_up` a segment of which fewer than k shards are left, with those counted whose cells do
+ * not answer, is LOST to the index: the next backup stores what of its chunks it meets again. One
+ * that was lost and of which k shards answer now counts again.
+ *
  * Memory: the pages (64 KiB), and with read_data two segments with their parity.
  */
 #pragma once
@@ -17,6 +21,7 @@
 
 struct vault_check_options {
     bool read_data;
+    bool give_up;         /* for repair, see below; needs a vault opened for writing */
     unsigned part, parts; /* only the segments whose number % parts == part - 1; 0: all */
 };
 
@@ -26,6 +31,7 @@ struct vault_check_summary {
     uint64_t shards_read, bytes_read; /* with read_data */
     uint64_t errors;                  /* of the index itself */
     uint32_t cells_asked, cells_answered;
+    uint64_t given_up;  /* with `give_up`: segments that are LOST, now or before */
     int32_t margin_min; /* INT32_MAX: there is no segment */
     bool marked;        /* what is missing is noted for the next backup */
 };

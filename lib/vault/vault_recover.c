@@ -40,6 +40,7 @@ static enum err fill(struct vault_recovery *r, const struct vault_recovery_optio
     if (options->passphrase.size > 0)
         memcpy(r->secret->passphrase, options->passphrase.data, options->passphrase.size);
     r->passphrase_size = options->passphrase.size;
+    r->rehearsal = options->rehearsal;
     snprintf(r->device_name, sizeof(r->device_name), "%s", "device");
     if (options->device_name)
         snprintf(r->device_name, sizeof(r->device_name), "%s", options->device_name);
@@ -80,10 +81,17 @@ const uint8_t *vault_recovery_seed(const struct vault_recovery *recovery)
     return recovery->vault->secrets->device_seed;
 }
 
+struct vault *vault_recovery_vault(struct vault_recovery *recovery)
+{
+    return recovery->vault;
+}
+
 void vault_recovery_free(struct vault_recovery *r)
 {
     if (!r)
         return;
+    if (r->rehearsal && r->files_made)
+        vault_remove_all(r->vault);
     for (size_t i = 0; i < r->head_count; i++)
         buf_free(&r->heads[i].bytes);
     free(r->heads);
@@ -101,8 +109,10 @@ void vault_recovery_free(struct vault_recovery *r)
 static void recovery_end(struct vault_recovery *r, enum err e)
 {
     const struct errmsg msg = r->msg;
-    if (e != ERR_OK && r->files_made)
+    if (e != ERR_OK && r->files_made) {
         vault_remove_all(r->vault);
+        r->files_made = false;
+    }
     r->summary.account = r->vault->account;
     r->summary.snapshots = r->read.snapshots;
     r->summary.segments = r->read.segments;
@@ -245,7 +255,10 @@ static void next_head(struct vault_recovery *r)
         next_head(r);
         return;
     }
-    put_manifest(r);
+    if (r->rehearsal)
+        recovery_end(r, ERR_OK);
+    else
+        put_manifest(r);
 }
 
 /* --- the new device --- */
@@ -260,7 +273,7 @@ static enum err make_files(struct vault_recovery *r, const struct buf *document,
     char *lock = vault_path(vault, "lock");
     e = lock ? vault_file_lock(lock, false, &vault->lock_fd, msg) : ERR_NOMEM;
     free(lock);
-    if (e == ERR_OK)
+    if (e == ERR_OK && !r->rehearsal)
         e = vault_keys_write(vault, slice_of(r->secret->passphrase, r->passphrase_size), msg);
     if (e == ERR_OK)
         e = vault_index_open(vault, true, msg);

@@ -27,6 +27,7 @@ struct vault_recovery_options {
     size_t from_count;
     struct slice passphrase; /* size 0: a key file instead */
     const char *device_name; /* NULL: the host's */
+    bool rehearsal;          /* nothing is made for good, see vault_recovery_vault() */
 };
 
 /* SECRET: the words; EXISTS: a vault is there; FORMAT, USAGE: an address. Copies all of it. */
@@ -54,5 +55,11 @@ struct vault_recovery_events {
 MUST_CHECK enum err vault_recovery_start(struct vault_recovery *recovery, struct net *net,
                                          const struct vault_recovery_events *events, void *user,
                                          struct errmsg *msg);
+/* Of a rehearsal that has ended well: the account as it was found, to restore from, until
+   vault_recovery_free(), which removes `dir` again. No device was added, nobody was told of
+   anything, and no secret is on the disk: on its connections this machine shows the root's
+   certificate as a recovery does. */
+struct vault *vault_recovery_vault(struct vault_recovery *recovery);
+
 /* Not while it runs. NULL does nothing. */
 void vault_recovery_free(struct vault_recovery *recovery);

@@ -44,7 +44,7 @@ struct vault_recovery {
     struct buf members;     /* as a peer gave them */
     struct buf coordinator; /* its certificate, when known */
     const char *address;    /* borrowed by the question under way */
-    bool files_made;
+    bool files_made, rehearsal;
     /* what peers showed */
     struct manifest *manifest;
     struct recovery_head *heads;

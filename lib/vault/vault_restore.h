@@ -27,6 +27,8 @@ struct vault_restore_options {
     bool delete_others; /* with neither include nor exclude */
     bool verify;        /* reads each file again and compares its chunks' names */
     bool dry_run, numeric_owners;
+    unsigned sample_percent; /* only so many of the files, by lot; 0: all */
+    uint64_t sample_seed;    /* which ones */
 };
 /* All borrowed until done. */
 

@@ -351,6 +351,18 @@ static enum err add_entry(struct vault_restore *r, struct restore_dir *dir,
     return ERR_OK;
 }
 
+/* A lot for each path: FNV-1a, and a last mixing so that its low digits are fair. */
+static bool in_sample(const struct vault_restore *r, const struct vault_tree_event *event)
+{
+    uint64_t h = 0xcbf29ce484222325u ^ r->options.sample_seed;
+    if (r->options.sample_percent == 0 || event->entry.type == SNAPSHOT_TYPE_DIRECTORY)
+        return true;
+    for (size_t i = 0; i < event->path.size; i++)
+        h = (h ^ event->path.data[i]) * 0x100000001b3u;
+    h = (h ^ h >> 31) * 0xbf58476d1ce4e5b9u;
+    return (h ^ h >> 29) % 100 < r->options.sample_percent;
+}
+
 static enum err entry(struct vault_restore *r, const struct vault_tree_event *event,
                       struct errmsg *msg)
 {
@@ -358,7 +370,8 @@ static enum err entry(struct vault_restore *r, const struct vault_tree_event *ev
     enum err e = r->options.delete_others ? add_name(dir, event->entry.name) : ERR_OK;
     if (e != ERR_OK)
         return e;
-    if (fs_exclude_matches(r->options.exclude, event->path) || !included(r, event->path))
+    if (fs_exclude_matches(r->options.exclude, event->path) || !included(r, event->path) ||
+        !in_sample(r, event))
         return ERR_OK;
     e = add_entry(r, dir, event, msg);
     if (e == ERR_OK || e == ERR_NOMEM)

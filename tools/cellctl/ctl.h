@@ -116,6 +116,8 @@ int ctl_check(struct ctl *ctl);
 int ctl_forget(struct ctl *ctl);
 int ctl_prune(struct ctl *ctl);
 int ctl_tag(struct ctl *ctl);
+int ctl_repair(struct ctl *ctl);
+int ctl_drill(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);
 int ctl_cells(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);

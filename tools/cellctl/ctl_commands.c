@@ -116,6 +116,19 @@ static const struct ctl_flag check_flags[] = {
     TEXT("read-data-subset", "N%|n/t", read_data_subset, "only a part of them"),
 };
 
+static const struct ctl_flag repair_flags[] = {
+    SWITCH("read-data", read_data, "fetch and verify every shard first"),
+};
+
+static const struct ctl_flag drill_flags[] = {
+    TEXT("phrase-file", "FILE", phrase_file,
+         "the words, and behind them lines \"at ID@host:port\""),
+    LIST("from", "ADDR", from, "a coordinator or cell to begin with, ID@host:port"),
+    TEXT("sample", "P%", sample, "restore only so many of the files, chosen by lot"),
+    TEXT("target", "DIR", target, "restore there and keep it, instead of a scratch folder"),
+    TEXT("host", "NAME", host, "of \"latest\""),
+};
+
 static const struct ctl_flag cells_flags[] = {
     TEXT("code", "TEXT", code, "the code in the cell's DATA/claim-code, when it is not near"),
     TEXT("until", "T", until, "away: how long, as in 14d, or until when, as in 2026-03-01"),
@@ -288,6 +301,31 @@ static const struct ctl_command commands[] = {
         .example = "cellctl check --read-data",
         FLAGS(check_flags),
         .run = ctl_check,
+    },
+    {
+        .name = "repair",
+        .arguments = "",
+        .summary = "make again what is missing on the cells, now, from this machine",
+        .text = "Asks all cells, marks what they lack, makes those shards again from the others "
+                "and stores them.\n"
+                "Where too few are left, the newest snapshot's paths are backed up again.",
+        .example = "cellctl repair --read-data",
+        FLAGS(repair_flags),
+        .run = ctl_repair,
+    },
+    {
+        .name = "drill",
+        .arguments = "[SNAP]",
+        .summary = "rehearse a recovery: restore from the phrase and the swarm alone, and compare",
+        .text = "Uses neither the vault nor its index: an index is rebuilt in a scratch folder, "
+                "the latest snapshot\n"
+                "(or a sample of it) restored beside it, and compared with this machine's files. "
+                "\"status\" shows the\n"
+                "last one.",
+        .example = "cellctl drill --phrase-file words.txt --sample 5%",
+        FLAGS(drill_flags),
+        .arguments_max = 1,
+        .run = ctl_drill,
     },
     {
         .name = "status",

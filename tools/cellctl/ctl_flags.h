@@ -46,6 +46,8 @@ struct ctl_options {
     /* check */
     bool read_data;
     const char *read_data_subset;
+    /* drill */
+    const char *sample;
     /* snapshots, ls, find, diff */
     bool latest_only, long_listing, recursive;
     /* mount */

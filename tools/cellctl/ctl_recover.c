@@ -1,9 +1,8 @@
 /* cellctl recover: a vault again from the phrase. */
-#include "ctl.h"
+#include "ctl_words.h"
 #include "uvio/uvio_net.h"
 #include "vault/vault_recover.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +10,7 @@ struct recover {
     struct ctl *ctl;
     struct vault_recovery *recovery;
     struct vault_recovery_summary summary;
-    struct buf text; /* of the phrase's file; a secret */
-    struct ctl_list from;
-    const char *words;
+    struct ctl_words words;
 };
 
 static void on_problem(void *user, enum err e, const char *sentence)
@@ -31,57 +28,6 @@ static void on_done(void *user, enum err e, const struct vault_recovery_summary 
     ctl_done(recover->ctl, e, msg);
 }
 
-/* Words on the first line, then "at ID@host:port" lines; cut up in place. */
-static enum err take_file(struct recover *recover)
-{
-    struct ctl *ctl = recover->ctl;
-    const struct ctl_list *given = &ctl->options.from;
-    char *at = (char *)recover->text.data;
-    recover->from.items = calloc(CTL_PHRASE_FILE_MAX / 4, sizeof(char *));
-    if (!recover->from.items)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < given->count && i < 64; i++)
-        recover->from.items[recover->from.count++] = given->items[i];
-    recover->words = at;
-    while ((at = strchr(at, '\n'))) {
-        *at++ = 0;
-        if (strncmp(at, "at ", 3) == 0)
-            recover->from.items[recover->from.count++] = at + 3;
-    }
-    /* the last line may have no end, and a line its carriage return */
-    for (size_t i = 0; i < recover->from.count; i++) {
-        char *end = strpbrk((char *)(uintptr_t)recover->from.items[i], " \r\n");
-        if (end && i >= given->count)
-            *end = 0;
-    }
-    return ERR_OK;
-}
-
-static enum err read_words(struct recover *recover)
-{
-    struct ctl *ctl = recover->ctl;
-    const char *path = ctl->options.phrase_file;
-    recover->text = BUF_INIT(CTL_PHRASE_FILE_MAX);
-    enum err e = buf_reserve(&recover->text, CTL_PHRASE_FILE_MAX);
-    if (e != ERR_OK)
-        return e;
-    if (!path) {
-        e = ctl_secret_ask("The 24 words: ", &recover->text, NULL);
-        if (e != ERR_OK)
-            return err_say(&ctl->msg, ERR_USAGE,
-                           "recover needs --phrase-file FILE, or a terminal to type the words at");
-    } else {
-        FILE *file = fopen(path, "re");
-        if (!file)
-            return err_say_errno(&ctl->msg, errno, "cannot read the phrase from %s", path);
-        recover->text.size = fread(recover->text.data, 1, CTL_PHRASE_FILE_MAX - 1, file);
-        fclose(file);
-    }
-    recover->text.data[recover->text.size < CTL_PHRASE_FILE_MAX ? recover->text.size
-                                                                : CTL_PHRASE_FILE_MAX - 1] = 0;
-    return take_file(recover);
-}
-
 static enum err begin(struct recover *recover, struct slice passphrase)
 {
     struct ctl *ctl = recover->ctl;
@@ -94,9 +40,9 @@ static enum err begin(struct recover *recover, struct slice passphrase)
     char *dir = ctl_vault_dir(&ctl->options);
     const struct vault_recovery_options options = {
         .dir = dir,
-        .words = recover->words,
-        .from = recover->from.items,
-        .from_count = recover->from.count,
+        .words = recover->words.words,
+        .from = recover->words.from.items,
+        .from_count = recover->words.from.count,
         .passphrase = passphrase,
         .device_name = ctl->options.device_name,
     };
@@ -150,7 +96,7 @@ int ctl_recover(struct ctl *ctl)
     int code = CTL_OK;
     enum err e = ctl_start(ctl);
     if (e == ERR_OK)
-        e = read_words(&recover);
+        e = ctl_words_read(ctl, &recover.words);
     if (e == ERR_OK && !ctl->options.no_passphrase)
         e = ctl_passphrase(&ctl->options, true, &passphrase, &ctl->msg);
     if (e == ERR_OK)
@@ -167,7 +113,6 @@ int ctl_recover(struct ctl *ctl)
         code = ctl_failed(ctl, e);
     }
     vault_recovery_free(recover.recovery);
-    ctl_secret_clear(&recover.text);
-    free(recover.from.items);
+    ctl_words_free(&recover.words);
     return code;
 }

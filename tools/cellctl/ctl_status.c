@@ -3,6 +3,7 @@
 #include "ctl.h"
 #include "placement/placement_level.h"
 #include "vault/vault_cells.h"
+#include "vault/vault_drill.h"
 #include "vault/vault_status.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@
 struct ask {
     struct ctl *ctl;
     struct vault_status status;
+    struct vault_drill drill; /* the last one */
 };
 
 static void on_status(void *user, enum err e, const struct vault_status *status,
@@ -21,7 +23,8 @@ static void on_status(void *user, enum err e, const struct vault_status *status,
     ctl_done(ask->ctl, e, msg);
 }
 
-static void json_status(struct ctl *ctl, const struct vault_status *s)
+static void json_status(struct ctl *ctl, const struct vault_status *s,
+                        const struct vault_drill *drill)
 {
     struct json_line *line;
     if (json_line_new("status", &line) != ERR_OK)
@@ -44,13 +47,30 @@ static void json_status(struct ctl *ctl, const struct vault_status *s)
         json_line_time(line, "last_backup", s->last_backup_s * 1000000000);
     else
         json_line_null(line, "last_backup");
-    json_line_null(line, "last_drill");
+    if (drill->time_s) {
+        json_line_time(line, "last_drill", (int64_t)drill->time_s * 1000000000);
+        json_line_bool(line, "last_drill_passed", drill->passed);
+    } else {
+        json_line_null(line, "last_drill");
+    }
     json_line_u64(line, "snapshots", s->snapshots);
     json_line_u64(line, "cells", s->members);
     json_line_u64(line, "cells_up", s->members_up);
     json_line_u64(line, "cells_own", s->own);
     json_line_bool(line, "coordinator_up", s->coordinator_up);
     ctl_json(&ctl->out, line);
+}
+
+static void say_drill(struct ctl *ctl, const struct vault_drill *drill)
+{
+    char when[CTL_TIME_SIZE];
+    if (drill->time_s == 0)
+        ctl_print(&ctl->out, "Last drill: never; \"cellctl drill\" rehearses a recovery.");
+    else
+        ctl_print(&ctl->out, "Last drill: %s, %s (%llu files, %llu compared, %llu differed).",
+                  ctl_time((int64_t)drill->time_s * 1000000000, when),
+                  drill->passed ? "passed" : "FAILED", (unsigned long long)drill->files,
+                  (unsigned long long)drill->compared, (unsigned long long)drill->different);
 }
 
 static void say_status(struct ctl *ctl, const struct vault_status *s)
@@ -87,6 +107,8 @@ static int ask_status(struct ctl *ctl, struct ask *ask)
     enum err e = vault_status_ask(ctl->vault, on_status, ask, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
+    if (e == ERR_OK)
+        e = vault_drill_read(vault_dir(ctl->vault), &ask->drill, &ctl->msg);
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
 
@@ -97,9 +119,11 @@ int ctl_status(struct ctl *ctl)
     if (code != CTL_OK)
         return code;
     if (ctl->out.json)
-        json_status(ctl, &ask.status);
-    else
+        json_status(ctl, &ask.status, &ask.drill);
+    else {
         say_status(ctl, &ask.status);
+        say_drill(ctl, &ask.drill);
+    }
     if (ask.status.segments_lost > 0)
         return CTL_NOT_ENOUGH;
     return ask.status.segments_below_target > 0 ? CTL_DEBTS : CTL_OK;
