@@ -6,7 +6,11 @@
 
 #include "fs/fs_target_internal.h"
 
-enum { OPEN_FILES_MAX = 128 };
+enum {
+    OPEN_FILES_MAX = 128,
+    LARGE_BYTES = 32 << 20,  /* from here on a file's pages are not left to the cache */
+    BEHIND_BYTES = 16 << 20, /* written of it since the kernel was last told to write and drop */
+};
 
 /* A file in pieces; its descriptor is guarded by the target's lock. */
 struct fs_file {
@@ -16,7 +20,8 @@ struct fs_file {
     uint64_t device, inode; /* what the passing name must be when it is opened again */
     int fd;                 /* -1: closed for now */
     unsigned pins;
-    struct list node; /* in target->unused */
+    size_t behind_bytes; /* of a large one: BEHIND_BYTES at most */
+    struct list node;    /* in target->unused */
     char part[FS_PART_SIZE];
     struct slice name; /* of its own, below */
     char name_space[];
@@ -319,6 +324,23 @@ enum err fs_target_file_begin(struct fs_target *target, struct fs_dir *dir,
     return ERR_OK;
 }
 
+/* A large file would fill the page cache with what nobody reads soon, first its dirty pages and
+ * then the clean ones: fresh memory all of it, where what was just given back is at hand. DONTNEED
+ * begins to write the dirty pages and drops the clean ones; it waits for none. */
+static void write_behind(struct fs_file *file, int fd, size_t size)
+{
+    if (file->size < LARGE_BYTES)
+        return;
+    pthread_mutex_lock(&file->target->lock);
+    file->behind_bytes += size;
+    const bool due = file->behind_bytes >= BEHIND_BYTES;
+    if (due)
+        file->behind_bytes = 0;
+    pthread_mutex_unlock(&file->target->lock);
+    if (due)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 enum err fs_target_file_write(struct fs_file *file, uint64_t offset, struct slice bytes,
                               struct errmsg *msg)
 {
@@ -333,6 +355,8 @@ enum err fs_target_file_write(struct fs_file *file, uint64_t offset, struct slic
     int problem = write_all(fd, offset, bytes.data, bytes.size);
     if (problem)
         e = fs_target_say(problem, file->dir, file->name, "write", msg);
+    else
+        write_behind(file, fd, bytes.size);
     unpin_file(file);
     return e;
 }

@@ -14,6 +14,7 @@ static void restore_free(struct vault_restore *r)
 {
     vault_restore_plan_free(r);
     vault_restore_tools_free(r);
+    vault_restore_fetch_free(r);
     vault_reader_free(r->reader);
     pthread_mutex_destroy(&r->lock);
     free(r);

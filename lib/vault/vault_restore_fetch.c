@@ -28,6 +28,39 @@ struct restore_part {
     size_t count;
 };
 
+/* --- payloads: the few that are needed are kept, fresh memory costs more than what is done in it
+ * --- */
+
+struct restore_payload {
+    struct restore_payload *next; /* while it is free */
+};
+
+static uint8_t *payload_take(struct vault_restore *restore)
+{
+    struct restore_payload *payload = restore->payloads;
+    if (!payload)
+        return malloc(LIMIT_SEGMENT_BYTES);
+    restore->payloads = payload->next;
+    return (uint8_t *)payload;
+}
+
+static void payload_give(struct vault_restore *restore, uint8_t *bytes)
+{
+    struct restore_payload *payload = (struct restore_payload *)(void *)bytes;
+    if (!payload)
+        return;
+    payload->next = restore->payloads;
+    restore->payloads = payload;
+}
+
+void vault_restore_fetch_free(struct vault_restore *restore)
+{
+    for (struct restore_payload *payload; (payload = restore->payloads);) {
+        restore->payloads = payload->next;
+        free(payload);
+    }
+}
+
 bool vault_restore_fetch_idle(const struct vault_restore *restore)
 {
     return list_empty(&restore->flight);
@@ -41,7 +74,7 @@ static void segment_end(struct restore_segment *s)
     if (s->segment)
         vault_segment_clear(s->segment);
     free(s->segment);
-    free(s->payload);
+    payload_give(restore, s->payload);
     free(s);
     vault_restore_go_on(restore);
 }
@@ -73,12 +106,13 @@ static enum err open_use(const struct restore_segment *s, struct restore_tools *
     if (use->sealed_bytes < SEGMENT_RECORD_OVERHEAD ||
         use->sealed_bytes - SEGMENT_RECORD_OVERHEAD > LIMIT_CHUNK_BYTES)
         return err_say(msg, ERR_CORRUPT, "the index gives a record's size wrongly");
-    enum err e =
-        segment_open_record(tools->opener, use->record, &entry,
-                            slice_of(s->payload + use->offset, use->sealed_bytes), tools->stored);
+    uint8_t *stored =
+        s->payload + use->offset; /* opened in its place: each record is opened once */
+    enum err e = segment_open_record(tools->opener, use->record, &entry,
+                                     slice_of(stored, use->sealed_bytes), stored);
     if (e != ERR_OK)
         return err_say(msg, e, "a piece of it does not open: %s", err_words(e));
-    *out = slice_of(tools->stored, use->sealed_bytes - SEGMENT_RECORD_OVERHEAD);
+    *out = slice_of(stored, use->sealed_bytes - SEGMENT_RECORD_OVERHEAD);
     if (!(entry.flags & SEGMENT_ZSTD))
         return ERR_OK;
     e = compress_unpack(tools->compressor, COMPRESS_ZSTD, *out, tools->plain, use->plain_bytes,
@@ -198,6 +232,8 @@ static enum err start_gather(struct restore_segment *s, struct errmsg *msg)
 {
     struct vault *vault = s->restore->vault;
     const size_t size = vault_segment_bytes(s->segment);
+    if (size > LIMIT_SEGMENT_BYTES)
+        return err_say(msg, ERR_CORRUPT, "the index gives a segment's size wrongly");
     for (size_t i = 0; i < s->count; i++) {
         if ((uint64_t)s->uses[i].offset + s->uses[i].sealed_bytes > size)
             return err_say(msg, ERR_CORRUPT, "the index places a record outside of its segment");
@@ -205,7 +241,7 @@ static enum err start_gather(struct restore_segment *s, struct errmsg *msg)
     enum err e = vault_segment_unlock(vault, s->segment, msg);
     if (e != ERR_OK)
         return e;
-    s->payload = malloc(size);
+    s->payload = payload_take(s->restore);
     struct swarm_range *ranges = malloc(s->count * sizeof(*ranges));
     if (!s->payload || !ranges) {
         free(ranges);

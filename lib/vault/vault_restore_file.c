@@ -535,7 +535,6 @@ static void tools_free(struct restore_tools *tools)
     segment_opener_free(tools->opener);
     compress_free(tools->compressor);
     vault_names_free(tools->names);
-    free(tools->stored);
     free(tools->plain);
     free(tools);
 }
@@ -545,9 +544,8 @@ static struct restore_tools *tools_new(const struct vault_restore *restore)
     struct restore_tools *tools = calloc(1, sizeof(*tools));
     if (!tools)
         return NULL;
-    tools->stored = malloc(LIMIT_CHUNK_BYTES);
     tools->plain = malloc(LIMIT_CHUNK_BYTES);
-    enum err e = tools->stored && tools->plain ? ERR_OK : ERR_NOMEM;
+    enum err e = tools->plain ? ERR_OK : ERR_NOMEM;
     if (e == ERR_OK)
         e = segment_opener_new(&tools->opener);
     if (e == ERR_OK)

@@ -108,7 +108,7 @@ struct restore_tools {
     struct segment_opener *opener;
     struct compressor *compressor;
     struct vault_names *names;
-    uint8_t *stored, *plain; /* LIMIT_CHUNK_BYTES each */
+    uint8_t *plain; /* LIMIT_CHUNK_BYTES */
 };
 
 struct restore_note {
@@ -147,9 +147,10 @@ struct vault_restore {
     struct restore_batch batch;
 
     /* fetching, on the loop */
-    size_t next_use;       /* of the batch, the first that is not on its way */
-    uint64_t flight_bytes; /* reserved */
-    struct list flight;    /* struct restore_segment */
+    size_t next_use;                  /* of the batch, the first that is not on its way */
+    uint64_t flight_bytes;            /* reserved */
+    struct list flight;               /* struct restore_segment */
+    struct restore_payload *payloads; /* owned; free ones, LIMIT_SEGMENT_BYTES each */
     struct timer ticker;
 
     /* shared with jobs */
@@ -182,6 +183,7 @@ void vault_restore_batch_clear(struct vault_restore *restore);
 void vault_restore_fetch_more(struct vault_restore *restore);
 bool vault_restore_fetch_idle(const struct vault_restore *restore);
 void vault_restore_fetch_cancel(struct vault_restore *restore);
+void vault_restore_fetch_free(struct vault_restore *restore); /* nothing is on its way */
 void vault_restore_go_on(struct vault_restore *restore);
 
 /* --- vault_restore_file.c; any thread, but one a file or directory where not said otherwise --- */
