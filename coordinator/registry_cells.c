@@ -336,6 +336,8 @@ enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *re
         .list_number = registry_list_number(registry),
         .exposure_s = registry->exposure_s,
         .loss_count = registry->loss_count,
+        .gone_after_s = registry->options.gone_after_ms / 1000,
+        .repair_percent = registry->options.repair_percent,
     };
     const enum err e = wire_cells_encode(&swarm, cells, registry->cell_count, reply);
     free(cells);

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "placement/placement_durability.h"
 
 #include <stdio.h>
 
@@ -18,6 +19,27 @@ struct placement_level placement_level_for(uint32_t others)
     while (others < table[i].others)
         i++;
     return table[i].level;
+}
+
+struct placement_level placement_level_measured(uint32_t others, double up)
+{
+    const struct placement_level table = placement_level_for(others);
+    struct placement_level best = table;
+    double best_chance = placement_tail(table.k + table.m, table.m, 1 - up);
+    if (up <= 0 || up > 1 || table.k == 0)
+        return table;
+    for (uint32_t k = table.k; k >= 1 && best_chance > PLACEMENT_UNAVAILABLE_MOST; k /= 2) {
+        uint32_t most = others < PLACEMENT_OVERHEAD_MOST * k ? others : PLACEMENT_OVERHEAD_MOST * k;
+        most = most < LIMIT_SHARDS ? most : LIMIT_SHARDS;
+        for (uint32_t m = table.m; k + m <= most && best_chance > PLACEMENT_UNAVAILABLE_MOST; m++) {
+            const double chance = placement_tail(k + m, m, 1 - up);
+            if (chance < best_chance) {
+                best = (struct placement_level){k, m};
+                best_chance = chance;
+            }
+        }
+    }
+    return best;
 }
 
 bool placement_level_valid(struct placement_level level)

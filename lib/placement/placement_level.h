@@ -20,6 +20,14 @@ enum { PLACEMENT_WORDS_SIZE = 160 };
  * anything. */
 struct placement_level placement_level_for(uint32_t others);
 
+/* The same where the domains' measured uptime is known (0..1; 0: not): the least m from the table's
+   on with which a segment is unavailable less than PLACEMENT_UNAVAILABLE_MOST of the time; k is
+   halved where no m is enough. Costs at most PLACEMENT_OVERHEAD_MOST times the data (or the table's
+   own cost); where even that does not do, the best that can be had. */
+struct placement_level placement_level_measured(uint32_t others, double up);
+#define PLACEMENT_UNAVAILABLE_MOST 1e-4
+enum { PLACEMENT_OVERHEAD_MOST = 4 };
+
 /* Is k+m one that can be asked for by hand: k >= 1, k + m <= LIMIT_SHARDS? */
 bool placement_level_valid(struct placement_level level);
 

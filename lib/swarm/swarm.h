@@ -93,12 +93,13 @@ struct id swarm_coordinator(const struct swarm *swarm);   /* zero: not known */
 
 /* What a backup can count on, before it starts. */
 struct swarm_survey {
-    uint32_t members;    /* cells of the swarm */
-    uint32_t own;        /* of them this account's: they get nothing of it */
-    uint32_t cells;      /* of the group: outside own domains, eligible */
-    uint32_t cells_up;   /* of the group, not known to be asleep, full or failing */
-    uint32_t domains;    /* shards of one segment that could be placed if all were up */
-    uint32_t domains_up; /* that can be placed now */
+    uint32_t members;          /* cells of the swarm */
+    uint32_t own;              /* of them this account's: they get nothing of it */
+    uint32_t cells;            /* of the group: outside own domains, eligible */
+    uint32_t cells_up;         /* of the group, not known to be asleep, full or failing */
+    uint32_t domains;          /* shards of one segment that could be placed if all were up */
+    uint32_t domains_up;       /* that can be placed now */
+    uint64_t observed_s, up_s; /* of the group's cells, by the coordinator; 0: not told */
 };
 
 void swarm_survey(const struct swarm *swarm, struct swarm_survey *out);
@@ -130,9 +131,20 @@ struct swarm_member {
     uint64_t observed_s, up_s; /* watched by the coordinator; 0: not told, or not yet */
 };
 
-/* For how long the coordinator has watched all cells together, and how many of them it has seen go
-   for good. Zeros: not told. */
-void swarm_losses(const struct swarm *swarm, uint64_t *exposure_s, uint64_t *count);
+/* What the coordinator has seen of losses, and what it does about them. */
+struct swarm_losses {
+    uint64_t exposure_s;     /* for so long it has watched all cells together; 0: not told */
+    uint64_t count;          /* of them are gone for good */
+    uint64_t gone_after_s;   /* a silent cell's shards are made anew after so long */
+    unsigned repair_percent; /* of m: less than that is left when repair begins */
+};
+void swarm_losses(const struct swarm *swarm, struct swarm_losses *out);
+
+/* How the account stands with the coordinator. `account` is NULL with an error. */
+typedef void swarm_account_fn(void *user, enum err e, const struct wire_account *account,
+                              const struct errmsg *msg);
+MUST_CHECK enum err swarm_account(struct swarm *swarm, swarm_account_fn *done, void *user,
+                                  struct errmsg *msg);
 
 size_t swarm_member_count(const struct swarm *swarm);
 void swarm_member(const struct swarm *swarm, size_t number, struct swarm_member *out);

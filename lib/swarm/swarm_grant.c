@@ -127,6 +127,7 @@ static void answered(void *user, enum err e, struct slice body, const struct err
     } else if (e != ERR_CANCELLED) {
         swarm->grants_after_ms = swarm_now_ms(swarm) + GRANT_AGAIN_MS;
         swarm->grants_why = msg;
+        swarm->grants_e = e;
     }
     swarm_task_wake_all(swarm);
     if (task->done)
@@ -137,10 +138,14 @@ static void answered(void *user, enum err e, struct slice body, const struct err
 static enum err encode(struct swarm *swarm, struct swarm_grants_task *task, struct buf *out)
 {
     struct wire_want wants[LIMIT_GROUP_CELLS];
-    const uint64_t enough = task->done ? task->bytes : swarm->grant_bytes / GRANT_LOW;
     for (uint16_t i = 0; i < swarm->group.count; i++) {
         const struct swarm_peer *peer = swarm->group_peers[i];
         const uint64_t has = left(swarm, peer);
+        /* near a quota grants are small: one that is hardly spent is not asked for again */
+        const uint64_t usual = peer->grant && peer->grant->bytes < swarm->grant_bytes
+                                   ? peer->grant->bytes
+                                   : swarm->grant_bytes;
+        const uint64_t enough = task->done ? task->bytes : usual / GRANT_LOW;
         if (has >= task->bytes && has >= enough)
             continue;
         task->asked[task->count] = i;
@@ -181,7 +186,7 @@ enum err swarm_grant_need(struct swarm *swarm, uint64_t bytes, struct errmsg *ms
     if (swarm_now_ms(swarm) < swarm->grants_after_ms) {
         if (msg)
             *msg = swarm->grants_why;
-        return ERR_UNREACHABLE;
+        return swarm->grants_e == ERR_QUOTA ? ERR_QUOTA : ERR_UNREACHABLE;
     }
     return ask(swarm, bytes, NULL, NULL, msg);
 }

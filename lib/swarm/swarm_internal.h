@@ -53,8 +53,8 @@ struct swarm {
     struct swarm_cell_state *states; /* of list->members, in their order */
     struct placement_group group;    /* of `account`, from the list */
     struct swarm_peer *group_peers[LIMIT_GROUP_CELLS];
-    uint64_t exposure_s, loss_count; /* as the coordinator has counted; 0: not told */
-    int64_t clock_ahead_s;           /* of the coordinator's clock against ours */
+    struct swarm_losses losses;
+    int64_t clock_ahead_s; /* of the coordinator's clock against ours */
 
     struct swarm_pace upload_pace, fetch_pace;
     struct swarm_code codes[SWARM_CODES];
@@ -67,6 +67,7 @@ struct swarm {
     struct swarm_grants_task *granting;
     uint64_t grants_after_ms; /* no new question for grants before; the last one failed */
     struct errmsg grants_why;
+    enum err grants_e;
     unsigned operations;
 };
 

@@ -236,10 +236,9 @@ void swarm_member(const struct swarm *swarm, size_t number, struct swarm_member 
     };
 }
 
-void swarm_losses(const struct swarm *swarm, uint64_t *exposure_s, uint64_t *count)
+void swarm_losses(const struct swarm *swarm, struct swarm_losses *out)
 {
-    *exposure_s = swarm->exposure_s;
-    *count = swarm->loss_count;
+    *out = swarm->losses;
 }
 
 enum err swarm_member_find(const struct swarm *swarm, const struct id *id, struct swarm_member *out)
@@ -260,6 +259,11 @@ void swarm_survey(const struct swarm *swarm, struct swarm_survey *out)
         out->own += id_equal(&swarm->list->members[i].household, &swarm->account);
     out->cells = swarm->group.count;
     out->domains = swarm->group.domains;
+    for (uint32_t i = 0; i < swarm->group.count; i++) {
+        const struct member *member = member_list_find(swarm->list, &swarm->group.cells[i].id);
+        out->observed_s += member ? swarm->states[member - swarm->list->members].observed_s : 0;
+        out->up_s += member ? swarm->states[member - swarm->list->members].up_s : 0;
+    }
     for (uint32_t i = 0; i < swarm->group.count; i++)
         if (swarm_peer_takes(swarm, swarm->group_peers[i]))
             up[out->cells_up++] = swarm->group.cells[i];

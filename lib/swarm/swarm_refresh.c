@@ -69,8 +69,8 @@ static void cells_answered(void *user, enum err e, struct slice body, const stru
     }
     if (r->e == ERR_OK) {
         swarm->clock_ahead_s = now.time_s - clock_wall_ns(swarm->clock) / 1000000000;
-        swarm->exposure_s = now.exposure_s;
-        swarm->loss_count = now.loss_count;
+        swarm->losses = (struct swarm_losses){now.exposure_s, now.loss_count, now.gone_after_s,
+                                              now.repair_percent};
         swarm_members_states(swarm, &cells);
         r->members_wanted = now.list_number != swarm_list_number(swarm);
     }

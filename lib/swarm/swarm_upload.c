@@ -69,7 +69,7 @@ struct swarm_upload {
     unsigned outsider_count;
     struct list attempts;
     unsigned attempt_count;
-    bool over;
+    bool over, over_quota;
     enum err e;
     struct errmsg msg;
     struct errmsg trouble; /* of the newest attempt that failed */
@@ -311,9 +311,10 @@ static bool have_grant(struct swarm_upload *u, unsigned index, uint16_t cell, bo
         swarm_grant_return(peer, bytes); /* it is spent when the sending begins */
         return true;
     }
-    if (swarm_grant_need(u->swarm, bytes, &u->trouble) == ERR_OK)
-        *wait = true;
-    else
+    const enum err e = swarm_grant_need(u->swarm, bytes, &u->trouble);
+    *wait = e == ERR_OK;
+    u->over_quota |= e == ERR_QUOTA;
+    if (e != ERR_OK)
         set_bit(u->shards[index].tried, cell);
     return false;
 }
@@ -382,7 +383,10 @@ static void conclude(struct swarm_upload *u)
 {
     char id[ID_TEXT_SIZE];
     enum err e = ERR_OK;
-    if (!committed(u))
+    if (!committed(u) && u->over_quota) {
+        u->msg = u->trouble;
+        e = ERR_QUOTA;
+    } else if (!committed(u))
         e = err_say(&u->msg, ERR_NOT_ENOUGH,
                     "only %u of the %u cells that segment %.8s needs took a shard: %s",
                     u->result.receipted, swarm_commit_count(u->request.k, u->request.m),

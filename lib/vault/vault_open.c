@@ -251,6 +251,9 @@ const char *vault_dir(const struct vault *vault)
     return vault->dir;
 }
 
+/* Watched for so long, all of its cells together, a swarm's uptime counts for the level. */
+enum { UPTIME_MIN_S = 7 * 86400 };
+
 void vault_level(const struct vault *vault, unsigned *k, unsigned *m)
 {
     struct placement_level level = {0, 0};
@@ -260,7 +263,10 @@ void vault_level(const struct vault *vault, unsigned *k, unsigned *m)
         struct swarm_survey survey = {0};
         if (vault->swarm)
             swarm_survey(vault->swarm, &survey);
-        level = placement_level_for(survey.domains);
+        level = placement_level_measured(survey.domains,
+                                         survey.observed_s >= UPTIME_MIN_S
+                                             ? (double)survey.up_s / (double)survey.observed_s
+                                             : 0);
     }
     *k = level.k;
     *m = level.m;

@@ -1,6 +1,6 @@
 /*
  * How the account's data is: from the index and the newest member list; nothing is asked of cells
- * (vault_check.h does that).
+ * (vault_check.h does that), of the coordinator only how the account stands.
  */
 #pragma once
 
@@ -19,6 +19,12 @@ struct vault_status {
     int64_t last_backup_s;                     /* of this device; 0: never */
     uint32_t members, members_up, own, others; /* cells; others: domains for this account */
     bool coordinator_up;
+
+    /* By the coordinator's ledger; false: it was not asked, or did not answer. */
+    bool standing_known;
+    uint64_t bytes_given, bytes_allowed; /* and bytes_used, which is then its number */
+    /* By measured uptime and losses (docs/durability.md); negative: not known yet. */
+    double unavailable, loss_year;
 };
 
 typedef void vault_status_fn(void *user, enum err e, const struct vault_status *status,

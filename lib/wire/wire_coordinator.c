@@ -155,6 +155,8 @@ enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cel
     cbor_write_end(&w);
     wire_put_number(&w, 3, swarm->exposure_s);
     wire_put_number(&w, 4, swarm->loss_count);
+    wire_put_number(&w, 5, swarm->gone_after_s);
+    wire_put_number(&w, 6, swarm->repair_percent);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -188,6 +190,8 @@ enum err wire_cells_decode(struct slice in, struct wire_cells *swarm, struct wir
     wire_list_read(&r, UINT32_MAX, read_cell, out);
     swarm->exposure_s = wire_take_number(&r, 3);
     swarm->loss_count = wire_take_number(&r, 4);
+    swarm->gone_after_s = wire_take_number(&r, 5);
+    swarm->repair_percent = wire_take_u32(&r, 6, 100);
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "the state of the cells");
 }

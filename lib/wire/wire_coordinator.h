@@ -100,6 +100,8 @@ struct wire_cells {
     uint64_t list_number;
     uint64_t exposure_s; /* of all cells together, as long as they were not gone */
     uint64_t loss_count; /* of them: gone for good, or came back empty */
+    uint64_t gone_after_s;
+    unsigned repair_percent; /* 1 to 100: less of m is left when repair begins */
 };
 
 MUST_CHECK enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cell *cells,

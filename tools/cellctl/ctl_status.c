@@ -23,6 +23,22 @@ static void on_status(void *user, enum err e, const struct vault_status *status,
     ctl_done(ask->ctl, e, msg);
 }
 
+static void json_chance(struct json_line *line, const char *name, double chance)
+{
+    if (chance < 0)
+        json_line_null(line, name);
+    else
+        json_line_real(line, name, chance);
+}
+
+static void json_known(struct json_line *line, const char *name, bool known, uint64_t value)
+{
+    if (known)
+        json_line_u64(line, name, value);
+    else
+        json_line_null(line, name);
+}
+
 static void json_status(struct ctl *ctl, const struct vault_status *s,
                         const struct vault_drill *drill)
 {
@@ -38,11 +54,11 @@ static void json_status(struct ctl *ctl, const struct vault_status *s,
     json_line_u64(line, "segments_below_target", s->segments_below_target);
     json_line_u64(line, "segments_lost", s->segments_lost);
     json_line_u64(line, "debts", s->debts);
-    json_line_null(line, "p_loss_year");
-    json_line_null(line, "p_unavailable");
-    json_line_null(line, "bytes_given");
+    json_chance(line, "p_loss_year", s->loss_year);
+    json_chance(line, "p_unavailable", s->unavailable);
+    json_known(line, "bytes_given", s->standing_known, s->bytes_given);
     json_line_u64(line, "bytes_used", s->bytes_used);
-    json_line_null(line, "bytes_allowed");
+    json_known(line, "bytes_allowed", s->standing_known, s->bytes_allowed);
     if (s->last_backup_s)
         json_line_time(line, "last_backup", s->last_backup_s * 1000000000);
     else
@@ -73,6 +89,26 @@ static void say_drill(struct ctl *ctl, const struct vault_drill *drill)
                   (unsigned long long)drill->compared, (unsigned long long)drill->different);
 }
 
+static void say_standing(struct ctl *ctl, const struct vault_status *s)
+{
+    char given[TEXT_SIZE_SIZE], allowed[TEXT_SIZE_SIZE];
+    if (s->unavailable >= 0)
+        ctl_print(&ctl->out,
+                  "Some of it is out of reach %.2g %% of the time, as the cells were up so far.",
+                  s->unavailable * 100);
+    if (s->loss_year >= 0)
+        ctl_print(
+            &ctl->out,
+            "The chance to lose some of it within a year is %.2g %%, as cells were lost so far.",
+            s->loss_year * 100);
+    if (s->standing_known)
+        ctl_print(&ctl->out, "You may use %s: your cells hold %s for others.%s",
+                  text_size(s->bytes_allowed, allowed), text_size(s->bytes_given, given),
+                  s->bytes_used >= s->bytes_allowed ? " That is used up: nothing new can be stored."
+                  : s->bytes_used >= s->bytes_allowed / 5 * 4 ? " More than 80 % of that is used."
+                                                              : "");
+}
+
 static void say_status(struct ctl *ctl, const struct vault_status *s)
 {
     struct ctl_output *out = &ctl->out;
@@ -95,6 +131,7 @@ static void say_status(struct ctl *ctl, const struct vault_status *s)
     ctl_print(out, "%llu snapshots, %s of data in %llu segments; they use %s on the cells.",
               (unsigned long long)s->snapshots, text_size(s->plain_bytes, plain),
               (unsigned long long)s->segments, text_size(s->bytes_used, bytes));
+    say_standing(ctl, s);
     ctl_print(out, "Last backup: %s.",
               s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never");
 }

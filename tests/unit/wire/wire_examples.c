@@ -379,8 +379,12 @@ static enum err build_cells(struct buf *out)
                                        .used_bytes = 1000,
                                        .observed_s = 86400,
                                        .up_s = 86000}};
-    const struct wire_cells swarm = {
-        .time_s = 1700000000, .list_number = 18, .exposure_s = 31557600, .loss_count = 1};
+    const struct wire_cells swarm = {.time_s = 1700000000,
+                                     .list_number = 18,
+                                     .exposure_s = 31557600,
+                                     .loss_count = 1,
+                                     .gone_after_s = 1209600,
+                                     .repair_percent = 75};
     return wire_cells_encode(&swarm, cells, ARRAY_COUNT(cells), out);
 }
 
