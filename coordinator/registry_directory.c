@@ -12,8 +12,9 @@
 
 enum {
     GRANT_BUDGET_SHIFT = 50, /* no grant is above 1 PiB */
-    QUOTA_PART = 4,          /* of what is left of a quota, one question gets so much */
-    QUOTA_LEAST_SHIFT = 22,  /* but at each cell as much as the largest shard has */
+    QUOTA_PART =
+        4, /* of what is left of a quota, one question gets so much, but room for a shard */
+    QUOTA_LEAST_BYTES = 65536, /* smaller grants are of no use */
 };
 
 /* --- grants --- */
@@ -51,15 +52,20 @@ static enum err sign_grant(struct registry *registry, const struct id *account,
 static enum err grant_limit(struct registry *registry, const struct id *account, size_t count,
                             int64_t now_s, uint64_t *most, struct errmsg *msg)
 {
-    const uint64_t least = UINT64_C(1) << QUOTA_LEAST_SHIFT;
     uint64_t left;
     const enum err e = registry_ledger_left(registry, account, now_s, &left, msg);
     if (e != ERR_OK || count == 0)
         return e;
-    *most = left / count / QUOTA_PART;
-    if (*most < least)
-        *most = least;
-    return left >= count * least
+    /* as if all cells were asked for at once, however many are: whole shards, so that none is lost
+       to a remainder at every cell */
+    const size_t all =
+        registry->cell_count < LIMIT_GROUP_CELLS ? registry->cell_count : LIMIT_GROUP_CELLS;
+    const uint64_t share = left / count;
+    *most = left / (all > count ? all : count) / QUOTA_PART;
+    *most -= *most % LIMIT_SHARD_BYTES;
+    if (*most == 0)
+        *most = share < LIMIT_SHARD_BYTES ? share : LIMIT_SHARD_BYTES;
+    return *most >= QUOTA_LEAST_BYTES
                ? ERR_OK
                : err_say(msg, ERR_QUOTA,
                          "the account's quota is used up: it may use more when its own cells hold "

@@ -7,10 +7,11 @@
 #include <stdlib.h>
 
 enum {
-    GRANT_MARGIN_S = 60,      /* one that is about to expire is not begun */
-    GRANT_AGAIN_MS = 10000,   /* after a question that failed */
-    GRANT_REFUSED_MS = 60000, /* a cell for which none came */
-    GRANT_LOW = 4,            /* asked for again when less than a quarter is left */
+    GRANT_MARGIN_S = 60,       /* one that is about to expire is not begun */
+    GRANT_AGAIN_MS = 10000,    /* after a question that failed */
+    GRANT_REFUSED_MS = 60000,  /* a cell for which none came */
+    GRANT_AHEAD_S = 3 * 86400, /* who asks ahead wants them to hold for so long */
+    GRANT_LOW = 4,             /* asked for again when less than a quarter is left */
 };
 
 struct swarm_grants_task {
@@ -102,6 +103,19 @@ static void refuse_rest(struct swarm *swarm, const struct swarm_grants_task *tas
     }
 }
 
+/* Grants came, and the largest is not even for one shard. */
+static bool too_small(const struct swarm *swarm, const struct swarm_grants_task *task)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < task->count; i++) {
+        const struct swarm_peer *peer =
+            task->asked[i] < swarm->group.count ? swarm->group_peers[task->asked[i]] : NULL;
+        const uint64_t has = peer ? left(swarm, peer) : 0;
+        most = has > most ? has : most;
+    }
+    return most > 0 && most < task->bytes;
+}
+
 static void answered(void *user, enum err e, struct slice body, const struct errmsg *why)
 {
     struct swarm_grants_task *task = user;
@@ -121,6 +135,10 @@ static void answered(void *user, enum err e, struct slice body, const struct err
             log_say(swarm->log, LOG_WARN, "a grant of the coordinator is of no use: %s",
                     err_words(taken));
     }
+    if (e == ERR_OK && !task->done && too_small(swarm, task))
+        e = err_say(&msg, ERR_QUOTA,
+                    "the account's quota is all but used up: no cell may take a "
+                    "shard of this size any more");
     if (e == ERR_OK) {
         refuse_rest(swarm, task);
         swarm->grants_after_ms = 0;
@@ -135,18 +153,27 @@ static void answered(void *user, enum err e, struct slice body, const struct err
     free(task);
 }
 
+/* Is there enough at this cell? Near a quota grants are small: one that is hardly spent is not
+   asked for again, because what is promised twice is not there for anything else. */
+static bool has_enough(const struct swarm *swarm, const struct swarm_grants_task *task,
+                       const struct swarm_peer *peer)
+{
+    const struct swarm_grant *grant = peer->grant;
+    const uint64_t has = left(swarm, peer);
+    const uint64_t usual =
+        grant && grant->bytes < swarm->grant_bytes ? grant->bytes : swarm->grant_bytes;
+    if (!task->done)
+        return has >= task->bytes && has >= usual / GRANT_LOW;
+    const uint64_t wanted = task->bytes < usual / 2 ? task->bytes : usual / 2;
+    return grant && has >= wanted && grant->expires_s > swarm_time_s(swarm) + GRANT_AHEAD_S;
+}
+
 static enum err encode(struct swarm *swarm, struct swarm_grants_task *task, struct buf *out)
 {
     struct wire_want wants[LIMIT_GROUP_CELLS];
     for (uint16_t i = 0; i < swarm->group.count; i++) {
         const struct swarm_peer *peer = swarm->group_peers[i];
-        const uint64_t has = left(swarm, peer);
-        /* near a quota grants are small: one that is hardly spent is not asked for again */
-        const uint64_t usual = peer->grant && peer->grant->bytes < swarm->grant_bytes
-                                   ? peer->grant->bytes
-                                   : swarm->grant_bytes;
-        const uint64_t enough = task->done ? task->bytes : usual / GRANT_LOW;
-        if (has >= task->bytes && has >= enough)
+        if (has_enough(swarm, task, peer))
             continue;
         task->asked[task->count] = i;
         wants[task->count++] = (struct wire_want){

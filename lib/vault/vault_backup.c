@@ -6,6 +6,7 @@
  * back; when nothing is, done() is called.
  */
 #include "crypto/kdf.h"
+#include "placement/placement_level.h"
 #include "vault/vault_backup_internal.h"
 
 #include <assert.h>
@@ -455,6 +456,22 @@ static enum err open_walk(struct vault_backup *b, struct errmsg *msg)
     return fs_walk_open(&options, &b->walk, msg);
 }
 
+/* The chosen level; or, where too few households are awake to commit under it, the one that those
+   allow: less safe, and said, is better than no backup. */
+static void settle_level(struct vault_backup *b)
+{
+    struct vault_backup_summary *s = &b->summary;
+    struct swarm_survey survey;
+    vault_level(b->vault, &s->k, &s->m);
+    swarm_survey(b->vault->swarm, &survey);
+    if (s->k == 0 || survey.domains_up == 0 || survey.domains_up >= swarm_commit_count(s->k, s->m))
+        return;
+    const struct placement_level level = placement_level_for(survey.domains_up);
+    s->k = level.k;
+    s->m = level.m;
+    s->below_level = true;
+}
+
 enum err vault_backup_start(struct vault *vault, const struct vault_backup_options *options,
                             const struct vault_backup_events *events, void *user,
                             struct vault_backup **out, struct errmsg *msg)
@@ -485,7 +502,7 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
     list_init(&b->rows);
     list_init(&b->row_list);
     if (options->k == 0)
-        vault_level(vault, &b->summary.k, &b->summary.m);
+        settle_level(b);
     enum err e =
         b->summary.k == 0 && !options->dry_run
             ? err_say(msg, ERR_NOT_ENOUGH, "there is no cell of another household in the swarm yet")

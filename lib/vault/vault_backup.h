@@ -62,6 +62,7 @@ struct vault_backup_summary {
     uint64_t dirs_new, dirs_changed, dirs_unmodified;
     uint64_t data_blobs, tree_blobs;        /* chunks that were new */
     uint64_t data_added, data_added_packed; /* their bytes: plain; packed and sealed */
+    uint64_t bytes_changed;                 /* of files that are new or changed, as they are */
     uint64_t bytes_sent;                    /* shards, parity included */
     uint64_t total_files_processed, total_bytes_processed;
     uint64_t total_duration_ms;
@@ -71,6 +72,8 @@ struct vault_backup_summary {
     int32_t margin_min;    /* of the segments of this run; INT32_MAX when nothing was sent */
     struct id snapshot_id; /* zero in a dry run */
     unsigned k, m;
+    bool below_level; /* too few households are awake for the level that was chosen: k and m are
+                         what could be had */
 };
 
 struct vault_backup_events {

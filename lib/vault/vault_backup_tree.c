@@ -161,6 +161,7 @@ static void entry(struct vault_backup *b, const struct fs_event *event)
         b->progress.bytes_done += is_file ? event->entry.size : 0;
         return;
     }
+    b->summary.bytes_changed += is_file ? event->entry.size : 0;
     struct backup_file *file = calloc(1, sizeof(*file) + name.size + 1);
     if (!file) {
         no_memory(b);

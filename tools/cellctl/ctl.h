@@ -104,6 +104,9 @@ int ctl_phrase_command(struct ctl *ctl);
 int ctl_unlock(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_backup(struct ctl *ctl);
+/* Is there room for this backup? CTL_OK, or the refusal has been said. */
+struct vault_backup_options;
+int ctl_quota(struct ctl *ctl, const struct vault_backup_options *options);
 int ctl_restore(struct ctl *ctl);
 int ctl_snapshots(struct ctl *ctl);
 int ctl_ls(struct ctl *ctl);

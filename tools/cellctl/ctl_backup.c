@@ -5,6 +5,7 @@
 #include "uvio/uvio_net.h"
 #include "vault/vault_backup.h"
 #include "vault/vault_debts.h"
+#include "vault/vault_grants.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -124,6 +125,7 @@ static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s)
     else
         json_line_i64(line, "margin_min", s->margin_min);
     json_line_u64(line, "debts", s->debts);
+    json_line_bool(line, "below_level", s->below_level);
     ctl_json(&ctl->out, line);
 }
 
@@ -150,6 +152,11 @@ static void tell(struct ctl *ctl, const struct vault_backup_summary *s)
         ctl_print(&ctl->out, "This was a dry run: nothing was sent or kept.");
     else
         ctl_print(&ctl->out, "Snapshot %.10s is saved.", id_format(&s->snapshot_id, id));
+    if (s->below_level)
+        ctl_print(&ctl->out,
+                  "Too few households are awake for the level that was chosen: this snapshot is "
+                  "stored as %u+%u.",
+                  s->k, s->m);
     if (s->debts > 0)
         ctl_print(
             &ctl->out,
@@ -209,12 +216,10 @@ static enum err upload_limit(struct ctl *ctl)
     return ERR_OK;
 }
 
-static enum err run(struct ctl *ctl, struct backup *backup)
+static struct vault_backup_options what(const struct ctl *ctl, const struct backup *backup)
 {
-    static const struct vault_backup_events events = {
-        .problem = on_problem, .progress = on_progress, .done = on_done};
     const struct ctl_options *o = &ctl->options;
-    const struct vault_backup_options options = {
+    return (struct vault_backup_options){
         .paths = o->arguments.items,
         .path_count = o->arguments.count,
         .stream = backup->stream ? ctl_stream_vault(backup->stream) : NULL,
@@ -233,13 +238,20 @@ static enum err run(struct ctl *ctl, struct backup *backup)
         .ignore_inode = o->ignore_inode,
         .dry_run = o->dry_run,
     };
+}
+
+static enum err run(struct ctl *ctl, struct backup *backup,
+                    const struct vault_backup_options *options)
+{
+    static const struct vault_backup_events events = {
+        .problem = on_problem, .progress = on_progress, .done = on_done};
     ctl_progress_start(&backup->progress, &ctl->out, "backed up", now_ms(ctl));
     ctl->operation = backup;
     enum err e = ERR_OK;
-    if (backup->stream && !o->dry_run)
+    if (backup->stream && !options->dry_run)
         e = ctl_stream_start(backup->stream, &ctl->msg);
     if (e == ERR_OK)
-        e = vault_backup_start(ctl->vault, &options, &events, backup, &backup->running, &ctl->msg);
+        e = vault_backup_start(ctl->vault, options, &events, backup, &backup->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -262,9 +274,14 @@ int ctl_backup(struct ctl *ctl)
         code = ctl_open_swarm(ctl, VAULT_WRITE);
     if (code != CTL_OK)
         goto out;
+    const struct vault_backup_options options = what(ctl, &backup);
+    if (!options.dry_run)
+        code = ctl_quota(ctl, &options);
+    if (code != CTL_OK)
+        goto out;
     e = upload_limit(ctl);
     if (e == ERR_OK)
-        e = run(ctl, &backup);
+        e = run(ctl, &backup, &options);
     if (e == ERR_USAGE) {
         code = ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
         goto out;
@@ -278,13 +295,21 @@ int ctl_backup(struct ctl *ctl)
         code = ctl_failed(ctl, e);
         goto out;
     }
+    if (!options.dry_run)
+        e = vault_grants_keep(ctl->vault, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK && !options.dry_run)
+        e = ctl_wait(ctl);
+    if (e != ERR_OK) {
+        code = ctl_failed(ctl, e);
+        goto out;
+    }
     tell(ctl, &backup.summary);
     if (backup.debts.paid > 0)
         ctl_say(&ctl->out, "%llu shards that were missing are stored now.",
                 (unsigned long long)backup.debts.paid);
     if (backup.summary.problems > 0)
         code = CTL_UNREADABLE;
-    else if (backup.summary.debts > 0)
+    else if (backup.summary.debts > 0 || backup.summary.below_level)
         code = CTL_DEBTS;
 out:
     fs_exclude_free(backup.exclude);

@@ -40,6 +40,7 @@ static const struct ctl_flag backup_flags[] = {
     TEXT("stdin-filename", "NAME", stdin_filename, "the same, as the file NAME"),
     SWITCH("stdin-from-command", stdin_from_command,
            "back up what the command behind \"--\" writes; no snapshot when it fails"),
+    SWITCH("accept-risk", accept_risk, "try even what the quota may not be enough for"),
     TEXT("limit-upload", "KIB", limit_upload, "at most so many KiB a second"),
 };
 
