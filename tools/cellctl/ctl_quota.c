@@ -45,7 +45,8 @@ static void cancel(struct ctl *ctl)
         vault_backup_cancel(quota->running);
 }
 
-/* What the file systems of the paths hold, all in all: who has room for that need not be measured. */
+/* What the file systems of the paths hold, all in all: who has room for that need not be measured.
+ */
 static uint64_t disks_bytes(const struct vault_backup_options *options)
 {
     uint64_t bytes = 0;
