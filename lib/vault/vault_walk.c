@@ -17,15 +17,11 @@ struct vault_walk {
     bool loaded, found;
     size_t at, end; /* of all.list, the ones to be walked */
     struct vault_tree *tree;
-    /* the file whose content is told */
-    struct vault_content content;
-    bool in_file;
 };
 
 static void walk_free(struct vault_walk *walk)
 {
     vault_tree_free(walk->tree);
-    vault_content_free(&walk->content);
     vault_snapshots_free(&walk->all);
     vault_reader_free(walk->reader);
     free(walk);
@@ -83,32 +79,6 @@ static enum err tell(struct vault_walk *walk, const struct vault_tree_event *eve
     return walk->options.entry(walk->options.user, &entry);
 }
 
-static enum err begin_file(struct vault_walk *walk, const struct vault_tree_event *event,
-                           struct errmsg *msg)
-{
-    if (event->kind != VAULT_TREE_ENTRY || event->entry.type != SNAPSHOT_TYPE_FILE)
-        return err_say(msg, ERR_USAGE, "%s is no regular file in the snapshot", walk->options.path);
-    if (event->entry.sparse)
-        return err_say(msg, ERR_UNSUPPORTED, "%s has holes: use restore --include for it",
-                       walk->options.path);
-    walk->in_file = true;
-    return vault_content_start(&walk->content, &event->entry.content);
-}
-
-/* ERR_END: the file is told. */
-static enum err tell_file(struct vault_walk *walk, struct errmsg *msg)
-{
-    struct snapshot_ref ref;
-    struct slice bytes;
-    enum err e = vault_content_next(&walk->content, walk->reader, &ref, msg);
-    if (e != ERR_OK)
-        return e;
-    e = vault_reader_chunk(walk->reader, &ref.id, &bytes, msg);
-    if (e == ERR_BUSY)
-        walk->content.levels[walk->content.level].at--;
-    return e == ERR_OK ? walk->options.bytes(walk->options.user, bytes) : e;
-}
-
 static enum err handle(struct vault_walk *walk, const struct vault_tree_event *event,
                        struct errmsg *msg)
 {
@@ -125,7 +95,7 @@ static enum err handle(struct vault_walk *walk, const struct vault_tree_event *e
         return ERR_OK;
     }
     walk->found = true;
-    return walk->options.content ? begin_file(walk, event, msg) : tell(walk, event);
+    return tell(walk, event);
 }
 
 static enum err next_tree(struct vault_walk *walk, struct errmsg *msg)
@@ -146,12 +116,6 @@ static enum err step(void *user, struct errmsg *msg)
     struct vault_tree_event event;
     enum err e = walk->loaded ? ERR_OK : load(walk, msg);
     while (e == ERR_OK) {
-        if (walk->in_file) {
-            e = tell_file(walk, msg);
-            if (e == ERR_END)
-                return ERR_OK;
-            continue;
-        }
         if (!walk->tree)
             e = next_tree(walk, msg);
         if (e != ERR_OK)

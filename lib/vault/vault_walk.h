@@ -1,5 +1,5 @@
 /*
- * Looking into snapshots without restoring them: a walk over a tree, and one file's bytes.
+ * Looking into snapshots without restoring them: a walk over a tree.
  */
 #pragma once
 
@@ -20,12 +20,10 @@ struct vault_walk_options {
     const char *snapshot; /* as vault_snapshots_pick() takes it; NULL: every one (of `host`) */
     const char *host;
     const char *path; /* absolute: only this and what is below. NULL: all */
-    bool content;     /* `path` is a file: its bytes, to `bytes` */
-    /* Both run on the vault's lane, one after the other, and may touch nothing of the loop's.
-       Another result than ERR_OK ends the walk with it. `entry` may be NULL with `content`. */
+    /* Runs on the vault's lane and may touch nothing of the loop's. Another result than ERR_OK ends
+       the walk with it. */
     enum err (*entry)(void *user, const struct vault_walk_entry *entry);
-    enum err (*bytes)(void *user, struct slice bytes);
-    /* A directory that cannot be had, or a piece of the file. */
+    /* A directory that cannot be had, or a piece of it; on the lane too. */
     void (*problem)(void *user, struct slice path, enum err e, const char *sentence);
     void *user;
 };

@@ -61,6 +61,12 @@ static const struct ctl_flag host_flags[] = {
     LIST("tag", "T", tags, "with this tag only"),
 };
 
+static const struct ctl_flag dump_flags[] = {
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "\"latest\" of this host"),
+    FLAG("archive", 'a', "FORMAT", CTL_TEXT, archive, "of a directory: tar (default) or zip"),
+    FLAG("target", 't', "FILE", CTL_TEXT, target, "write there, not to standard output"),
+};
+
 static const struct ctl_flag mount_flags[] = {
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "snapshots of this host only"),
     LIST("tag", "T", tags, "with this tag only"),
@@ -225,10 +231,18 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "dump",
-        .arguments = "SNAP PATH",
-        .summary = "write a file of a snapshot to standard output",
-        .example = "cellctl dump latest /etc/fstab",
-        FLAGS(host_flags),
+        .arguments = "SNAP[:SUBPATH] PATH",
+        .summary = "write a file of a snapshot, or a directory as an archive, to standard output",
+        .text =
+            "A directory comes as tar with everything that a backup keeps; GNU tar gets it all "
+            "back with\n"
+            "--xattrs --xattrs-include='*' --acls. With SNAP:SUBPATH, PATH and the archive's "
+            "names are\n"
+            "below SUBPATH. What cannot be had is listed and is zeros in the archive (exit code "
+            "13).",
+        .example = "cellctl dump latest /etc/fstab\n"
+                   "  cellctl dump latest /home/anna | tar -x --xattrs --acls -C /tmp/back",
+        FLAGS(dump_flags),
         .arguments_min = 2,
         .arguments_max = 2,
         .run = ctl_dump,

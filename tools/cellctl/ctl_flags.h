@@ -50,6 +50,8 @@ struct ctl_options {
     const char *sample;
     /* snapshots, ls, find, diff */
     bool latest_only, long_listing, recursive;
+    /* dump */
+    const char *archive;
     /* mount */
     bool allow_other, no_default_permissions, owner_root;
     /* forget, prune, tag */

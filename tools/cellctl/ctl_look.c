@@ -1,4 +1,4 @@
-/* cellctl snapshots, ls, find, dump: what is there. */
+/* cellctl snapshots, ls, find: what is there. */
 #include "base/text.h"
 #include "ctl.h"
 #include "ctl_snapshot.h"
@@ -72,7 +72,7 @@ int ctl_snapshots(struct ctl *ctl)
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
 
-/* --- ls, find, dump: these print from the vault's lane, while the loop only waits --- */
+/* --- ls, find: these print from the vault's lane, while the loop only waits --- */
 
 struct look {
     struct ctl *ctl;
@@ -150,12 +150,6 @@ static enum err print_match(void *user, const struct vault_walk_entry *entry)
     return print_entry(user, entry);
 }
 
-static enum err print_bytes(void *user, struct slice bytes)
-{
-    (void)user;
-    return fwrite(bytes.data, 1, bytes.size, stdout) == bytes.size ? ERR_OK : ERR_IO;
-}
-
 static void print_problem(void *user, struct slice path, enum err e, const char *sentence)
 {
     struct look *look = user;
@@ -225,16 +219,4 @@ int ctl_find(struct ctl *ctl)
         code = ctl_fail(&ctl->out, e == ERR_NOMEM ? CTL_FAILED : CTL_USAGE, ctl->msg.text);
     fs_exclude_free(look.patterns);
     return code;
-}
-
-int ctl_dump(struct ctl *ctl)
-{
-    struct look look = {.ctl = ctl};
-    struct vault_walk_options options = {
-        .snapshot = ctl->options.arguments.items[0],
-        .path = ctl->options.arguments.items[1],
-        .content = true,
-        .bytes = print_bytes,
-    };
-    return walk(&look, &options);
 }
