@@ -7,13 +7,15 @@
 #include "segment/segment_header.h"
 #include "wire/wire_shard.h"
 
-static enum err check_record(const struct cell_view *view, const struct serve_peer *peer,
+#include <stdlib.h>
+
+/* `device`: who must have signed it; NULL: which device did is the coordinator's word, since a
+   repairer brings it. */
+static enum err check_record(const struct cell_view *view, const struct id *device,
                              const struct segment_header *header, const struct id *segment,
                              struct slice doc, struct errmsg *msg)
 {
     struct signed_record record;
-    /* which device signed it is the coordinator's word when a repairer brings it */
-    const struct id *device = peer->kind == SERVE_CELL ? NULL : &peer->id;
     const enum err e = signed_record_open(doc, view->swarm, device, &record, msg);
     if (e != ERR_OK)
         return err_wrap(msg, e, "the segment record that came with the shard");
@@ -76,27 +78,45 @@ static enum err check_ticket(const struct cell_view *view, const struct serve_pe
     return ERR_OK;
 }
 
+/* A document is of the kind that its signature says: it is a ticket, or it is not. */
+static bool is_ticket(const struct cell_view *view, struct slice doc)
+{
+    struct ticket *ticket = malloc(sizeof(*ticket));
+    const bool is =
+        ticket && ticket_open(doc, view->swarm, &view->coordinator, ticket, NULL) == ERR_OK;
+    free(ticket);
+    return is;
+}
+
 enum err cell_admit(const struct cell_view *view, const struct serve_peer *peer,
                     const struct id *cell_id, const struct id *segment, unsigned index,
                     const struct wire_prelude *prelude, struct cell_admission *out,
                     struct errmsg *msg)
 {
-    const bool repairs = peer->kind == SERVE_CELL;
     struct segment_header header;
+    struct errmsg grant_msg;
+    enum err granted = ERR_OK;
+    bool repairs = peer->kind == SERVE_CELL;
+    if (!repairs) {
+        granted = check_grant(view, peer, cell_id, prelude->grant, out, &grant_msg);
+        repairs = granted != ERR_OK && is_ticket(view, prelude->grant);
+    }
     enum err e = segment_header_decode(prelude->header, &header, msg);
     if (e != ERR_OK)
         return err_wrap(msg, e, "the segment header that came with the shard");
     if (!repairs)
         e = cell_may_put(peer, &header.account, header.device_slot, msg);
+    else if (peer->kind != SERVE_CELL && !serve_is_of(peer, &header.account))
+        e = serve_deny(peer, msg, "repair this: it is another account's");
     if (e == ERR_OK && id_equal(&view->account, &header.account))
         e = err_say(msg, ERR_DENIED,
                     "this cell belongs to the account itself: its shards go to others");
     if (e == ERR_OK)
-        e = check_record(view, peer, &header, segment, prelude->record, msg);
+        e = check_record(view, repairs ? NULL : &peer->id, &header, segment, prelude->record, msg);
     if (e == ERR_OK && repairs)
         e = check_ticket(view, peer, cell_id, &header, segment, index, prelude->grant, out, msg);
-    else if (e == ERR_OK)
-        e = check_grant(view, peer, cell_id, prelude->grant, out, msg);
+    else if (e == ERR_OK && granted != ERR_OK)
+        e = err_say(msg, granted, "%s", grant_msg.text);
     out->segment = *segment;
     out->account = header.account;
     out->slot = header.device_slot;

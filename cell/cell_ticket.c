@@ -57,7 +57,7 @@ static struct shown *find(const struct cell *cell, const struct serve_peer *peer
                           const struct id *segment, unsigned index)
 {
     const int64_t now_s = cell_view_now(cell).now_s;
-    if (peer->kind != SERVE_CELL)
+    if (peer->kind != SERVE_CELL && peer->kind != SERVE_DEVICE)
         return NULL;
     list_for_each(node, &cell->tickets.list)
     {
@@ -90,7 +90,7 @@ static enum err check(const struct cell *cell, const struct cell_view *view,
                       const struct serve_peer *peer, struct slice doc, struct ticket *ticket,
                       struct shown *shown, struct errmsg *msg)
 {
-    if (peer->kind != SERVE_CELL)
+    if (peer->kind != SERVE_CELL && peer->kind != SERVE_DEVICE)
         return serve_deny(peer, msg, "show tickets: it is no cell");
     if (id_is_zero(&view->coordinator))
         return err_say(msg, ERR_BUSY, "this cell knows no coordinator yet, so no ticket counts");
@@ -99,7 +99,8 @@ static enum err check(const struct cell *cell, const struct cell_view *view,
         return err_wrap(msg, e, "the ticket shown");
     if (ticket->incarnation != view->incarnation || view->now_s > ticket->expires_s)
         return err_say(msg, ERR_STALE, "the ticket is over");
-    if (!id_equal(&ticket->repairer, &peer->id))
+    if (!id_equal(&ticket->repairer, &peer->id) ||
+        (peer->kind == SERVE_DEVICE && !id_equal(&ticket->account, &peer->account)))
         return err_say(msg, ERR_DENIED, "the ticket is somebody else's");
     for (size_t i = 0; i < ticket->source_count; i++)
         if (id_equal(&ticket->sources[i].cell, &cell->id))

@@ -6,6 +6,13 @@
 #include "identity/ticket.h"
 #include "wire/wire_repair.h"
 
+/* A device repairs what is its account's. */
+static bool is_owner(const struct serve_peer *peer)
+{
+    return peer->kind == SERVE_DEVICE && (peer->capabilities & MANIFEST_PUT) &&
+           (peer->capabilities & MANIFEST_READ);
+}
+
 enum err coordinator_repairs(void *owner, struct serve_request *request, struct slice body,
                              struct buf *reply, struct errmsg *msg)
 {
@@ -19,11 +26,15 @@ enum err coordinator_repairs(void *owner, struct serve_request *request, struct 
     enum err e = wire_work_decode(body, &wanted);
     if (e != ERR_OK)
         return err_say(msg, e, "the request for work cannot be read");
-    if (request->peer.kind != SERVE_CELL)
+    const bool of_owner = is_owner(&request->peer);
+    if (request->peer.kind != SERVE_CELL && !of_owner)
         return serve_deny(&request->peer, msg, "take tickets: it is no cell");
+    if (of_owner)
+        wanted &= WIRE_WORK_REPAIR;
     e = ERR_NOT_FOUND;
     if (wanted & WIRE_WORK_REPAIR) {
-        e = registry_repair_take(registry, peer, now_s, &ticket, msg);
+        e = registry_repair_take(registry, peer, of_owner ? &request->peer.account : NULL, now_s,
+                                 &ticket, msg);
         answer.kind = WIRE_WORK_REPAIR;
     }
     if (e == ERR_NOT_FOUND && (wanted & WIRE_WORK_PROOF)) {
@@ -50,7 +61,7 @@ enum err coordinator_report(void *owner, struct serve_request *request, struct s
     const enum err e = wire_report_decode(body, &report);
     if (e != ERR_OK)
         return err_say(msg, e, "the report on a ticket cannot be read");
-    if (request->peer.kind != SERVE_CELL)
+    if (request->peer.kind != SERVE_CELL && !is_owner(&request->peer))
         return serve_deny(&request->peer, msg, "report on tickets: it is no cell");
     return registry_report(c->options.registry, &request->peer.id, &report,
                            coordinator_now(request), msg);

@@ -168,10 +168,12 @@ void registry_answer(struct registry *registry, const struct id *cell, int64_t n
                      struct wire_heartbeat_reply *answer);
 
 /* A signed ticket for `repairer`, appended to `ticket`: the most urgent repair that can be done
-   just now. What it had before goes back to the queue. NOT_FOUND: nothing. DENIED: the repairer is
-   no member, leaves, or is not trusted. */
+   just now. What it had before goes back to the queue. `account` (NULL: a cell asks): the repairer
+   is a device of it, gets its segments alone, and those for which cells still have to wait.
+   NOT_FOUND: nothing. DENIED: the cell is no member, leaves, or is not trusted. */
 MUST_CHECK enum err registry_repair_take(struct registry *registry, const struct id *repairer,
-                                         int64_t now_s, struct buf *ticket, struct errmsg *msg);
+                                         const struct id *account, int64_t now_s,
+                                         struct buf *ticket, struct errmsg *msg);
 /* The same for a proof. */
 MUST_CHECK enum err registry_proof_take(struct registry *registry, const struct id *auditor,
                                         int64_t now_s, struct buf *ticket, struct errmsg *msg);

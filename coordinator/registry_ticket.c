@@ -158,18 +158,25 @@ static enum err take_one(struct registry *registry, const struct id *id, const s
 }
 
 /* The rows that may be taken now, most urgent first. */
-static enum err list_ready(struct registry *registry, int64_t now_s, struct id out[TAKE_TRIES],
-                           size_t *count, struct errmsg *msg)
+static enum err list_ready(struct registry *registry, const struct id *account, int64_t now_s,
+                           struct id out[TAKE_TRIES], size_t *count, struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(registry->db,
-                            "SELECT segment FROM repair WHERE state = 1 AND due_s <= ?1"
-                            " ORDER BY margin LIMIT ?2",
-                            &s, msg);
+    static const char any[] = "SELECT segment FROM repair WHERE state = 1 AND due_s <= ?1"
+                              " ORDER BY margin LIMIT ?2";
+    /* the owner need not wait for itself, only for what has failed */
+    static const char own[] = "SELECT r.segment FROM repair AS r JOIN segment AS s"
+                              " ON s.id = r.segment WHERE r.state = 1"
+                              " AND (r.due_s <= ?1 OR r.tries = 0)"
+                              " AND s.account = (SELECT number FROM account WHERE id = ?3)"
+                              " ORDER BY r.margin LIMIT ?2";
+    enum err e = db_prepare(registry->db, account ? own : any, &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_i64(s, 1, now_s);
     db_bind_u64(s, 2, TAKE_TRIES);
+    if (account)
+        db_bind_id(s, 3, account);
     *count = 0;
     while (*count < TAKE_TRIES && (e = db_step(s, msg)) == ERR_OK)
         if ((e = db_column_id(s, 0, &out[(*count)++])) != ERR_OK)
@@ -178,20 +185,21 @@ static enum err list_ready(struct registry *registry, int64_t now_s, struct id o
     return e == ERR_END ? ERR_OK : e;
 }
 
-enum err registry_repair_take(struct registry *registry, const struct id *repairer, int64_t now_s,
-                              struct buf *out, struct errmsg *msg)
+enum err registry_repair_take(struct registry *registry, const struct id *repairer,
+                              const struct id *account, int64_t now_s, struct buf *out,
+                              struct errmsg *msg)
 {
     struct id ready[TAKE_TRIES];
     size_t count = 0;
     const struct registry_cell *cell = registry_cell_find(registry, repairer);
-    if (!cell || cell->leaving || !registry_trusted(cell))
+    if (!account && (!cell || cell->leaving || !registry_trusted(cell)))
         return err_say(msg, ERR_DENIED, "only members that stay and are trusted get tickets");
     enum err e = db_begin(registry->db, msg);
     if (e != ERR_OK)
         return e;
     e = registry_queue_give_back(registry, repairer, now_s, msg);
     if (e == ERR_OK)
-        e = list_ready(registry, now_s, ready, &count, msg);
+        e = list_ready(registry, account, now_s, ready, &count, msg);
     enum err taken = ERR_NOT_FOUND;
     for (size_t i = 0; i < count && e == ERR_OK && taken == ERR_NOT_FOUND; i++) {
         taken = take_one(registry, &ready[i], repairer, now_s, out, msg);

@@ -99,6 +99,28 @@ def test_a_killed_cell_is_gone_and_its_shards_are_made_elsewhere(new_swarm, tmp_
     assert differences(tree, restored(tmp_path / "out", tree)) == []
 
 
+def test_the_owners_device_repairs_first_when_it_runs(new_swarm, tmp_path):
+    swarm = new_swarm(8, "2+2", (*QUICK[:4], "--repair-delay", "1h", *QUICK[6:]))
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = small_tree(tmp_path / "tree")
+    vault.backup(tree)
+    dead = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    alive = [i for i in swarm.indexes() if i != dead]
+    swarm.do("kill", dead)
+    waiting = wait_for(lambda: says(swarm)["gone"] == 1 and says(swarm)["repairs_ready"])
+    time.sleep(3)
+    assert says(swarm)["repairs_ready"] == waiting and moved_bytes(swarm, alive) == 0
+    summary = vault.backup(tree)
+    assert summary["shards_repaired"] == waiting and summary["debts"] == 0
+    wait_for(lambda: calm(swarm))
+    assert moved_bytes(swarm, alive) == 0
+    assert vault.json("status")[-1]["margin_min"] == 2
+    for victim in alive[:2]:
+        swarm.do("kill", victim)
+    vault.restore(tmp_path / "out")
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+
+
 def test_a_reboot_of_half_the_swarm_repairs_nothing(new_swarm, tmp_path):
     swarm = new_swarm(8, "2+2", (*QUICK[:2], "--gone-after", "1h", *QUICK[4:]))
     vault = Vault(tmp_path / "vault", swarm)

@@ -6,6 +6,7 @@
 #include "vault/vault_backup.h"
 #include "vault/vault_debts.h"
 #include "vault/vault_grants.h"
+#include "vault/vault_repairs.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ struct backup {
     struct vault_backup_summary summary;
     struct ctl_progress progress;
     struct fs_exclude *exclude;
+    struct vault_repairs *repairing;
+    struct vault_repairs_summary repairs;
     struct vault_debts *paying;
     struct vault_debts_summary debts;
     struct ctl_stream *stream; /* NULL: paths */
@@ -68,6 +71,31 @@ static void cancel(struct ctl *ctl)
         vault_backup_cancel(backup->running);
     if (backup->paying)
         vault_debts_cancel(backup->paying);
+    if (backup->repairing)
+        vault_repairs_cancel(backup->repairing);
+}
+
+static void on_repaired(void *user, enum err e, const struct vault_repairs_summary *summary,
+                        const struct errmsg *msg)
+{
+    struct backup *backup = user;
+    backup->repairing = NULL;
+    backup->ctl->cancel = NULL;
+    backup->repairs = *summary;
+    ctl_done(backup->ctl, e, msg);
+}
+
+/* What the swarm wants to be made anew of this account's shards: we run anyway. */
+static enum err take_repairs(struct ctl *ctl, struct backup *backup)
+{
+    if (ctl->options.dry_run)
+        return ERR_OK;
+    enum err e = vault_repairs_take(ctl->vault, on_repaired, backup, &backup->repairing, &ctl->msg);
+    if (e == ERR_OK) {
+        ctl->cancel = cancel;
+        e = ctl_wait(ctl);
+    }
+    return e;
 }
 
 static void on_paid(void *user, enum err e, const struct vault_debts_summary *summary,
@@ -95,7 +123,8 @@ static enum err pay_debts(struct ctl *ctl, struct backup *backup)
     return e;
 }
 
-static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s)
+static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s,
+                      const struct vault_repairs_summary *repairs)
 {
     struct json_line *line;
     if (json_line_new("summary", &line) != ERR_OK)
@@ -126,15 +155,17 @@ static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s)
         json_line_i64(line, "margin_min", s->margin_min);
     json_line_u64(line, "debts", s->debts);
     json_line_bool(line, "below_level", s->below_level);
+    json_line_u64(line, "shards_repaired", repairs->shards);
     ctl_json(&ctl->out, line);
 }
 
-static void tell(struct ctl *ctl, const struct vault_backup_summary *s)
+static void tell(struct ctl *ctl, const struct vault_backup_summary *s,
+                 const struct vault_repairs_summary *repairs)
 {
     char processed[TEXT_SIZE_SIZE], added[TEXT_SIZE_SIZE], packed[TEXT_SIZE_SIZE];
     char sent[TEXT_SIZE_SIZE], took[TEXT_DURATION_SIZE], id[ID_TEXT_SIZE];
     if (ctl->out.json) {
-        tell_json(ctl, s);
+        tell_json(ctl, s, repairs);
         return;
     }
     ctl_say(&ctl->out,
@@ -290,7 +321,9 @@ int ctl_backup(struct ctl *ctl)
         code = ctl_failed(ctl, e);
         goto out;
     }
-    e = pay_debts(ctl, &backup);
+    e = take_repairs(ctl, &backup);
+    if (e == ERR_OK)
+        e = pay_debts(ctl, &backup);
     if (e != ERR_OK) {
         code = ctl_failed(ctl, e);
         goto out;
@@ -303,7 +336,11 @@ int ctl_backup(struct ctl *ctl)
         code = ctl_failed(ctl, e);
         goto out;
     }
-    tell(ctl, &backup.summary);
+    tell(ctl, &backup.summary, &backup.repairs);
+    if (backup.repairs.shards > 0)
+        ctl_say(&ctl->out, "%llu shards of %llu segments that the swarm had lost are made anew.",
+                (unsigned long long)backup.repairs.shards,
+                (unsigned long long)backup.repairs.segments);
     if (backup.debts.paid > 0)
         ctl_say(&ctl->out, "%llu shards that were missing are stored now.",
                 (unsigned long long)backup.debts.paid);
