@@ -340,7 +340,9 @@ static enum err add_own_segment(struct vault_import *r, const struct snapshot_ob
                         buf_slice(&from->record), s->shards, &known, msg);
         s->row.number = row.number;
         from->added = e == ERR_OK;
-        if (e == ERR_OK && !is_own(r)) /* ours is listed by our next object, as always */
+        /* not even ours is listed by the next index object: which chunks lie beside the objects in
+           it (old catalogues) is not known, and a list has to have all of them in their order */
+        if (e == ERR_OK)
             e = index_segment_set_published(r->vault->index, row.number, msg);
     }
     chunk.segment = s->row.number;
