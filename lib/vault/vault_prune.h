@@ -25,6 +25,9 @@ struct vault_prune_options {
     const char *const *excluded;
     size_t excluded_count;
     bool dry_run;
+    /* This device's segments under an older data key are repacked whole: what is needed of them is
+       under the newest key then. */
+    bool rewrite;
 };
 
 struct vault_prune_summary {

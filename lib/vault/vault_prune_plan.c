@@ -170,6 +170,20 @@ static enum err add_candidate(struct planning *p, const struct index_segment_liv
     return ERR_OK;
 }
 
+/* Under a data key that was rotated away from? */
+static bool is_old(const struct planning *p, const struct index_segment *row)
+{
+    const bool own = id_is_zero(&row->device) || id_equal(&row->device, vault_device(p->vault));
+    return p->options->rewrite && own && row->epoch < vault_epoch_current(p->vault)->epoch;
+}
+
+static enum err repack(struct planning *p, const struct index_segment *row, uint64_t live_bytes)
+{
+    p->summary->bytes_repacked += live_bytes;
+    p->summary->shard_bytes_condemned += (uint64_t)(row->k + row->m) * row->shard_bytes;
+    return prune_numbers_add(&p->plan->repack, row->number);
+}
+
 static enum err look_at(struct planning *p, const struct index_segment_live *live,
                         struct errmsg *msg)
 {
@@ -193,6 +207,8 @@ static enum err look_at(struct planning *p, const struct index_segment_live *liv
         s->shard_bytes_condemned += (uint64_t)(row.k + row.m) * row.shard_bytes;
         return prune_numbers_add(&p->plan->dead, live->number);
     }
+    if (is_old(p, &row))
+        return repack(p, &row, live->live_bytes);
     s->bytes_unused_left += unused;
     return unused > 0 ? add_candidate(p, live, unused) : ERR_OK;
 }
@@ -232,10 +248,8 @@ static enum err choose(struct planning *p, struct errmsg *msg)
         struct index_segment row;
         e = index_segment_by_number(p->vault->index, p->candidates[i].number, &row, msg);
         if (e == ERR_OK)
-            e = prune_numbers_add(&p->plan->repack, p->candidates[i].number);
+            e = repack(p, &row, p->candidates[i].live_bytes);
         s->bytes_unused_left -= p->candidates[i].unused_bytes;
-        s->bytes_repacked += p->candidates[i].live_bytes;
-        s->shard_bytes_condemned += (uint64_t)(row.k + row.m) * row.shard_bytes;
     }
     return e;
 }

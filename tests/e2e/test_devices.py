@@ -45,6 +45,12 @@ def snapshot_ids(vault):
     return {o["id"] for o in vault.json("snapshots") if o["message_type"] == "snapshot"}
 
 
+def epochs_of(vault):
+    """Of the vault's segments that count."""
+    with sqlite3.connect(f"file:{vault.directory}/index.db?mode=ro", uri=True) as db:
+        return {row[0] for row in db.execute("SELECT DISTINCT epoch FROM segment WHERE state = 2")}
+
+
 def tree_with(path, seed, files=20, big=1):
     return make_tree(path, seed=seed, files=files, big=big)
 
@@ -287,6 +293,26 @@ def test_data_keys_are_rotated_and_old_data_stays_readable(house, tmp_path):
             assert differences(tree, restored(out, tree)) == []
             house.reader.restore(out / "by-reader", made, "--verify")
             assert differences(tree, restored(out / "by-reader", tree)) == []
+
+
+def test_old_data_is_stored_again_under_the_new_key(shared, tmp_path):
+    admin = Vault(tmp_path / "admin", shared.swarm, options=("--name", "desk"))
+    tree = tree_with(tmp_path / "tree", 63, files=10, big=2)
+    made = admin.backup(tree)["snapshot_id"]
+    lines = admin.json("key", "rotate", "--rewrite")
+    summary = next(o for o in lines if o["message_type"] == "prune_summary")
+    assert summary["segments_repacked"] > 0
+    assert epochs_of(admin) == {2}
+    admin.restore(tmp_path / "out", made, "--verify")
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+    admin.ctl("check", "--read-data")
+    again = next(o for o in admin.json("key", "rewrite") if o["message_type"] == "prune_summary")
+    assert again["segments_repacked"] == 0
+    assert admin.backup(tree)["data_blobs"] == 0
+    second = joined(admin, tmp_path / "second", "second")
+    assert b"delete" in second.ctl("key", "rewrite", expect=1).stderr
+    second.restore(tmp_path / "by-second", made)
+    assert differences(tree, restored(tmp_path / "by-second", tree)) == []
 
 
 def test_an_old_copy_of_a_vault_catches_up(shared, tmp_path):

@@ -85,6 +85,11 @@ MUST_CHECK enum err ctl_phrase(const struct ctl_options *options, struct buf *ou
                                struct errmsg *msg);
 void ctl_secret_clear(struct buf *secret);
 
+/* --- ctl_forget.c --- */
+
+/* Prunes, on a vault that is open and caught up; `rewrite`: what is under an old data key too. */
+int ctl_prune_run(struct ctl *ctl, bool rewrite);
+
 /* --- ctl_device.c --- */
 
 struct vault_device_row;

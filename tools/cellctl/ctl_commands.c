@@ -170,6 +170,7 @@ static const struct ctl_flag key_flags[] = {
     TEXT("new-passphrase-file", "FILE", new_passphrase_file,
          "read the new passphrase from FILE (add, passwd)"),
     SWITCH("no-passphrase", no_passphrase, "add a key file instead of a passphrase"),
+    SWITCH("rewrite", rewrite, "rotate: also store again what is under old data keys"),
 };
 
 static const struct ctl_flag phrase_flags[] = {
@@ -409,13 +410,16 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "key",
-        .arguments = "list|add|remove N|passwd|rotate",
+        .arguments = "list|add|remove N|passwd|rotate|rewrite",
         .summary = "what opens this vault (passphrases, a key file), and what it writes under",
-        .text = "Each slot opens the vault by itself; the last one cannot be removed. passwd puts "
-                "a new passphrase\n"
-                "in the place of what opened the vault. rotate makes a new data key: what is "
-                "stored from then on is\n"
-                "under it, and old data stays readable.",
+        .text =
+            "Each slot opens the vault by itself; the last one cannot be removed. passwd puts "
+            "a new passphrase\n"
+            "in the place of what opened the vault. rotate makes a new data key: what is "
+            "stored from then on is\n"
+            "under it, and old data stays readable. rewrite (and rotate --rewrite) stores again "
+            "what this device has\n"
+            "under old data keys, and has the cells forget the old segments, as prune does.",
         .example = "cellctl key add --new-passphrase-file second.txt",
         FLAGS(key_flags),
         .arguments_min = 1,

@@ -33,7 +33,7 @@ struct ctl_options {
     struct ctl_list from;
     /* device, join, key, phrase */
     const char *capabilities, *expires, *new_passphrase_file;
-    bool wait, no_wait;
+    bool wait, no_wait, rewrite;
     /* backup */
     struct ctl_list tags, exclude, exclude_files, exclude_if_present;
     const char *host, *stdin_filename, *limit_upload;

@@ -100,7 +100,7 @@ static void prune_words(struct ctl *ctl, const struct vault_prune_summary *s)
                   (unsigned long long)s->orders_waiting);
 }
 
-static int prune(struct ctl *ctl)
+int ctl_prune_run(struct ctl *ctl, bool rewrite)
 {
     static const struct vault_prune_events events = {.stage = on_stage, .done = on_pruned};
     struct prune prune = {.ctl = ctl};
@@ -108,8 +108,11 @@ static int prune(struct ctl *ctl)
         .excluded = ctl->options.exclude_devices.items,
         .excluded_count = ctl->options.exclude_devices.count,
         .dry_run = ctl->options.dry_run,
+        .rewrite = rewrite,
     };
-    const char *unused = ctl->options.max_unused ? ctl->options.max_unused : unused_default;
+    const char *unused = ctl->options.max_unused ? ctl->options.max_unused
+                         : rewrite               ? "unlimited"
+                                                 : unused_default;
     enum err e = vault_prune_parse_unused(unused, &options, &ctl->msg);
     if (e != ERR_OK)
         return ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
@@ -133,7 +136,7 @@ static int prune(struct ctl *ctl)
 int ctl_prune(struct ctl *ctl)
 {
     const int code = ctl_open_swarm(ctl, VAULT_WRITE);
-    return code == CTL_OK ? prune(ctl) : code;
+    return code == CTL_OK ? ctl_prune_run(ctl, false) : code;
 }
 
 /* --- forget --- */
@@ -381,7 +384,7 @@ static int forget_all(struct forget *forget)
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
     forget_tell(ctl, &forget->summary);
-    return ctl->options.prune && !ctl->options.dry_run ? prune(ctl) : CTL_OK;
+    return ctl->options.prune && !ctl->options.dry_run ? ctl_prune_run(ctl, false) : CTL_OK;
 }
 
 int ctl_forget(struct ctl *ctl)

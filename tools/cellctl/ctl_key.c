@@ -125,7 +125,19 @@ static int rotate_key(struct ctl *ctl)
             r.in_force ? "What this device stores from now on is under its data key %u."
                        : "Data key %u counts as soon as an admin device of the account has run.",
             r.epoch);
-    return CTL_OK;
+    if (!ctl->options.rewrite)
+        return CTL_OK;
+    if (!r.in_force) {
+        ctl_say(&ctl->out, "When it does: cellctl key rewrite.");
+        return CTL_OK;
+    }
+    return ctl_prune_run(ctl, true);
+}
+
+static int rewrite_old(struct ctl *ctl)
+{
+    const int code = ctl_open_swarm(ctl, VAULT_WRITE);
+    return code == CTL_OK ? ctl_prune_run(ctl, true) : code;
 }
 
 int ctl_key(struct ctl *ctl)
@@ -140,10 +152,13 @@ int ctl_key(struct ctl *ctl)
         return change_passphrase(ctl);
     if (arguments->count == 1 && !strcmp(verb, "rotate"))
         return rotate_key(ctl);
+    if (arguments->count == 1 && !strcmp(verb, "rewrite"))
+        return rewrite_old(ctl);
     if (arguments->count == 2 && !strcmp(verb, "remove"))
         return remove_key(ctl, arguments->items[1]);
-    return ctl_fail(&ctl->out, CTL_USAGE,
-                    "key takes list, add, remove N, passwd or rotate; see: cellctl key --help");
+    return ctl_fail(
+        &ctl->out, CTL_USAGE,
+        "key takes list, add, remove N, passwd, rotate or rewrite; see: cellctl key --help");
 }
 
 /* --- the phrase --- */
