@@ -61,7 +61,7 @@ struct swarm_gather {
     uint8_t *payload, *parity;
     uint8_t *parity_owned;
     enum net_class net_class;
-    bool check_decoded, known_only;
+    bool check_decoded, known_only, every;
 
     enum search search;
     struct swarm_ask *directory; /* the question that is under way */
@@ -377,7 +377,7 @@ static enum err plan(struct swarm_gather *g, unsigned *short_by)
 {
     swarm_leaves lost;
     *short_by = 0;
-    for (int quick = 1; quick >= 0; quick--) {
+    for (int quick = !g->every; quick >= 0; quick--) {
         enum err e = plan_direct(g, quick, &lost);
         if (e == ERR_OK && lost)
             e = plan_others(g, quick, lost, short_by);
@@ -622,6 +622,8 @@ static void advance(struct swarm_gather *g)
         give_up(g, ERR_OK);
         return;
     }
+    if (g->every && g->run_count > 0)
+        return;
     if (can_decode(g)) {
         /* no bytes may arrive where decoding reads and writes: wait for those that do */
         for (struct list *at = g->runs.next; at != &g->runs; at = at->next)
@@ -677,6 +679,7 @@ enum err swarm_gather_start(struct swarm *swarm, const struct swarm_gather_reque
     g->net_class = request->net_class;
     g->check_decoded = request->check_decoded;
     g->known_only = request->known_only;
+    g->every = request->every;
     g->done = done;
     g->user = user;
     list_init(&g->runs);

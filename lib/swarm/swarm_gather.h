@@ -47,6 +47,8 @@ struct swarm_gather_request {
     bool check_decoded; /* whole shards that were decoded are checked against their roots too
                            (records have tags of their own): ERR_INCONSISTENT */
     bool known_only;    /* no directory, no asking around */
+    bool every; /* to check them: each wanted leaf is fetched, however slow its cell is; only
+                   what cannot be had is decoded */
 };
 
 enum swarm_fault_kind {

@@ -300,6 +300,7 @@ static enum err read_one(struct checked *c, struct errmsg *msg)
         .net_class = NET_OTHER,
         .check_decoded = true,
         .known_only = true,
+        .every = true,
     };
     c->check->summary.shards_read += count;
     return swarm_gather_start(c->check->vault->swarm, &request, gathered, c, &c->gather, msg);

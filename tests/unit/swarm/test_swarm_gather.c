@@ -311,6 +311,37 @@ static void test_gather_hedges_a_slow_cell(void **state)
     scene_free(&scene);
 }
 
+/* A check that decodes what comes late has not seen it: the last cells of a segment could lose or
+   swap their bytes and `check --read-data` would call them read. */
+static void test_gather_every_waits_for_slow_cells_and_finds_their_faults(void **state)
+{
+    (void)state;
+    struct scene scene;
+    const uint8_t shards[] = {0, 1, 2, 3, 4, 5};
+    scene_new(&scene, 14, 4, 2, 64 * 1024);
+    sim_net_set_line(scene.play.cells[1].node,
+                     &(struct sim_line){.latency_us = 500, .up_bytes_s = 8192});
+    sim_net_set_line(scene.play.cells[5].node, &(struct sim_line){.latency_us = 400000});
+    scene.play.cells[5].stored[0].damaged = true;
+    const struct swarm_gather_request request = {.holders = scene.holders,
+                                                 .holder_count = scene.holder_count,
+                                                 .shards = shards,
+                                                 .shard_count = 6,
+                                                 .check_decoded = true,
+                                                 .known_only = true,
+                                                 .every = true};
+    play_gather_start(&scene.play, &scene.segment, &request, &scene.gather);
+    play_wait(&scene.play, &scene.gather.end, 600000);
+    OK(scene.gather.end.e);
+    assert_int_equal(scene.gather.result.hedged, 0);
+    assert_int_equal(scene.gather.result.fault_count, 1);
+    assert_int_equal(scene.gather.faults[0].kind, SWARM_FAULT_DAMAGED);
+    assert_int_equal(scene.gather.faults[0].index, 5);
+    assert_true(scene.gather.result.fetched_bytes >= 5 * 64 * 1024);
+    play_gather_free(&scene.gather);
+    scene_free(&scene);
+}
+
 static void test_gather_gets_past_a_cell_that_says_nothing(void **state)
 {
     (void)state;
@@ -498,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_gather_asks_everybody_when_the_directory_is_gone),
         cmocka_unit_test(test_gather_known_only_asks_nobody_else),
         cmocka_unit_test(test_gather_hedges_a_slow_cell),
+        cmocka_unit_test(test_gather_every_waits_for_slow_cells_and_finds_their_faults),
         cmocka_unit_test(test_gather_gets_past_a_cell_that_says_nothing),
         cmocka_unit_test(test_gather_lets_sleeping_cells_sleep),
         cmocka_unit_test(test_gather_makes_whole_shards),
