@@ -61,6 +61,11 @@ static const struct ctl_flag host_flags[] = {
     LIST("tag", "T", tags, "with this tag only"),
 };
 
+static const struct ctl_flag diff_flags[] = {
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "\"latest\" of this host"),
+    SWITCH("metadata", metadata, "tell also what has changed in modes, owners, times alone"),
+};
+
 static const struct ctl_flag dump_flags[] = {
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "\"latest\" of this host"),
     FLAG("archive", 'a', "FORMAT", CTL_TEXT, archive, "of a directory: tar (default) or zip"),
@@ -229,6 +234,22 @@ static const struct ctl_command commands[] = {
         .arguments_min = 1,
         .arguments_max = 64,
         .run = ctl_find,
+    },
+    {
+        .name = "diff",
+        .arguments = "SNAP SNAP",
+        .summary = "tell what is different between two snapshots",
+        .text =
+            "+ added, - removed, M another content, T another type, U other metadata, ? another "
+            "content\n"
+            "although nothing else has changed (bad memory or a bad disk does that). "
+            "Directories that are\n"
+            "the same in both are not looked into.",
+        .example = "cellctl diff zrlecjax latest",
+        FLAGS(diff_flags),
+        .arguments_min = 2,
+        .arguments_max = 2,
+        .run = ctl_diff,
     },
     {
         .name = "dump",

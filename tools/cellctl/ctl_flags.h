@@ -49,7 +49,7 @@ struct ctl_options {
     /* drill */
     const char *sample;
     /* snapshots, ls, find, diff */
-    bool latest_only, long_listing, recursive;
+    bool latest_only, long_listing, recursive, metadata;
     /* dump */
     const char *archive;
     /* mount */
