@@ -7,6 +7,8 @@
 
 static const uint8_t magic[4] = {'C', 'L', 'S', 'G'};
 
+enum { CLASSES_A_DOUBLING = 8 };
+
 static bool sizes_possible(unsigned k, unsigned m, uint32_t shard_bytes)
 {
     return k >= 1 && k + m <= LIMIT_SHARDS && shard_bytes > 0 &&
@@ -103,9 +105,13 @@ uint32_t segment_shard_bytes_for(unsigned k, uint64_t payload_bytes, uint32_t sh
 {
     if (payload_bytes > (uint64_t)k * shard_bytes_max)
         return 0;
-    for (uint32_t size = SEGMENT_SHARD_UNIT; size < shard_bytes_max; size *= 2)
+    uint32_t step = SEGMENT_SHARD_UNIT; /* an eighth of the power of two below, once that is more */
+    for (uint32_t size = SEGMENT_SHARD_UNIT; size < shard_bytes_max; size += step) {
         if ((uint64_t)k * size >= payload_bytes)
             return size;
+        if (size == 2 * CLASSES_A_DOUBLING * step)
+            step *= 2;
+    }
     return shard_bytes_max;
 }
 

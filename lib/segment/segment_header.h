@@ -56,8 +56,10 @@ void segment_header_id(struct slice header, struct id *out);
 /* The largest shard for this k: min(16 MiB / k, 4 MiB), rounded down to a multiple of 4096. */
 uint32_t segment_shard_bytes_max(unsigned k);
 
-/* The smallest size class of at most `shard_bytes_max` with k * shard >= payload_bytes: 4096 * 2^j,
-   or `shard_bytes_max` itself. 0 when nothing is large enough. */
+/* The smallest size class of at most `shard_bytes_max` with k * shard >= payload_bytes: 4096 times
+   a number below 16, or one of 8..15 times 2^j, or `shard_bytes_max` itself; an eighth is wasted at
+   most once there are 8 units. After "Padme" (Nikitin et al., Reducing Metadata Leakage from
+   Encrypted Files, 2019), with three bits. 0 when nothing is large enough. */
 uint32_t segment_shard_bytes_for(unsigned k, uint64_t payload_bytes, uint32_t shard_bytes_max);
 
 /* Leaves of a shard, and the bytes of leaf `index`: LIMIT_LEAF_BYTES, less for the last one. */

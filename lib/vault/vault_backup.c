@@ -492,6 +492,7 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
         .root = BUF_INIT(SNAPSHOT_ENTRY_BYTES_MAX),
         .readings_max = threads + 2 < BACKUP_READINGS_MAX ? threads + 2 : BACKUP_READINGS_MAX,
         .small_bytes = CHUNK_MIN_BYTES,
+        .rows_push_bytes = BACKUP_ROWS_BYTES,
         .summary = {.k = options->k, .m = options->m},
     };
     list_init(&b->dirs);

@@ -174,7 +174,7 @@ struct vault_backup {
     size_t chunks_out;
     /* rows */
     struct list rows;
-    size_t rows_bytes;
+    size_t rows_bytes, rows_push_bytes; /* at so many, segments are ended */
     struct work_job row_job;
     struct list row_list; /* of the job */
     bool row_busy;

@@ -289,8 +289,10 @@ static void keep_row(struct backup_dir *d)
     d->new_row = BUF_INIT(0);
     b->rows_bytes += row->row.size;
     list_append(&b->rows, &row->link);
-    if (b->rows_bytes > BACKUP_ROWS_BYTES)
+    if (b->rows_bytes >= b->rows_push_bytes) { /* once: they need their time to be committed */
         vault_writer_push(b->writer);
+        b->rows_push_bytes = b->rows_bytes + BACKUP_ROWS_BYTES / 2;
+    }
     backup_tree_rows(b);
 }
 
@@ -600,6 +602,8 @@ void backup_tree_rows(struct vault_backup *b)
         list_remove(&row->link);
         list_append(&b->row_list, &row->link);
         b->rows_bytes -= row->row.size;
+        if (b->rows_bytes < BACKUP_ROWS_BYTES)
+            b->rows_push_bytes = BACKUP_ROWS_BYTES;
     }
     if (list_empty(&b->row_list))
         return;

@@ -94,7 +94,12 @@ static void test_sizes(void **state)
     assert_int_equal(segment_shard_bytes_max(10), 409 * 4096);
     assert_int_equal(segment_shard_bytes_for(10, 1, 409 * 4096), 4096);
     assert_int_equal(segment_shard_bytes_for(10, 40961, 409 * 4096), 8192);
-    assert_int_equal(segment_shard_bytes_for(10, 10 * 1048577, 409 * 4096), 409 * 4096);
+    assert_int_equal(segment_shard_bytes_for(10, 10 * 4096 * 15, 409 * 4096), 15 * 4096);
+    assert_int_equal(segment_shard_bytes_for(10, 10 * 4096 * 16 + 1, 409 * 4096), 18 * 4096);
+    assert_int_equal(segment_shard_bytes_for(10, 10 * 4096 * 32, 409 * 4096), 32 * 4096);
+    assert_int_equal(segment_shard_bytes_for(10, 10 * 4096 * 32 + 1, 409 * 4096), 36 * 4096);
+    assert_int_equal(segment_shard_bytes_for(10, 10 * 4096 * 385, 409 * 4096), 409 * 4096);
+    assert_int_equal(segment_shard_bytes_for(10, 10 * 1048577, 409 * 4096), 288 * 4096);
     assert_int_equal(segment_shard_bytes_for(10, 10 * 409 * 4096 + 1, 409 * 4096), 0);
     for (unsigned k = 1; k <= 255; k++) {
         const uint32_t most = segment_shard_bytes_max(k);
@@ -102,6 +107,8 @@ static void test_sizes(void **state)
         for (uint64_t bytes = 1; bytes <= (uint64_t)most * k; bytes = bytes * 3 + 1) {
             const uint32_t shard = segment_shard_bytes_for(k, bytes, most);
             assert_true(shard % 4096 == 0 && (uint64_t)shard * k >= bytes && shard <= most);
+            if (bytes > 8ull * 4096 * k) /* an eighth of padding at most */
+                assert_true((uint64_t)shard * k * 8 <= bytes * 9 + 8);
         }
     }
 }
