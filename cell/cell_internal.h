@@ -161,6 +161,7 @@ enum cell_membership {
     CELL_FETCHING,
     CELL_ASKING_ORDERS,
     CELL_TAKING_ORDERS,
+    CELL_GOSSIPING,
 };
 
 struct cell {
@@ -259,7 +260,7 @@ static inline const struct cell_view *cell_view_of(const struct serve_request *r
 
 /* The owner is the cell; of it they use `store`, `key`, `id` and what never changes. */
 serve_fn cell_info, cell_members, cell_segment, cell_have, cell_account_shards, cell_claim,
-    cell_state, cell_ticket_shown, cell_delete;
+    cell_state, cell_ticket_shown, cell_delete, cell_members_put, cell_inventory, cell_describe;
 
 /* What is here of a segment, as GET /v1/segments answers it; `account` (NULL: as it comes): whose
    it must be. */

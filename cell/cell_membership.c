@@ -8,6 +8,9 @@
  * Between BEATING and RESTING, when delete orders wait: ASKING_ORDERS, TAKING_ORDERS (on the lane),
  * and again until there are none.
  *
+ * When the coordinator stays away: GOSSIPING, another member is asked for its list, which may name
+ * a new coordinator or the old one's new address.
+ *
  * Happy path: a join with the invite brings the member list, from then on a heartbeat every so
  * often. What can fail: the coordinator is away (tried again after a pause that doubles up to five
  * minutes; serving goes on all the while), the invite is refused (said once, never tried again), a
@@ -96,6 +99,9 @@ static enum err keep_members(struct cell *cell, const struct member_list *list)
 
 static void use_members(struct cell *cell, struct member_list *list)
 {
+    /* a coordinator that is new knows nothing of us but what the list said */
+    if (cell->members && cell->members->incarnation != list->incarnation)
+        cell->statement_changed = true;
     member_list_free(cell->members);
     cell->members = list;
     cell->list_received_mono_ms = clock_mono_ms(cell->options.clock);
@@ -146,13 +152,12 @@ void cell_coordinator(const struct cell *cell, struct address_list *list,
 }
 
 /* Sends what is in cell->message_body; the state says what it is. */
-static void send(struct cell *cell, enum net_method method, enum wire_route route, size_t reply_max)
+static void send_to(struct cell *cell, const struct net_target *target, enum net_method method,
+                    enum wire_route route, size_t reply_max)
 {
-    struct net_target target;
-    cell_coordinator(cell, &cell->message_list, cell->message_addresses, &target);
     cell->message_slice = buf_slice(&cell->message_body);
     const struct net_request request = {
-        .target = target,
+        .target = *target,
         .method = method,
         .path = wire_path_plain(route),
         .net_class = NET_OTHER,
@@ -169,6 +174,13 @@ static void send(struct cell *cell, enum net_method method, enum wire_route rout
         return;
     }
     cell_work_began(cell);
+}
+
+static void send(struct cell *cell, enum net_method method, enum wire_route route, size_t reply_max)
+{
+    struct net_target target;
+    cell_coordinator(cell, &cell->message_list, cell->message_addresses, &target);
+    send_to(cell, &target, method, route, reply_max);
 }
 
 static void tell_joined(struct cell *cell, enum err e, const struct errmsg *msg)
@@ -293,6 +305,46 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
     return ERR_OK;
 }
 
+/* Any member, drawn at random: has it heard of a newer coordinator? */
+static bool gossip(struct cell *cell)
+{
+    const struct member_list *list = cell->members;
+    if (!list || list->count < 2)
+        return false;
+    const struct member *member = &list->members[random_below(cell->options.random, list->count)];
+    if (id_equal(&member->id, &cell->id) ||
+        address_list_decode(member->addresses, &cell->message_list) != ERR_OK)
+        return false;
+    const struct net_target target = {
+        .id = member->id,
+        .addresses = cell->message_addresses,
+        .address_count = address_list_pointers(&cell->message_list, cell->message_addresses),
+    };
+    buf_clear(&cell->message_body);
+    cell->membership = CELL_GOSSIPING;
+    send_to(cell, &target, NET_GET, WIRE_MEMBERS, LIMIT_MEMBER_LIST_BYTES);
+    return true;
+}
+
+static uint64_t retry_ms(const struct cell *cell)
+{
+    return cell->interval_ms < cell->retry_ms ? cell->interval_ms : cell->retry_ms;
+}
+
+/* What the other member said; its silence means nothing. */
+static void gossiped(struct cell *cell, enum err e, struct slice body)
+{
+    struct errmsg msg;
+    const uint32_t incarnation = cell->view.incarnation;
+    const uint64_t number = cell->view.list_number;
+    if (e == ERR_OK)
+        err_ignore(cell_take_members(cell, body, &msg));
+    const bool news = cell->view.incarnation != incarnation || cell->view.list_number != number;
+    if (news)
+        cell->retry_ms = RETRY_MIN_MS;
+    rest(cell, news ? 0 : retry_ms(cell));
+}
+
 /* Said once when the coordinator goes away, not at every try. */
 static void complain(struct cell *cell, enum err e, const struct errmsg *msg)
 {
@@ -300,14 +352,15 @@ static void complain(struct cell *cell, enum err e, const struct errmsg *msg)
         log_say(cell->options.log, LOG_WARN, "the coordinator %s: %s",
                 err_class(e) == ERR_CLASS_RETRYABLE ? "cannot be reached" : "refused this cell",
                 msg->text);
+    const bool again = cell->coordinator_away;
     cell->coordinator_away = true;
     cell->retry_ms = cell->retry_ms ? cell->retry_ms * 2 : RETRY_MIN_MS;
     if (cell->retry_ms > RETRY_MAX_MS)
         cell->retry_ms = RETRY_MAX_MS;
     if (cell->membership == CELL_JOINING && (e == ERR_DENIED || e == ERR_AUTH || e == ERR_PEER))
         tell_joined(cell, e, msg);
-    const uint64_t most = cell->interval_ms < cell->retry_ms ? cell->interval_ms : cell->retry_ms;
-    rest(cell, most);
+    if (!again || cell->membership == CELL_JOINING || !gossip(cell))
+        rest(cell, retry_ms(cell));
 }
 
 static void message_done(void *user, enum err e, unsigned status, struct slice body,
@@ -323,6 +376,11 @@ static void message_done(void *user, enum err e, unsigned status, struct slice b
     }
     if (e == ERR_OK && wire_status_failed(status))
         e = wire_error_take(status, body, NULL, &msg);
+    if (was == CELL_GOSSIPING) {
+        gossiped(cell, e, body);
+        cell_work_ended(cell);
+        return;
+    }
     if (e == ERR_OK && was == CELL_JOINING)
         e = take_join_reply(cell, body, &msg);
     else if (e == ERR_OK && was == CELL_FETCHING)

@@ -8,6 +8,7 @@
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
+#include "wire/wire_inventory.h"
 #include "wire/wire_removal.h"
 #include "wire/wire_shard.h"
 
@@ -16,6 +17,10 @@
 static const struct serve_route routes[] = {
     {WIRE_INFO, NET_GET, true, 0, WIRE_INFO_BYTES, cell_info},
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, cell_members},
+    {WIRE_MEMBERS, NET_PUT, false, LIMIT_MEMBER_LIST_BYTES, 4096, cell_members_put},
+    {WIRE_INVENTORY, NET_POST, false, WIRE_INVENTORY_BYTES, WIRE_INVENTORY_REPLY_BYTES,
+     cell_inventory},
+    {WIRE_DESCRIBE, NET_POST, false, WIRE_DESCRIBE_BYTES, WIRE_DESCRIBE_REPLY_BYTES, cell_describe},
     {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, serve_heads_get},
     {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, serve_heads_put},
     {WIRE_DEVICES, NET_GET, false, 0, WIRE_DEVICE_REQUESTS_BYTES, serve_devices_get},

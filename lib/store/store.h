@@ -213,6 +213,12 @@ struct store_removal_state {
 MUST_CHECK enum err store_removal_state(struct store *store, struct store_removal_state *out,
                                         struct errmsg *msg);
 
+/* Names that were freed, in their order, those after `after` (NULL: from the first), at most `max`.
+   `account` is zero where it is not known. */
+typedef enum err store_dead_fn(void *user, const struct id *segment, const struct id *account);
+MUST_CHECK enum err store_removal_dead(struct store *store, const struct id *after, size_t max,
+                                       store_dead_fn *each, void *user, struct errmsg *msg);
+
 enum store_name { STORE_NAME_LIVE, STORE_NAME_WAITING, STORE_NAME_DEAD };
 /* What has become of a segment's name here; *account (may be NULL) is that of a dead or waiting
    one. */

@@ -297,6 +297,34 @@ enum err store_removal_name(struct store *store, const struct id *segment, enum 
     return ERR_OK;
 }
 
+enum err store_removal_dead(struct store *store, const struct id *after, size_t max,
+                            store_dead_fn *each, void *user, struct errmsg *msg)
+{
+    static const struct id none;
+    struct db_statement *s;
+    enum err e = db_prepare(store->db,
+                            "SELECT d.segment, a.id FROM dead AS d LEFT JOIN account AS a"
+                            " ON a.number = d.account WHERE d.segment > ?1 ORDER BY d.segment"
+                            " LIMIT ?2",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, after ? after : &none);
+    db_bind_u64(s, 2, max);
+    while ((e = db_step(s, msg)) == ERR_OK) {
+        struct id segment, account = {0};
+        e = db_column_id(s, 0, &segment);
+        if (e == ERR_OK && !db_column_is_null(s, 1))
+            e = db_column_id(s, 1, &account);
+        if (e == ERR_OK)
+            e = each(user, &segment, &account);
+        if (e != ERR_OK)
+            break;
+    }
+    db_done(s);
+    return e == ERR_END ? ERR_OK : e;
+}
+
 /* --- one shard that has moved --- */
 
 enum err store_drop(struct store *store, const struct id *segment, unsigned index, int64_t before_s,

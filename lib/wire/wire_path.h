@@ -27,6 +27,8 @@ enum wire_route {
     WIRE_STATE,          /* GET /v1/state */
     WIRE_REPAIR,         /* POST /v1/repair */
     WIRE_DELETE,         /* POST /v1/delete; at the coordinator too */
+    WIRE_INVENTORY,      /* POST /v1/inventory */
+    WIRE_DESCRIBE,       /* POST /v1/describe */
     /* coordinator */
     WIRE_JOIN,      /* POST /v1/join */
     WIRE_HEARTBEAT, /* POST /v1/heartbeat */

@@ -7,6 +7,7 @@
 #include "wire/wire_error.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
+#include "wire/wire_inventory.h"
 #include "wire/wire_removal.h"
 #include "wire/wire_repair.h"
 #include "wire/wire_shard.h"
@@ -402,6 +403,58 @@ static enum err again_cells(struct slice in, struct buf *out)
     return wire_cells_encode(&swarm, cells, count, out);
 }
 
+static enum err build_inventory(struct buf *out)
+{
+    return wire_inventory_encode(
+        &(struct wire_inventory){.has_after = true, .after_segment = id_of(0x55), .after_index = 3},
+        out);
+}
+
+static enum err again_inventory(struct slice in, struct buf *out)
+{
+    struct wire_inventory question;
+    const enum err e = wire_inventory_decode(in, &question);
+    return e != ERR_OK ? e : wire_inventory_encode(&question, out);
+}
+
+static enum err build_inventory_reply(struct buf *out)
+{
+    const struct wire_inventory_item item = {
+        .segment = id_of(0x55), .account = id_of(0xaa), .index = 4, .state = WIRE_SHARD_WAITING};
+    return wire_inventory_reply_encode(&item, 1, true, slice_text("claim"), out);
+}
+
+static enum err again_inventory_reply(struct slice in, struct buf *out)
+{
+    static struct wire_inventory_item items[WIRE_INVENTORY_ITEMS];
+    struct wire_list list;
+    struct slice claim;
+    bool more;
+    size_t count = 0;
+    const enum err e = wire_inventory_reply_decode(in, &list, &more, &claim);
+    while (e == ERR_OK && wire_inventory_next(&list, &items[count]))
+        count++;
+    return e != ERR_OK ? e : wire_inventory_reply_encode(items, count, more, claim, out);
+}
+
+static enum err build_described(struct buf *out)
+{
+    const struct wire_described segment = {
+        .position = 7, .header = slice_text("header"), .record = slice_text("record")};
+    return wire_described_encode(&segment, 1, out);
+}
+
+static enum err again_described(struct slice in, struct buf *out)
+{
+    static struct wire_described segments[WIRE_DESCRIBE_IDS];
+    struct wire_list list;
+    size_t count = 0;
+    const enum err e = wire_described_decode(in, &list);
+    while (e == ERR_OK && wire_described_next(&list, &segments[count]))
+        count++;
+    return e != ERR_OK ? e : wire_described_encode(segments, count, out);
+}
+
 static enum err build_account(struct buf *out)
 {
     const struct wire_account account = {.used_bytes = 5 << 20,
@@ -747,6 +800,9 @@ const struct wire_example wire_examples[] = {
     {"heartbeat", build_heartbeat, again_heartbeat},
     {"heartbeat reply", build_heartbeat_reply, again_heartbeat_reply},
     {"cells reply", build_cells, again_cells},
+    {"inventory", build_inventory, again_inventory},
+    {"inventory reply", build_inventory_reply, again_inventory_reply},
+    {"describe reply", build_described, again_described},
     {"account reply", build_account, again_account},
     {"place", build_place, again_place},
     {"place reply", build_grants, again_grants},
