@@ -18,6 +18,7 @@
  */
 #include "cell_internal.h"
 
+#include "base/planted.h"
 #include "identity/member_statement.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_error.h"
@@ -116,7 +117,8 @@ enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *m
     enum err e = member_list_open(doc, &cell->swarm, &list, msg);
     if (e != ERR_OK)
         return e;
-    const int order = cell->members ? member_list_compare(list, cell->members) : 1;
+    const int order =
+        cell->members && !PLANTED(STALE_LIST) ? member_list_compare(list, cell->members) : 1;
     if (order == 0 && !id_equal(&list->hash, &cell->members->hash))
         log_say(cell->options.log, LOG_ERROR,
                 "two different member lists with number %llu: the coordinator has signed both",

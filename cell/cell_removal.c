@@ -12,6 +12,7 @@
  */
 #include "cell_internal.h"
 
+#include "base/planted.h"
 #include "identity/delete_order.h"
 #include "wire/wire_removal.h"
 
@@ -77,7 +78,7 @@ static enum err apply_delete(struct cell *cell, const struct delete_order *order
                              const struct manifest *m, const struct store_moment *now,
                              const struct id *segments, uint32_t *count, struct errmsg *msg)
 {
-    const uint64_t hold_s = order->at_once ? 0 : m->hold_s;
+    const uint64_t hold_s = order->at_once || PLANTED(HOLD_NOT_WAITED) ? 0 : m->hold_s;
     const struct store_removal removal = {
         .account = order->deed.account,
         .signer = order->deed.signer,

@@ -19,7 +19,7 @@
 
 #include <stdlib.h>
 
-enum { FLUSH_MS = 10000, BUSY_MS = 100 };
+enum { BUSY_MS = 100 };
 
 /* --- handlers --- */
 
@@ -371,9 +371,10 @@ static void run_flush(struct work_job *job)
 static void set_timer(struct coordinator *c)
 {
     /* with heartbeats by the second, states change by the second */
-    const uint64_t calm_ms = c->options.heartbeat_ms && c->options.heartbeat_ms < FLUSH_MS
-                                 ? c->options.heartbeat_ms
-                                 : FLUSH_MS;
+    const uint64_t calm_ms =
+        c->options.heartbeat_ms && c->options.heartbeat_ms < c->options.flush_ms
+            ? c->options.heartbeat_ms
+            : c->options.flush_ms;
     const uint64_t pause_ms = c->tick_busy && calm_ms > BUSY_MS ? BUSY_MS : calm_ms;
     if (timer_start(c->options.clock, &c->flush_timer, pause_ms) != ERR_OK)
         log_say(c->options.log, LOG_ERROR, "heartbeats are not written: no memory for a timer");
@@ -467,6 +468,8 @@ enum err coordinator_new(const struct coordinator_options *options, struct coord
     if (!c)
         return err_say(msg, ERR_NOMEM, "out of memory for a coordinator");
     c->options = *options;
+    if (!c->options.flush_ms)
+        c->options.flush_ms = COORDINATOR_FLUSH_MS;
     c->flush_job = (struct work_job){.run = run_flush, .done = flush_done};
     c->flush_timer.fire = fire;
     const struct serve_options serve = {

@@ -15,6 +15,8 @@
 
 struct coordinator;
 
+enum { COORDINATOR_FLUSH_MS = 10000 };
+
 struct coordinator_options {
     struct net *net; /* all borrowed for the coordinator's life */
     const struct clock *clock;
@@ -27,6 +29,7 @@ struct coordinator_options {
     struct slice certificate;
     const char *redundancy; /* "4+2"; "": by the table of levels */
     uint64_t heartbeat_ms;  /* told to cells */
+    uint64_t flush_ms;      /* heartbeats are written so often; 0: COORDINATOR_FLUSH_MS */
 };
 
 MUST_CHECK enum err coordinator_new(const struct coordinator_options *options,

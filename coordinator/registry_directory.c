@@ -4,6 +4,7 @@
 #include "registry_internal.h"
 
 #include "base/cursor.h"
+#include "base/planted.h"
 #include "identity/grant.h"
 #include "identity/receipt.h"
 #include "identity/signed_record.h"
@@ -259,7 +260,7 @@ enum err registry_register(struct registry *registry, const struct id *account,
         e = register_one(registry, account, number, device, &segment, &added_bytes, msg);
         (*taken)++;
     }
-    if (e == ERR_OK)
+    if (e == ERR_OK && !(PLANTED(LOST_REGISTRATION) && registry->list_number % 4 == 0))
         e = db_commit(registry->db, msg);
     else
         db_rollback(registry->db);

@@ -19,6 +19,8 @@
  */
 #include "registry_queue.h"
 
+#include "base/planted.h"
+
 enum {
     SWEEP_ROWS = 4096,      /* a slice: some 10 ms */
     SWEEP_PERIOD_S = 86400, /* also without a reason */
@@ -36,6 +38,8 @@ enum registry_hold registry_hold(const struct registry *registry, const struct r
     case WIRE_CELL_LEAVING:
         return REGISTRY_MOVES;
     default:
+        if (PLANTED(REPAIR_STORM) && registry_cell_state(registry, cell, now_s) == WIRE_CELL_ASLEEP)
+            return REGISTRY_LOST;
         return cell->trust < REGISTRY_TRUST_KEEP ? REGISTRY_MOVES : REGISTRY_HOLDS;
     }
 }

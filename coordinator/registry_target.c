@@ -4,6 +4,8 @@
  */
 #include "registry_internal.h"
 
+#include "base/planted.h"
+
 #include <stdlib.h>
 
 static uint32_t site_number(const char *site)
@@ -49,6 +51,8 @@ static enum err make_group(struct registry *registry, const struct id *account, 
 
 static bool share_domain(const struct registry_cell *a, const struct registry_cell *b)
 {
+    if (PLANTED(DOUBLE_PLACEMENT))
+        return false;
     return a == b || (a->claimed && b->claimed && id_equal(&a->household, &b->household)) ||
            (a->site[0] && strcmp(a->site, b->site) == 0);
 }

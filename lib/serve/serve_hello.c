@@ -3,15 +3,22 @@
  */
 #include "serve/serve_internal.h"
 
+#include "base/planted.h"
 #include "identity/coordinator_cert.h"
 #include "identity/member_statement.h"
 #include "identity/recovery_cert.h"
 #include "wire/wire_hello.h"
 
+/* Has the manifest taken its rights back? */
+static bool is_revoked(const struct manifest_device *device)
+{
+    return device->revoked && !PLANTED(REVOKED_OBEYED);
+}
+
 void serve_set_rights(struct serve_peer *peer, const struct manifest *m)
 {
     const struct manifest_device *device = manifest_device_find(m, &peer->id);
-    const bool counts = device && !device->revoked;
+    const bool counts = device && !is_revoked(device);
     peer->kind = counts ? SERVE_DEVICE : SERVE_STRANGER; /* who was revoked has to go */
     peer->capabilities = counts ? device->capabilities : 0;
     peer->slot = device ? device->slot : UINT32_MAX;
@@ -27,7 +34,7 @@ static enum err greet_by_newer(struct serve_request *request, struct errmsg *msg
         ERR_OK)
         return ERR_STALE;
     const struct manifest_device *device = manifest_device_find(newer, &request->peer.id);
-    if (!device || device->revoked) {
+    if (!device || is_revoked(device)) {
         manifest_free(newer);
         return err_say(msg, ERR_STALE, "a newer manifest does not name this device, or revokes it");
     }
@@ -46,7 +53,7 @@ static enum err greet_device(struct serve_request *request, struct slice doc, st
         return err_wrap(msg, e, "the manifest shown");
     const struct manifest *m = request->manifest;
     const struct manifest_device *device = manifest_device_find(m, &peer->id);
-    if (!device || device->revoked)
+    if (!device || is_revoked(device))
         e = err_say(msg, ERR_DENIED, "the manifest shown does not name this device, or revokes it");
     if (e == ERR_OK && o->check_account)
         e = o->check_account(o->owner, &m->account, msg);

@@ -10,6 +10,8 @@
  */
 #include "store/store_internal.h"
 
+#include "base/planted.h"
+
 #include <stdlib.h>
 
 /* --- marking --- */
@@ -188,6 +190,11 @@ static enum err free_rows(struct store *store, const struct id *segments, size_t
             e = run_for(store,
                         "INSERT OR IGNORE INTO dead (segment, account)"
                         " SELECT segment, account FROM removal WHERE segment = ?1",
+                        &segments[i], msg);
+        if (e == ERR_OK && PLANTED(GREEDY_FREE))
+            e = run_for(store,
+                        "DELETE FROM shard WHERE grant_id IN"
+                        " (SELECT grant_id FROM shard WHERE segment = ?1)",
                         &segments[i], msg);
         if (e == ERR_OK)
             e = run_for(store, "DELETE FROM shard WHERE segment = ?1", &segments[i], msg);

@@ -281,7 +281,7 @@ void sim_net_touch(struct sim_connection *c)
 {
     if (c->state == SIM_READY && list_empty(&c->streams))
         sim_world_schedule(c->client->node->world, &c->idle,
-                           SIM_NET_IDLE_CLOSE_MS * (uint64_t)1000000);
+                           c->client->idle_close_ms * 1000000);
     else
         sim_world_unschedule(c->client->node->world, &c->idle);
 }
@@ -521,6 +521,11 @@ void sim_net_break(struct sim_node *a, struct sim_node *b)
     break_between(b->sim_net, a->sim_net);
 }
 
+void sim_net_set_idle_close(struct sim_node *node, uint64_t idle_ms)
+{
+    node->sim_net->idle_close_ms = idle_ms;
+}
+
 void sim_net_tamper(struct sim_node *node, sim_net_tamper_fn *tamper, void *user)
 {
     node->sim_net->tamper = tamper;
@@ -546,6 +551,7 @@ struct sim_net *sim_net_new(struct sim_node *node)
     net->net.self = node->id;
     net->node = node;
     net->line.latency_us = SIM_NET_LATENCY_DEFAULT_US;
+    net->idle_close_ms = SIM_NET_IDLE_CLOSE_MS;
     list_init(&net->addresses);
     list_init(&net->dialled);
     list_init(&net->accepted);

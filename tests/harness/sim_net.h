@@ -49,6 +49,9 @@ struct sim_line {
 /* Lines start with SIM_NET_LATENCY_DEFAULT_US and nothing else. */
 void sim_net_set_line(struct sim_node *node, const struct sim_line *line);
 
+/* Connections that this node dials close after so long without a request, from now on. */
+void sim_net_set_idle_close(struct sim_node *node, uint64_t idle_ms);
+
 /* A node may have several addresses; one address may move to another node. */
 void sim_net_add_address(struct sim_node *node, const char *address);
 void sim_net_remove_address(struct sim_world *world, const char *address);

@@ -21,6 +21,7 @@ struct sim_net {
     uint64_t introduce_number; /* how often net_introduce() was called */
     struct sim_line line;
     uint64_t up_free_ns, down_free_ns; /* when the line is free again */
+    uint64_t idle_close_ms;
     bool refuse, silent;
     bool cut_to[SIM_NODES_MAX]; /* nothing passes to that node */
     struct list addresses;

@@ -1,16 +1,21 @@
 #include "sim_backup.h"
 
 #include "crypto/sha256.h"
+#include "identity/delete_order.h"
+#include "identity/head.h"
 #include "identity/signed_record.h"
 #include "segment/segment_builder.h"
 #include "swarm/swarm_directory.h"
 #include "swarm/swarm_gather.h"
+#include "swarm/swarm_heads.h"
 #include "swarm/swarm_upload.h"
+#include "wire/wire_path.h"
+#include "wire/wire_removal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WAIT_MS = 3600000, RECEIPT_MAX = 4096 };
+enum { WAIT_MS = 48 * 3600000, RECEIPT_MAX = 4096 };
 
 static const char *const coordinator_address[] = {"coordinator:1"};
 
@@ -97,6 +102,7 @@ static enum err refresh(struct sim_backup *b)
 /* --- one segment --- */
 
 struct building {
+    struct sim_backup *backup;
     struct sim_segment *segment;
     struct segment_builder *builder;
     struct buf record;
@@ -163,6 +169,8 @@ static void receipted(void *user, unsigned index, const struct id *cell, struct 
     struct building *w = user;
     w->segment->holders[index] = *cell;
     must(buf_append(&w->receipts[index], receipt.data, receipt.size), NULL, "keeping a receipt");
+    if (w->backup->receipted)
+        w->backup->receipted(w->backup->user, w->backup->count, index, cell);
 }
 
 static void uploaded(void *user, enum err e, const struct swarm_upload_result *result,
@@ -219,7 +227,8 @@ enum err sim_backup_add(struct sim_backup *b, unsigned k, unsigned m, uint32_t s
     enum err e = refresh(b);
     if (e != ERR_OK)
         return e;
-    struct building w = {.segment = &b->segments[b->count],
+    struct building w = {.backup = b,
+                         .segment = &b->segments[b->count],
                          .record = BUF_INIT(SIGNED_RECORD_BYTES_MAX)};
     *w.segment = (struct sim_segment){.k = k, .m = m};
     for (unsigned i = 0; i < SIM_BACKUP_SHARDS_MAX; i++)
@@ -234,6 +243,86 @@ enum err sim_backup_add(struct sim_backup *b, unsigned k, unsigned m, uint32_t s
         buf_free(&w.receipts[i]);
     buf_free(&w.record);
     segment_builder_free(w.builder);
+    return e;
+}
+
+/* --- deleting, heads --- */
+
+enum err sim_backup_delete(struct sim_backup *b, unsigned number, uint64_t sequence)
+{
+    struct sim_device *d = b->device;
+    struct buf doc = BUF_INIT(DELETE_ORDER_BYTES_MAX), body = BUF_INIT(DELETE_ORDER_BYTES_MAX);
+    struct buf reply = BUF_INIT(65536);
+    unsigned status;
+    const struct deed deed = {.account = d->account.account,
+                              .manifest_number = d->manifest_number,
+                              .slot = d->slot,
+                              .sequence = sequence,
+                              .time_s = SIM_WALL_START_NS / 1000000000};
+    must(delete_order_make(&deed, false, &b->segments[number].id, 1, &d->swarm->root, d->key, &doc),
+         NULL, "signing a delete order");
+    const struct wire_order order = {.kind = WIRE_ORDER_DELETE, .doc = buf_slice(&doc)};
+    must(wire_delete_encode(&order, 1, &body), NULL, "encoding a delete order");
+    const enum err e =
+        sim_ask(d->swarm, d->node, &d->swarm->coordinator_node->id, "coordinator:1", NET_POST,
+                wire_path_plain(WIRE_DELETE), buf_slice(&body), &status, &reply);
+    buf_free(&doc);
+    buf_free(&body);
+    buf_free(&reply);
+    return e;
+}
+
+void sim_device_head(const struct sim_device *d, uint64_t sequence, struct buf *out)
+{
+    struct head *head = calloc(1, sizeof(*head));
+    if (!head)
+        abort();
+    head->account = d->account.account;
+    head->slot = d->slot;
+    head->sequence = sequence;
+    head->manifest_number = d->manifest_number;
+    head->sealed = slice_text("sealed");
+    if (sequence > 1) /* cells do not follow the chain, devices do: any hash serves here */
+        put_le64(head->previous.bytes, sequence);
+    must(head_make(head, &d->swarm->root, d->key, out), NULL, "signing a head");
+    free(head);
+}
+
+struct publishing {
+    struct wait wait;
+    unsigned acks;
+};
+
+static void published(void *user, enum err e, const struct swarm_heads_result *result,
+                      const struct errmsg *msg)
+{
+    struct publishing *p = user;
+    p->acks = result->answered;
+    end_wait(&p->wait, e, msg);
+}
+
+enum err sim_backup_publish(struct sim_backup *b, uint64_t sequence, unsigned *acks)
+{
+    struct sim_device *d = b->device;
+    struct buf doc = BUF_INIT(HEAD_BYTES_MAX);
+    struct publishing p = {.acks = 0};
+    struct swarm_heads *operation;
+    enum err e = refresh(b);
+    sim_device_head(d, sequence, &doc);
+    const struct slice head = buf_slice(&doc);
+    const struct swarm_heads_put put = {.account = d->account.account,
+                                        .manifest = buf_slice(&d->manifest),
+                                        .heads = &head,
+                                        .head_count = 1,
+                                        .losses = 2,
+                                        .done = published,
+                                        .user = &p};
+    if (e == ERR_OK)
+        e = swarm_heads_put(b->swarm, &put, &operation, &p.wait.msg);
+    if (e == ERR_OK)
+        e = wait_for(b, &p.wait);
+    *acks = p.acks;
+    buf_free(&doc);
     return e;
 }
 

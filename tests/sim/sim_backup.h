@@ -26,7 +26,12 @@ struct sim_segment {
     bool registered;
 };
 
+/* A receipt has come; the segment counts later, or never. */
+typedef void sim_receipt_fn(void *user, unsigned segment, unsigned index, const struct id *cell);
+
 struct sim_backup {
+    sim_receipt_fn *receipted; /* may be NULL; set it after _new() */
+    void *user;
     struct sim_device *device;
     struct sim_world *world;
     struct swarm *swarm;
@@ -41,6 +46,13 @@ void sim_backup_free(struct sim_backup *backup); /* NULL does nothing; before th
 /* Builds, uploads and registers one segment of k + m shards of `shard_bytes` (a multiple of 4096).
    ERR_OK: committed and in the directory; it counts from then on. Else nothing counts. */
 enum err sim_backup_add(struct sim_backup *backup, unsigned k, unsigned m, uint32_t shard_bytes);
+
+/* Brings a delete order for the segment, signed by the device, to the coordinator. */
+enum err sim_backup_delete(struct sim_backup *backup, unsigned number, uint64_t sequence);
+
+/* Signs and publishes the device's head number `sequence` together with its manifest. *acks: peers
+   that stored it durably. */
+enum err sim_backup_publish(struct sim_backup *backup, uint64_t sequence, unsigned *acks);
 
 /* Gathers the segment's data from the cells, decodes what is missing, compares. ERR_CORRUPT: it is
    not what was put in. */

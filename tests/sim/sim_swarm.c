@@ -3,13 +3,12 @@
 #include "crypto/crypto.h"
 #include "port/net_body.h"
 #include "wire/wire_error.h"
-#include "wire/wire_hello.h"
 #include "wire/wire_path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROOT_SEED = 1, COORDINATOR_SEED = 2, CELL_SEED = 1000, DEVICE_SEED = 100000 };
+enum { ROOT_SEED = 1, COORDINATOR_SEED = 2, CELL_SEED = 1000 };
 
 static void must(enum err e, const struct errmsg *msg, const char *what)
 {
@@ -19,8 +18,7 @@ static void must(enum err e, const struct errmsg *msg, const char *what)
     abort();
 }
 
-/* Keys are made from small numbers: the same in every run. */
-static struct sign_key *key_of(uint64_t number)
+struct sign_key *sim_swarm_key(uint64_t number)
 {
     uint8_t seed[SIGN_SEED_SIZE] = "cellar-sim-key";
     struct sign_key *key;
@@ -29,7 +27,7 @@ static struct sign_key *key_of(uint64_t number)
     return key;
 }
 
-static struct sim_node *node_of(struct sim_swarm *s, const char *name, const struct sign_key *key,
+struct sim_node *sim_swarm_node(struct sim_swarm *s, const char *name, const struct sign_key *key,
                                 const char *address)
 {
     struct sim_identity identity = {.name = name, .id = *sign_key_id(key), .address = address};
@@ -63,6 +61,7 @@ void sim_swarm_start_coordinator(struct sim_swarm *s)
         .repair_percent = s->options.repair_percent,
         .lease_s = s->options.lease_s,
         .proof_period_ms = s->options.proof_period_ms,
+        .log = s->options.log,
     };
     must(registry_open(&registry, &s->registry, &msg), &msg, "opening the registry");
     s->lane = work_lane_new(&node->work, "registry");
@@ -77,6 +76,8 @@ void sim_swarm_start_coordinator(struct sim_swarm *s)
         .certificate = buf_slice(&s->certificate),
         .redundancy = "",
         .heartbeat_ms = s->options.heartbeat_ms,
+        .flush_ms = s->options.flush_ms,
+        .log = s->options.log,
     };
     must(coordinator_new(&options, &s->coordinator, &msg), &msg, "starting the coordinator");
 }
@@ -119,7 +120,7 @@ static void on_joined(void *user, enum err e, const struct errmsg *msg)
 {
     struct sim_cell *c = user;
     must(e, msg, "a cell joins");
-    c->joined = true;
+    c->joined = c->was_member = true;
 }
 
 static bool is_joined(void *user)
@@ -127,9 +128,8 @@ static bool is_joined(void *user)
     return ((const struct sim_cell *)user)->joined;
 }
 
-static void open_store(struct sim_cell *c)
+static enum err open_store(struct sim_cell *c, struct errmsg *msg)
 {
-    struct errmsg msg;
     const struct store_options options = {
         .disk = &c->node->disk,
         .random = &c->node->random,
@@ -137,64 +137,106 @@ static void open_store(struct sim_cell *c)
         .vfs = c->node->vfs,
         .cell = c->node->id,
         .first_start = !c->was_member,
-        .give_bytes = c->swarm->options.give_bytes,
+        .give_bytes = c->shape.give_bytes,
         .reserve_bytes = 4096,
+        .log = c->swarm->options.log,
     };
-    must(store_open(&options, &c->store, &msg), &msg, "opening a store");
+    return store_open(&options, &c->store, msg);
 }
 
-void sim_swarm_start_cell(struct sim_swarm *s, unsigned number)
+static enum err make_cell(struct sim_cell *c, struct slice invite, struct errmsg *msg)
 {
-    struct sim_cell *c = &s->cells[number];
-    struct buf invite = BUF_INIT(INVITE_BYTES_MAX);
-    struct errmsg msg;
+    struct sim_swarm *s = c->swarm;
     static const char *const coordinator_addresses[] = {"coordinator:1"};
     const char *const addresses[] = {c->address};
-    if (!c->node->alive)
-        sim_node_start(c->node);
-    open_store(c);
-    c->lane = work_lane_new(&c->node->work, "store");
-    if (!c->was_member)
-        sim_swarm_invite(s, INVITE_CELL, 1, &invite);
     struct cell_options options = {
         .net = c->node->net,
         .clock = &c->node->clock,
         .random = &c->node->random,
         .work = &c->node->work,
+        .log = s->options.log,
         .store = c->store,
         .lane = c->lane,
         .key = c->key,
         .coordinator = s->coordinator_node->id,
         .coordinator_addresses = coordinator_addresses,
         .coordinator_address_count = 1,
-        .invite = buf_slice(&invite),
+        .invite = invite,
         .addresses = addresses,
         .address_count = 1,
-        .site = "",
-        .give_bytes = s->options.give_bytes,
+        .site = c->shape.site,
+        .give_bytes = c->shape.give_bytes,
         .claim_code = "a-code",
         .scrub_period_ms = s->options.scrub_period_ms,
     };
     memcpy(options.swarm_root, s->root.key, sizeof(options.swarm_root));
-    must(cell_new(&options, &c->cell, &msg), &msg, "making a cell");
+    enum err e = cell_new(&options, &c->cell, msg);
+    if (e == ERR_OK)
+        e = cell_start(c->cell, on_joined, c, msg);
+    return e;
+}
+
+enum err sim_swarm_launch_cell(struct sim_swarm *s, unsigned number, struct errmsg *msg)
+{
+    struct sim_cell *c = &s->cells[number];
+    struct buf *invite = &c->invite;
+    if (!c->node->alive)
+        sim_node_start(c->node);
+    enum err e = open_store(c, msg);
+    if (e != ERR_OK) {
+        c->store = NULL;
+        sim_node_crash(c->node, SIM_STOP);
+        return e;
+    }
+    c->lane = work_lane_new(&c->node->work, "store");
     c->joined = false;
-    must(cell_start(c->cell, on_joined, c, &msg), &msg, "starting a cell");
-    must(sim_world_run_until(s->world, is_joined, c, 600000), NULL, "waiting for a cell to join");
-    c->was_member = true;
-    buf_free(&invite);
+    if (!c->was_member && invite->size == 0)
+        sim_swarm_invite(s, INVITE_CELL, 1, invite);
+    e = make_cell(c, c->was_member ? slice_of(NULL, 0) : buf_slice(invite), msg);
+    if (e != ERR_OK)
+        sim_swarm_stop_cell(s, number, SIM_STOP);
+    return e;
+}
+
+void sim_swarm_start_cell(struct sim_swarm *s, unsigned number)
+{
+    struct errmsg msg;
+    must(sim_swarm_launch_cell(s, number, &msg), &msg, "starting a cell");
+    must(sim_world_run_until(s->world, is_joined, &s->cells[number], 600000), NULL,
+         "waiting for a cell to join");
 }
 
 void sim_swarm_stop_cell(struct sim_swarm *s, unsigned number, enum sim_death how)
 {
     struct sim_cell *c = &s->cells[number];
-    if (!c->cell)
+    struct cell_counters counters;
+    if (!c->store)
         return;
+    sim_swarm_cell_counters(s, number, &counters);
+    c->past = counters;
     sim_node_crash(c->node, how);
     cell_free(c->cell);
     store_close(c->store);
     work_lane_free(&c->node->work, c->lane);
     c->cell = NULL;
     c->store = NULL;
+}
+
+void sim_swarm_cell_counters(const struct sim_swarm *s, unsigned number, struct cell_counters *out)
+{
+    const struct sim_cell *c = &s->cells[number];
+    struct cell_counters now = {0};
+    if (c->cell)
+        cell_counters(c->cell, &now);
+    *out = c->past;
+    out->repair_count += now.repair_count;
+    out->repair_bytes += now.repair_bytes;
+    out->proof_count += now.proof_count;
+    out->put_count += now.put_count;
+    out->put_bytes += now.put_bytes;
+    out->get_count += now.get_count;
+    out->get_bytes += now.get_bytes;
+    out->refused_count += now.refused_count;
 }
 
 /* --- the swarm --- */
@@ -216,11 +258,11 @@ struct sim_swarm *sim_swarm_new(struct sim_world *world, const struct sim_swarm_
         s->options.asleep_after_ms = UINT64_C(4) * 3600 * 1000;
     if (!s->options.gone_after_ms)
         s->options.gone_after_ms = UINT64_C(14) * 86400 * 1000;
-    s->root_key = key_of(ROOT_SEED);
+    s->root_key = sim_swarm_key(ROOT_SEED);
     swarm_root_of(sign_key_public(s->root_key), &s->root);
-    s->coordinator_key = key_of(COORDINATOR_SEED);
+    s->coordinator_key = sim_swarm_key(COORDINATOR_SEED);
     certify(s);
-    s->coordinator_node = node_of(s, "coordinator", s->coordinator_key, "coordinator:1");
+    s->coordinator_node = sim_swarm_node(s, "coordinator", s->coordinator_key, "coordinator:1");
     sim_swarm_start_coordinator(s);
     for (unsigned i = 0; i < options->cells; i++) {
         struct sim_cell *c = &s->cells[i];
@@ -228,8 +270,13 @@ struct sim_swarm *sim_swarm_new(struct sim_world *world, const struct sim_swarm_
         snprintf(name, sizeof(name), "cell-%u", i);
         snprintf(c->address, sizeof(c->address), "cell-%u:1", i);
         c->swarm = s;
-        c->key = key_of(CELL_SEED + i);
-        c->node = node_of(s, name, c->key, c->address);
+        c->key = sim_swarm_key(CELL_SEED + i);
+        c->node = sim_swarm_node(s, name, c->key, c->address);
+        c->invite = BUF_INIT(INVITE_BYTES_MAX);
+        if (options->shapes)
+            c->shape = options->shapes[i];
+        if (!c->shape.give_bytes)
+            c->shape.give_bytes = s->options.give_bytes;
         if (!s->options.joined || i < s->options.joined)
             sim_swarm_start_cell(s, i);
         else
@@ -243,6 +290,7 @@ void sim_swarm_free(struct sim_swarm *s)
     for (unsigned i = 0; i < s->options.cells; i++) {
         sim_swarm_stop_cell(s, i, SIM_STOP);
         sign_key_free(s->cells[i].key);
+        buf_free(&s->cells[i].invite);
     }
     sim_swarm_stop_coordinator(s, SIM_STOP);
     settle(s);
@@ -302,90 +350,4 @@ enum err sim_ask(struct sim_swarm *s, struct sim_node *from, const struct id *to
     must(sim_world_run_until(s->world, is_asked, &ask, 3600000), NULL, "waiting for an answer");
     *status = ask.status;
     return ask.e;
-}
-
-/* --- devices --- */
-
-static void make_manifest(struct sim_device *d, unsigned number)
-{
-    struct manifest *m;
-    struct manifest_device device = {
-        .capabilities = MANIFEST_PUT | MANIFEST_READ | MANIFEST_DELETE | MANIFEST_ADMIN,
-        .has_secrets = true,
-    };
-    struct manifest_epoch epoch = {.epoch = 1};
-    uint8_t seal_secret[SEAL_SECRET_SIZE], random[32] = {1}, data_key[32] = {2};
-    put_le32(random + 8, number);
-    put_le32(data_key + 8, number);
-    memcpy(device.key, sign_key_public(d->key), sizeof(device.key));
-    snprintf(device.name, sizeof(device.name), "device-%u", number);
-    seal_pair(sign_key_seed(d->key), device.seal_key, seal_secret);
-    must(account_secrets_seal(&d->account.secrets, device.seal_key, random, device.secrets), NULL,
-         "sealing secrets");
-    must(seal(d->account.reading_public, random, slice_of(data_key, 32), epoch.sealed), NULL,
-         "sealing a data key");
-    must(manifest_new(&d->swarm->root, sign_key_public(d->account.root), d->account.reading_public,
-                      &m),
-         NULL, "making a manifest");
-    m->number = manifest_next_number(0, true);
-    m->time_s = SIM_WALL_START_NS / 1000000000;
-    m->hold_s = MANIFEST_HOLD_DEFAULT_S;
-    must(manifest_add_device(m, &device, &d->slot), NULL, "adding a device");
-    must(manifest_add_epoch(m, d->slot, &epoch), NULL, "adding an epoch");
-    must(manifest_certify_admins(m, &d->swarm->root, d->account.root), NULL, "certifying");
-    must(manifest_make(m, &d->swarm->root, d->account.root, &d->manifest), NULL,
-         "signing a manifest");
-    manifest_free(m);
-}
-
-static void join_account(struct sim_device *d)
-{
-    struct buf invite = BUF_INIT(INVITE_BYTES_MAX), body = BUF_INIT(WIRE_JOIN_BYTES);
-    struct buf reply = BUF_INIT(WIRE_JOIN_REPLY_BYTES), hello = BUF_INIT(WIRE_HELLO_BYTES);
-    unsigned status;
-    sim_swarm_invite(d->swarm, INVITE_ACCOUNT, 1, &invite);
-    const struct wire_join join = {.kind = WIRE_JOIN_ACCOUNT,
-                                   .invite = buf_slice(&invite),
-                                   .document = buf_slice(&d->manifest)};
-    must(wire_join_encode(&join, &body), NULL, "encoding a join");
-    must(sim_ask(d->swarm, d->node, &d->swarm->coordinator_node->id, "coordinator:1", NET_POST,
-                 wire_path_plain(WIRE_JOIN), buf_slice(&body), &status, &reply),
-         NULL, "an account joins");
-    const struct wire_hello message = {.kind = WIRE_PEER_DEVICE,
-                                       .document = buf_slice(&d->manifest)};
-    must(wire_hello_encode(&message, &hello), NULL, "encoding a hello");
-    must(net_introduce(d->node->net, wire_path_plain(WIRE_HELLO), buf_slice(&hello)), NULL,
-         "introducing a device");
-    buf_free(&invite);
-    buf_free(&body);
-    buf_free(&reply);
-    buf_free(&hello);
-}
-
-struct sim_device *sim_device_new(struct sim_swarm *s, unsigned number)
-{
-    struct sim_device *d = calloc(1, sizeof(*d));
-    char name[32];
-    uint8_t entropy[32] = "phrase";
-    if (!d)
-        abort();
-    put_le32(entropy + 8, number);
-    snprintf(name, sizeof(name), "device-%u", number);
-    d->swarm = s;
-    d->key = key_of(DEVICE_SEED + number);
-    d->node = node_of(s, name, d->key, NULL);
-    d->manifest = BUF_INIT(LIMIT_MANIFEST_BYTES);
-    must(account_keys_derive(entropy, &s->root, &d->account), NULL, "deriving an account");
-    make_manifest(d, number);
-    join_account(d);
-    return d;
-}
-
-void sim_device_free(struct sim_device *d)
-{
-    sim_node_stop(d->node);
-    sign_key_free(d->key);
-    account_keys_clear(&d->account);
-    buf_free(&d->manifest);
-    free(d);
 }

@@ -28,8 +28,18 @@ struct sim_swarm_options {
     uint64_t scrub_period_ms;                /* 0: no scrub */
     unsigned repair_percent;                 /* as in registry.h; 0: its default */
     uint64_t lease_s;
+    uint64_t hold_s;          /* of accounts that join; 0: 30 d */
     uint64_t proof_period_ms; /* 0: no proofs */
-    unsigned joined; /* so many cells join at once, the others when they are started; 0: all */
+    unsigned joined;   /* so many cells join at once, the others when they are started; 0: all */
+    uint64_t flush_ms; /* of the coordinator; 0: its default */
+    const struct sim_cell_shape *shapes; /* of each cell; NULL: all alike. Borrowed until _new() */
+    const struct log *log;               /* of cells and coordinator; may be NULL */
+};
+
+/* What tells one cell from another. */
+struct sim_cell_shape {
+    char site[16]; /* "": none is given */
+    uint64_t give_bytes;
 };
 
 struct sim_cell {
@@ -40,7 +50,10 @@ struct sim_cell {
     struct cell *cell;
     struct work_lane *lane;
     char address[32];
+    struct sim_cell_shape shape;
+    struct buf invite; /* of a cell that is no member yet */
     bool joined, was_member;
+    struct cell_counters past; /* of the lives that are over */
 };
 
 struct sim_swarm {
@@ -58,15 +71,22 @@ struct sim_swarm {
     unsigned invites; /* issued so far: their IDs */
 };
 
-/* A device with an account of its own. */
+/* A device: the first one of an account, or another one of the same. */
 struct sim_device {
     struct sim_swarm *swarm;
     struct sim_node *node;
     struct sign_key *key;
     struct account_keys account;
-    struct buf manifest; /* document */
+    struct buf manifest; /* document: the newest that it knows */
+    uint64_t manifest_number;
     uint32_t slot;
+    bool is_second; /* the account's keys belong to the first one */
 };
+
+/* Keys are made from small numbers, the same in every run. */
+struct sign_key *sim_swarm_key(uint64_t number);
+struct sim_node *sim_swarm_node(struct sim_swarm *swarm, const char *name,
+                                const struct sign_key *key, const char *address);
 
 struct sim_swarm *sim_swarm_new(struct sim_world *world, const struct sim_swarm_options *options);
 void sim_swarm_free(struct sim_swarm *swarm);
@@ -77,12 +97,31 @@ void sim_swarm_invite(struct sim_swarm *swarm, enum invite_kind kind, uint32_t u
 
 void sim_swarm_stop_cell(struct sim_swarm *swarm, unsigned number, enum sim_death how);
 void sim_swarm_start_cell(struct sim_swarm *swarm, unsigned number);
+/* The same without waiting for anything, and what the weather can prevent is an error: a disk that
+   is not mounted, full, or broken. The cell is not running then. */
+MUST_CHECK enum err sim_swarm_launch_cell(struct sim_swarm *swarm, unsigned number,
+                                          struct errmsg *msg);
+/* Of all lives of the cell. */
+void sim_swarm_cell_counters(const struct sim_swarm *swarm, unsigned number,
+                             struct cell_counters *out);
 void sim_swarm_stop_coordinator(struct sim_swarm *swarm, enum sim_death how);
 void sim_swarm_start_coordinator(struct sim_swarm *swarm);
 
 /* `number` makes its keys and its node's name. Joined, and its hello is what its net shows. */
 struct sim_device *sim_device_new(struct sim_swarm *swarm, unsigned number);
 void sim_device_free(struct sim_device *device);
+
+/* Another device of the account, which `owner` puts into its manifest with these capabilities. Both
+   show the new manifest from now on; nobody else has it yet. */
+struct sim_device *sim_device_add(struct sim_device *owner, unsigned number, unsigned capabilities);
+/* The root takes the device's rights back, in a manifest that `owner` shows from now on; the device
+   itself goes on with the old one. */
+void sim_device_revoke(struct sim_device *owner, const struct sim_device *device);
+/* A head of the device (sim_backup.c). */
+void sim_device_head(const struct sim_device *device, uint64_t sequence, struct buf *out);
+
+/* The device's account and the cell agree that it is the account's, and the coordinator is told. */
+enum err sim_device_claim(struct sim_device *device, unsigned cell, const char *code);
 
 /* One small request from a device (or any node); waits for its end. The reply goes to `reply`
    (emptied first). The error is that of the exchange, or what a failed status stands for. */

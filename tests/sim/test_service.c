@@ -131,28 +131,6 @@ static void test_an_invite_serves_once(void **state)
     buf_free(&invite);
 }
 
-static enum err claim_cell(struct fixture *f, struct sim_device *d, unsigned number,
-                           const char *code)
-{
-    struct sim_cell *cell = &f->swarm->cells[number];
-    struct buf half = BUF_INIT(CLAIM_BYTES_MAX);
-    const struct claim claim = {
-        .account = d->account.account, .manifest_number = 1, .cell = cell->node->id, .time_s = 1};
-    assert_int_equal(claim_make(&claim, &f->swarm->root, d->key, &half), ERR_OK);
-    const struct wire_claim message = {.claim = buf_slice(&half), .code = slice_text(code)};
-    buf_clear(&f->body);
-    assert_int_equal(wire_claim_encode(&message, &f->body), ERR_OK);
-    enum err e = sim_ask(f->swarm, d->node, &cell->node->id, cell->address, NET_POST,
-                         wire_path_plain(WIRE_CLAIM), buf_slice(&f->body), &f->status, &f->reply);
-    buf_free(&half);
-    if (e != ERR_OK)
-        return e;
-    buf_clear(&f->body);
-    assert_int_equal(buf_append(&f->body, f->reply.data, f->reply.size), ERR_OK);
-    return sim_ask(f->swarm, d->node, &f->swarm->coordinator_node->id, "coordinator:1", NET_POST,
-                   wire_path_plain(WIRE_CLAIMS), buf_slice(&f->body), &f->status, &f->reply);
-}
-
 /* From afar a claim takes the code; a claimed cell is nobody else's, and gives its owner no grant.
  */
 static void test_a_claimed_cell_is_its_owners_and_holds_none_of_his_shards(void **state)
@@ -161,9 +139,9 @@ static void test_a_claimed_cell_is_its_owners_and_holds_none_of_his_shards(void 
     struct buf grant = BUF_INIT(GRANT_BYTES_MAX), before = BUF_INIT(GRANT_BYTES_MAX);
     struct shard *s = shard_make(f->owner, 1);
     get_grant(f, f->owner, 0, MIB(1), &before);
-    assert_int_equal(claim_cell(f, f->owner, 0, "wrong"), ERR_DENIED);
-    assert_int_equal(claim_cell(f, f->owner, 0, "a-code"), ERR_OK);
-    assert_int_equal(claim_cell(f, f->other, 0, "a-code"), ERR_DENIED);
+    assert_int_equal(sim_device_claim(f->owner, 0, "wrong"), ERR_DENIED);
+    assert_int_equal(sim_device_claim(f->owner, 0, "a-code"), ERR_OK);
+    assert_int_equal(sim_device_claim(f->other, 0, "a-code"), ERR_DENIED);
     get_grant(f, f->owner, 0, MIB(1), &grant);
     assert_int_equal(grant.size, 0);
     get_grant(f, f->other, 0, MIB(1), &grant);
