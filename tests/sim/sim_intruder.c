@@ -300,6 +300,7 @@ static void ransom(struct sim_life *l)
     struct sim_promise *p = &l->promises[s];
     if (p->deleted)
         return;
+    promise_look(l);
     p->deleted = p->threatened = true;
     p->ends_ms = life_now_ms(l) + l->swarm_options.hold_s * 1000;
     thief_order(l, s, &body);

@@ -174,6 +174,7 @@ static void delete_segment(struct sim_life *l)
     struct sim_promise *p = &l->promises[s];
     if (p->deleted)
         return;
+    promise_look(l);
     const enum err e = sim_backup_delete(l->backup, s, ++l->order_sequence);
     life_say(l, "the owner deletes segment %u: %s", s, err_name(e));
     /* whether the coordinator has it or not: from now on nobody may rely on it */

@@ -184,7 +184,10 @@ void promise_lose(struct sim_life *l, unsigned cell, uint64_t since_ms);
 /* The cell's shards may be made elsewhere, by right: repair of them is no storm. */
 void promise_excuse(struct sim_life *l, unsigned cell);
 void promise_excuse_one(struct sim_life *l, unsigned segment);
-/* What the directory says is taken up, and everything that runs is compared with what is owed. */
+/* What the directory says is taken up; nothing while the coordinator is away. Before it is stopped,
+   and before an order that makes it forget. */
+void promise_look(struct sim_life *l);
+/* The same, and everything that runs is compared with what is owed. */
 void promise_check(struct sim_life *l);
 /* After the calm: every segment has all its shards again, where there is room for them. */
 void promise_check_whole(struct sim_life *l);

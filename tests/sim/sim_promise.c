@@ -134,7 +134,7 @@ static void see_segment(struct sim_life *l, unsigned segment, struct wire_found 
     }
 }
 
-static void look_into_directory(struct sim_life *l)
+void promise_look(struct sim_life *l)
 {
     struct id ids[LIFE_SEGMENTS_MAX];
     bool found[LIFE_SEGMENTS_MAX] = {false};
@@ -142,6 +142,8 @@ static void look_into_directory(struct sim_life *l)
     struct wire_list list;
     struct wire_found row;
     struct errmsg msg;
+    if (!l->swarm->registry)
+        return;
     for (unsigned s = 0; s < l->backup->count; s++)
         ids[s] = l->backup->segments[s].id;
     if (wire_ids_encode(ids, l->backup->count, &body) != ERR_OK ||
@@ -152,8 +154,7 @@ static void look_into_directory(struct sim_life *l)
         abort();
     while (wire_found_next(&list, &row) && !life_over(l)) {
         found[row.position] = true;
-        if (!l->promises[row.position].deleted)
-            see_segment(l, row.position, &row);
+        see_segment(l, row.position, &row);
     }
     for (unsigned s = 0; s < l->backup->count && !life_over(l); s++)
         if (!found[s] && is_alive(&l->promises[s]))
@@ -340,7 +341,7 @@ void promise_check(struct sim_life *l)
         abort();
     look->l = l;
     if (l->swarm->registry && !life_over(l)) {
-        look_into_directory(l);
+        promise_look(l);
         hold_trust(l);
         hold_head(l, SIM_SWARM_CELLS_MAX, registry_db(l->swarm->registry));
     }

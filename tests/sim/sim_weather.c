@@ -354,6 +354,7 @@ static void blow_outage(struct sim_life *l)
     const uint64_t most = life_below(l, 4) ? 6 * (uint64_t)HOUR_MS : 6 * DAY_MS;
     const uint64_t until = some_time(l, MINUTE_MS, most);
     life_say(l, "the coordinator is away for %.1f h", (double)until / HOUR_MS);
+    promise_look(l);
     sim_swarm_stop_coordinator(l->swarm, life_below(l, 2) ? SIM_POWER : SIM_KILL);
     l->coordinator_back_ms = life_now_ms(l) + until;
 }
