@@ -45,71 +45,17 @@ void promise_receipt(struct sim_life *l, unsigned segment, unsigned index, unsig
     p->since_ms[index][cell] = life_now_ms(l);
 }
 
-/* --- what the weather may take --- */
-
-static bool is_readable(const struct sim_life *l, unsigned cell)
+/* For whoever looks into a broken promise. */
+static void tell_places(struct sim_life *l, unsigned segment)
 {
-    const struct sim_fortune *f = &l->cells[cell];
-    return f->fate == CELL_HERE && !f->liar;
-}
-
-/* Indexes of the segment that would be left without `cell`'s (newer than `since_ms`) and without
-   its shard `index` (all: SIM_BACKUP_SHARDS_MAX). */
-static unsigned left_without(const struct sim_life *l, unsigned segment, unsigned cell,
-                             uint64_t since_ms, unsigned only)
-{
+    static const char *const words[] = {"none", "kept", "rotten", "lost"};
     const struct sim_promise *p = &l->promises[segment];
-    unsigned left = 0;
-    for (unsigned i = 0; i < shards_of(l, segment); i++) {
-        bool there = false;
-        for (unsigned c = 0; c < l->options.cells && !there; c++) {
-            const bool taken = c == cell && p->since_ms[i][c] >= since_ms &&
-                               (only == SIM_BACKUP_SHARDS_MAX || only == i);
-            there = is_owed(p, i, c) && is_readable(l, c) && !taken;
-        }
-        left += there;
-    }
-    return left;
-}
-
-bool promise_bears(struct sim_life *l, unsigned cell, uint64_t since_ms)
-{
-    for (unsigned s = 0; s < l->backup->count; s++)
-        if (is_alive(&l->promises[s]) &&
-            left_without(l, s, cell, since_ms, SIM_BACKUP_SHARDS_MAX) < l->backup->segments[s].k)
-            return false;
-    return true;
-}
-
-bool promise_bears_one(struct sim_life *l, unsigned segment, unsigned index, unsigned cell)
-{
-    return left_without(l, segment, cell, 0, index) >= l->backup->segments[segment].k;
-}
-
-void promise_excuse_one(struct sim_life *l, unsigned segment)
-{
-    const struct sim_segment *s = &l->backup->segments[segment];
-    /* k fetched and the others sent, and again after failures */
-    l->owed_repair_bytes += (uint64_t)(s->k + s->m) * s->header.shard_bytes * 4;
-    l->losses++;
-}
-
-void promise_excuse(struct sim_life *l, unsigned cell)
-{
-    for (unsigned s = 0; s < l->backup->count; s++)
-        for (unsigned i = 0; i < shards_of(l, s); i++)
-            if (l->promises[s].at[i][cell] != PLACE_NONE)
-                promise_excuse_one(l, s);
-}
-
-void promise_lose(struct sim_life *l, unsigned cell, uint64_t since_ms)
-{
-    promise_excuse(l, cell);
-    for (unsigned s = 0; s < LIFE_SEGMENTS_MAX; s++)
-        for (unsigned i = 0; i < SIM_BACKUP_SHARDS_MAX; i++)
-            if (l->promises[s].at[i][cell] != PLACE_NONE &&
-                l->promises[s].since_ms[i][cell] >= since_ms)
-                l->promises[s].at[i][cell] = PLACE_LOST;
+    for (unsigned i = 0; i < shards_of(l, segment); i++)
+        for (unsigned c = 0; c < l->options.cells; c++)
+            if (p->at[i][c] != PLACE_NONE || p->named[i][c])
+                life_say(l, "segment %u: shard %u at cell %u since day %.3f: %s%s%s", segment, i, c,
+                         (double)p->since_ms[i][c] / (double)DAY_MS, words[p->at[i][c]],
+                         p->named[i][c] ? ", named" : "", life_runs(l, c) ? "" : ", not running");
 }
 
 /* --- the directory --- */
@@ -118,6 +64,8 @@ static void see_segment(struct sim_life *l, unsigned segment, struct wire_found 
 {
     struct sim_promise *p = &l->promises[segment];
     struct wire_shard_at at;
+    bool before[SIM_BACKUP_SHARDS_MAX][SIM_SWARM_CELLS_MAX];
+    memcpy(before, p->named, sizeof(before));
     memset(p->named, 0, sizeof(p->named));
     while (wire_shards_next(&found->shard_list, &at)) {
         const int cell = sim_swarm_number(l->swarm, &at.cell);
@@ -127,7 +75,7 @@ static void see_segment(struct sim_life *l, unsigned segment, struct wire_found 
             return;
         }
         p->named[at.index][cell] = true;
-        if (p->at[at.index][cell] == PLACE_NONE) { /* a repairer's receipt */
+        if (!before[at.index][cell]) { /* a repairer's receipt */
             p->at[at.index][cell] = PLACE_KEPT;
             p->since_ms[at.index][cell] = life_now_ms(l);
         }
@@ -161,6 +109,75 @@ void promise_look(struct sim_life *l)
             life_break(l, "DIRECTORY", "segment %u was registered, and the directory forgot it", s);
     buf_free(&body);
     buf_free(&reply);
+}
+
+/* --- what the weather may take --- */
+
+static bool is_readable(const struct sim_life *l, unsigned cell)
+{
+    const struct sim_fortune *f = &l->cells[cell];
+    return f->fate == CELL_HERE && !f->liar;
+}
+
+/* Indexes of the segment that would be left without `cell`'s (newer than `since_ms`) and without
+   its shard `index` (all: SIM_BACKUP_SHARDS_MAX). */
+static unsigned left_without(const struct sim_life *l, unsigned segment, unsigned cell,
+                             uint64_t since_ms, unsigned only)
+{
+    const struct sim_promise *p = &l->promises[segment];
+    unsigned left = 0;
+    for (unsigned i = 0; i < shards_of(l, segment); i++) {
+        bool there = false;
+        for (unsigned c = 0; c < l->options.cells && !there; c++) {
+            const bool taken = c == cell && p->since_ms[i][c] >= since_ms &&
+                               (only == SIM_BACKUP_SHARDS_MAX || only == i);
+            there = is_owed(p, i, c) && is_readable(l, c) && !taken;
+        }
+        left += there;
+    }
+    return left;
+}
+
+bool promise_bears(struct sim_life *l, unsigned cell, uint64_t since_ms)
+{
+    promise_look(l);
+    for (unsigned s = 0; s < l->backup->count; s++)
+        if (is_alive(&l->promises[s]) &&
+            left_without(l, s, cell, since_ms, SIM_BACKUP_SHARDS_MAX) < l->backup->segments[s].k)
+            return false;
+    return true;
+}
+
+bool promise_bears_one(struct sim_life *l, unsigned segment, unsigned index, unsigned cell)
+{
+    promise_look(l);
+    return left_without(l, segment, cell, 0, index) >= l->backup->segments[segment].k;
+}
+
+void promise_excuse_one(struct sim_life *l, unsigned segment)
+{
+    const struct sim_segment *s = &l->backup->segments[segment];
+    /* k fetched and the others sent, and again after failures */
+    l->owed_repair_bytes += (uint64_t)(s->k + s->m) * s->header.shard_bytes * 4;
+    l->losses++;
+}
+
+void promise_excuse(struct sim_life *l, unsigned cell)
+{
+    for (unsigned s = 0; s < l->backup->count; s++)
+        for (unsigned i = 0; i < shards_of(l, s); i++)
+            if (l->promises[s].at[i][cell] != PLACE_NONE)
+                promise_excuse_one(l, s);
+}
+
+void promise_lose(struct sim_life *l, unsigned cell, uint64_t since_ms)
+{
+    promise_excuse(l, cell);
+    for (unsigned s = 0; s < LIFE_SEGMENTS_MAX; s++)
+        for (unsigned i = 0; i < SIM_BACKUP_SHARDS_MAX; i++)
+            if (l->promises[s].at[i][cell] != PLACE_NONE &&
+                l->promises[s].since_ms[i][cell] >= since_ms)
+                l->promises[s].at[i][cell] = PLACE_LOST;
 }
 
 /* --- the stores --- */
@@ -211,17 +228,21 @@ static void hold_place(struct sim_life *l, struct look *look, unsigned cell, uns
     if (!is_owed(p, index, cell) || may_be_freed(l, p, cell))
         return;
     const uint8_t state = look->state[segment][index];
-    if (state != STORE_WHOLE && p->deleted)
+    if (state == STORE_WHOLE &&
+        (!l->cells[cell].check || read_file(l, cell, segment, index, &msg) == ERR_OK))
+        return;
+    tell_places(l, segment);
+    if (state == STORE_WHOLE)
+        life_break(l, "DURABLE", "cell %u has receipted shard %u of segment %u, after a crash: %s",
+                   cell, index, segment, msg.text);
+    else if (p->deleted)
         life_break(l, life_now_ms(l) < p->ends_ms ? "HOLD" : "RIGHTS",
                    "segment %u was freed on cell %u %s", segment, cell,
                    life_now_ms(l) < p->ends_ms ? "before its hold was over"
                                                : "by the order of a device that was revoked");
-    else if (state != STORE_WHOLE)
+    else
         life_break(l, "DURABLE", "cell %u has receipted shard %u of segment %u, and %s", cell,
                    index, segment, state ? "it is damaged" : "it is not there");
-    else if (l->cells[cell].check && read_file(l, cell, segment, index, &msg) != ERR_OK)
-        life_break(l, "DURABLE", "cell %u has receipted shard %u of segment %u, after a crash: %s",
-                   cell, index, segment, msg.text);
 }
 
 static void look_into_store(struct sim_life *l, unsigned cell, struct look *look)
@@ -391,24 +412,44 @@ static unsigned count_domains(const struct sim_life *l)
     return count;
 }
 
+/* What the coordinator says about it. */
+static const char *queue_words(struct sim_life *l, char out[160])
+{
+    struct registry_counts counts;
+    out[0] = 0;
+    if (l->swarm->registry &&
+        registry_counts(l->swarm->registry, life_now_s(l), &counts, NULL) == ERR_OK)
+        snprintf(
+            out, 160,
+            " (%llu up, %llu untrusted; repairs: %llu ready, %llu leased, %llu waiting, %llu "
+            "lost)",
+            (unsigned long long)counts.up, (unsigned long long)counts.untrusted,
+            (unsigned long long)counts.repairs_ready, (unsigned long long)counts.repairs_leased,
+            (unsigned long long)counts.repairs_waiting, (unsigned long long)counts.segments_lost);
+    return out;
+}
+
 void promise_check_whole(struct sim_life *l)
 {
+    char words[160];
     const unsigned domains = count_domains(l);
     for (unsigned s = 0; s < l->backup->count && !life_over(l); s++) {
         const struct sim_segment *segment = &l->backup->segments[s];
         const unsigned n = segment->k + segment->m;
         struct sim_truth truth;
-        bool rotten = false;
+        bool hidden = false;
         if (!is_alive(&l->promises[s]) || domains < n + 2)
             continue;
         for (unsigned at = 0; at < n * l->options.cells; at++)
-            rotten |= l->promises[s].at[at / l->options.cells][at % l->options.cells] ==
-                      PLACE_ROTTEN; /* the scrub may still be on its way to it */
+            hidden |= l->promises[s].at[at / l->options.cells][at % l->options.cells] >=
+                      PLACE_ROTTEN; /* scrub and proofs may still be on their way to it */
         sim_backup_truth(l->backup, s, &truth);
-        if (!rotten &&
-            (truth.whole - segment->k) * 100 < segment->m * l->swarm_options.repair_percent)
-            life_break(l, "WHOLE", "days after the last loss segment %u has %u of %u shards", s,
-                       truth.whole, n);
+        if (hidden ||
+            (truth.whole - segment->k) * 100 >= segment->m * l->swarm_options.repair_percent)
+            continue;
+        tell_places(l, s);
+        life_break(l, "WHOLE", "days after the last loss segment %u has %u of %u shards%s", s,
+                   truth.whole, n, queue_words(l, words));
     }
 }
 

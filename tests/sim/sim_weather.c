@@ -67,7 +67,7 @@ void weather_draw(struct sim_life *l)
         .lease_s = 3600,
         .hold_s = (2 + life_below(l, 8)) * 86400,
         .proof_period_ms = (6 + life_below(l, 42)) * HOUR_MS,
-        .flush_ms = 5 * MINUTE_MS,
+        .flush_ms = 20 * MINUTE_MS,
         .shapes = l->shapes,
     };
 }
