@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,15 +76,27 @@ static bool is_done(const uint8_t *done, uint64_t first, uint64_t seed)
     return done[(seed - first) / 8] >> ((seed - first) % 8) & 1;
 }
 
+static void append(const char *path, const char *line)
+{
+    FILE *file = fopen(path, "a");
+    if (!file) {
+        perror(path);
+        exit(2);
+    }
+    fputs(line, file);
+    fclose(file);
+}
+
 /* The lines of the lives that are over. */
 static void read_resume(const struct plan *plan, uint8_t *done, struct tally *tally)
 {
     FILE *file = plan->resume ? fopen(plan->resume, "r") : NULL;
-    char line[1024], word[16];
+    char line[1024] = "\n", word[16];
     while (file && fgets(line, sizeof(line), file)) {
         uint64_t seed, hash;
         double cpu_s;
-        if (sscanf(line, "%" SCNu64 " %15s %lf %" SCNx64, &seed, word, &cpu_s, &hash) != 4 ||
+        if (!strchr(line, '\n') ||
+            sscanf(line, "%" SCNu64 " %15s %lf %" SCNx64, &seed, word, &cpu_s, &hash) != 4 ||
             seed < plan->first || seed > plan->last || is_done(done, plan->first, seed))
             continue;
         done[(seed - plan->first) / 8] |= (uint8_t)(1 << ((seed - plan->first) % 8));
@@ -94,6 +107,8 @@ static void read_resume(const struct plan *plan, uint8_t *done, struct tally *ta
     }
     if (file)
         fclose(file);
+    if (!strchr(line, '\n')) /* it was being written when the machine went down */
+        append(plan->resume, "\n");
 }
 
 static void live_in_child(const struct plan *plan, uint64_t seed, int to)
@@ -151,13 +166,8 @@ static void end_job(const struct plan *plan, struct job *job, int status, struct
         printf("%s", line);
         fflush(stdout);
     }
-    if (plan->resume) {
-        FILE *file = fopen(plan->resume, "a");
-        if (!file)
-            abort();
-        fputs(line, file);
-        fclose(file);
-    }
+    if (plan->resume)
+        append(plan->resume, line);
 }
 
 static void wait_for_one(const struct plan *plan, struct job *jobs, struct tally *tally)

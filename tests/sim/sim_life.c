@@ -71,7 +71,6 @@ static void on_receipt(void *user, unsigned segment, unsigned index, const struc
     if (number < 0)
         abort();
     promise_receipt(l, segment, index, (unsigned)number);
-    weather_after_receipt(l, (unsigned)number);
 }
 
 static void claim(struct sim_life *l, struct sim_device *device, unsigned cell, uint8_t household)
@@ -99,6 +98,8 @@ static struct sim_life *begin(const struct sim_life_options *options,
     for (unsigned c = 0; c < options->cells; c++) {
         l->cells[c].fate = life_runs(l, c) ? CELL_HERE : CELL_UNBORN;
         sim_net_set_idle_close(l->swarm->cells[c].node, IDLE_CLOSE_MS);
+        l->watchers[c] = (struct sim_watcher){l, c};
+        sim_net_tamper(l->swarm->cells[c].node, weather_watch, &l->watchers[c]);
     }
     sim_net_tamper(l->swarm->coordinator_node, promise_watch, l);
     l->owner = sim_device_new(l->swarm, OWNER);

@@ -46,6 +46,7 @@ struct sim_promise {
     bool entered;     /* the directory has said that it has it */
     bool deleted;     /* the owner has ordered it */
     bool threatened;  /* the order was a thief's: where his revocation is known it is never freed */
+    bool forgiven;    /* whoever obeyed the thief, not knowing better */
     uint64_t ends_ms; /* not freed before */
 };
 
@@ -92,6 +93,10 @@ struct sim_life {
     struct sim_device *owner, *thief, *stranger;
     struct sim_backup *backup;
     struct sim_fortune cells[SIM_SWARM_CELLS_MAX];
+    struct sim_watcher {
+        struct sim_life *l;
+        unsigned cell;
+    } watchers[SIM_SWARM_CELLS_MAX]; /* what sees a cell's replies go by */
     struct sim_promise promises[LIFE_SEGMENTS_MAX];
 
     /* the climate */
@@ -167,8 +172,9 @@ void weather_blow(struct sim_life *l);
 void weather_tend(struct sim_life *l);
 /* Everything is mended; who can come back does. */
 void weather_clear(struct sim_life *l);
-/* A power cut of this cell a moment after it has receipted something. */
-void weather_after_receipt(struct sim_life *l, unsigned cell);
+/* Sees a cell's replies go by (`user`: its struct sim_watcher): now and then its power goes while a
+   receipt is on its way; a liar's bytes are changed. */
+void weather_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size);
 /* A process ends; it is started again after `ms` (0: not by the weather). */
 void weather_stop(struct sim_life *l, unsigned cell, enum sim_death how, uint64_t back_after_ms);
 

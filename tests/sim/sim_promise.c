@@ -355,12 +355,32 @@ static void hold_trust(struct sim_life *l)
             life_break(l, "TRUST", "cell %u has kept all its shards, and lost trust for one", c);
 }
 
+/* Where nobody has told of the thief's revocation in time, his order was a good one: what it names
+   may be gone there, and the coordinator, which never heard of the order, will ask for it. */
+static void forgive_obedience(struct sim_life *l)
+{
+    for (unsigned s = 0; s < l->backup->count; s++) {
+        struct sim_promise *p = &l->promises[s];
+        if (!p->threatened || p->forgiven || life_now_ms(l) + HOUR_MS < p->ends_ms)
+            continue;
+        p->forgiven = true;
+        for (unsigned c = 0; c < l->options.cells; c++)
+            for (unsigned i = 0; i < shards_of(l, s) && !l->cells[c].knows_revocation; i++)
+                if (p->at[i][c] == PLACE_KEPT) {
+                    p->at[i][c] = PLACE_LOST;
+                    l->cells[c].blamed = true;
+                    promise_excuse_one(l, s);
+                }
+    }
+}
+
 void promise_check(struct sim_life *l)
 {
     struct look *look = calloc(1, sizeof(*look));
     if (!look)
         abort();
     look->l = l;
+    forgive_obedience(l);
     if (l->swarm->registry && !life_over(l)) {
         promise_look(l);
         hold_trust(l);

@@ -5,6 +5,7 @@
  */
 #include "sim_life_internal.h"
 
+#include "identity/receipt.h"
 #include "store/store_internal.h"
 
 #include <stdlib.h>
@@ -295,13 +296,6 @@ static void blow_sync(struct sim_life *l, unsigned c)
     mend(l, c);
 }
 
-static void tell_lies(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size)
-{
-    (void)user;
-    if (strncmp(path, "/v1/shards/", 11) == 0 && offset + size > 64)
-        bytes[size / 2] ^= 1;
-}
-
 static void blow_liar(struct sim_life *l, unsigned c)
 {
     for (unsigned i = 0; i < l->options.cells; i++)
@@ -312,7 +306,6 @@ static void blow_liar(struct sim_life *l, unsigned c)
     life_say(l, "cell %u begins to lie", c);
     l->cells[c].liar = l->cells[c].blamed = true;
     promise_excuse(l, c);
-    sim_net_tamper(l->swarm->cells[c].node, tell_lies, l);
 }
 
 static void blow_unmounted(struct sim_life *l, unsigned c)
@@ -457,7 +450,7 @@ void weather_blow(struct sim_life *l)
         blow_on(l, fault, (unsigned)cell);
 }
 
-/* --- a power cut right after a receipt --- */
+/* --- what a cell says --- */
 
 struct cut {
     struct sim_life *l;
@@ -473,15 +466,22 @@ static void cut_power(void *user)
     weather_stop(l, cell, SIM_POWER, some_time(l, MINUTE_MS, HOUR_MS));
 }
 
-void weather_after_receipt(struct sim_life *l, unsigned cell)
+void weather_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size)
 {
-    if (!life_chance(l, l->cut_after_receipt_per_mille))
+    struct sim_watcher *watcher = user;
+    struct sim_life *l = watcher->l;
+    if (strncmp(path, "/v1/shards/", 11) != 0)
+        return;
+    const bool receipt = offset == 0 && size < RECEIPT_BYTES_MAX;
+    if (l->cells[watcher->cell].liar && !receipt && offset + size > 64)
+        bytes[size / 2] ^= 1;
+    if (!receipt || !life_chance(l, l->cut_after_receipt_per_mille))
         return;
     struct cut *cut = malloc(sizeof(*cut));
     if (!cut)
         abort();
-    *cut = (struct cut){l, cell};
-    sim_world_plan(l->world, life_below(l, 5), cut_power, cut);
+    *cut = (struct cut){l, watcher->cell};
+    sim_world_plan(l->world, life_below(l, 3), cut_power, cut);
 }
 
 /* --- the end of it --- */
@@ -499,8 +499,6 @@ void weather_clear(struct sim_life *l)
         if (f->fate != CELL_HERE)
             continue;
         mend(l, c);
-        if (f->liar)
-            sim_net_tamper(l->swarm->cells[c].node, NULL, NULL);
         f->liar = false;
         if (!life_runs(l, c))
             start(l, c);
