@@ -6,10 +6,9 @@ enum planted_bug planted_active = PLANTED_NONE;
 
 bool planted_choose(const char *name)
 {
-    static const char *const names[] = {
-        "",
+    static const char *const names[] = {"",
 #define PLANTED_NAME(bug, words) #bug,
-        PLANTED_BUGS(PLANTED_NAME)
+                                        PLANTED_BUGS(PLANTED_NAME)
 #undef PLANTED_NAME
     };
     for (int i = 1; i < PLANTED_COUNT; i++)

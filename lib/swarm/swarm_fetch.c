@@ -98,8 +98,8 @@ static void check_run(struct work_job *job)
     fetch->e = ERR_OK;
     if (!PLANTED(ONE_SOURCE) || fetch->net_class != NET_REPAIR)
         fetch->e = segment_leaves_verify(h, fetch->header, fetch->shard, fetch->leaf_first,
-                                     fetch->leaf_count, slice_of(fetch->out, fetch->size),
-                                     slice_of(fetch->path, fetch->path_size));
+                                         fetch->leaf_count, slice_of(fetch->out, fetch->size),
+                                         slice_of(fetch->path, fetch->path_size));
     sha256_free(h);
 }
 

@@ -280,8 +280,7 @@ static void idle_too_long(struct sim_event *event)
 void sim_net_touch(struct sim_connection *c)
 {
     if (c->state == SIM_READY && list_empty(&c->streams))
-        sim_world_schedule(c->client->node->world, &c->idle,
-                           c->client->idle_close_ms * 1000000);
+        sim_world_schedule(c->client->node->world, &c->idle, c->client->idle_close_ms * 1000000);
     else
         sim_world_unschedule(c->client->node->world, &c->idle);
 }
