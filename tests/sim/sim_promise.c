@@ -43,6 +43,8 @@ void promise_receipt(struct sim_life *l, unsigned segment, unsigned index, unsig
     struct sim_promise *p = &l->promises[segment];
     p->at[index][cell] = PLACE_KEPT;
     p->since_ms[index][cell] = life_now_ms(l);
+    if (l->cells[cell].liar || l->cells[cell].leaving)
+        l->owed_repair_bytes += (uint64_t)(l->k + l->m) * l->shard_bytes * 4; /* it must move on */
 }
 
 /* For whoever looks into a broken promise. */
@@ -75,10 +77,8 @@ static void see_segment(struct sim_life *l, unsigned segment, struct wire_found 
             return;
         }
         p->named[at.index][cell] = true;
-        if (!before[at.index][cell]) { /* a repairer's receipt */
-            p->at[at.index][cell] = PLACE_KEPT;
-            p->since_ms[at.index][cell] = life_now_ms(l);
-        }
+        if (!before[at.index][cell]) /* a repairer's receipt */
+            promise_receipt(l, segment, at.index, (unsigned)cell);
     }
 }
 
