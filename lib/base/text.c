@@ -176,7 +176,11 @@ const char *text_duration(uint64_t seconds, char out[TEXT_DURATION_SIZE])
 {
     unsigned long long hours = seconds / 3600;
     unsigned minutes = (unsigned)(seconds / 60 % 60), left = (unsigned)(seconds % 60);
-    if (hours)
+    if (hours >= 48 && hours % 24)
+        (void)snprintf(out, TEXT_DURATION_SIZE, "%llu days %llu h", hours / 24, hours % 24);
+    else if (hours >= 48)
+        (void)snprintf(out, TEXT_DURATION_SIZE, "%llu days", hours / 24);
+    else if (hours)
         (void)snprintf(out, TEXT_DURATION_SIZE, "%llu:%02u:%02u", hours, minutes, left);
     else
         (void)snprintf(out, TEXT_DURATION_SIZE, "%u:%02u", minutes, left);

@@ -36,8 +36,8 @@ MUST_CHECK enum err text_parse_size(const char *text, uint64_t *out_bytes);
  */
 MUST_CHECK enum err text_parse_duration_ms(const char *text, uint64_t *out_ms);
 
-/* "0:07", "12:34", "3:02:01". `out` holds 24 bytes; returns `out`. */
-enum { TEXT_DURATION_SIZE = 24 };
+/* "0:07", "12:34", "3:02:01", and from two days on "2 days 5 h", "30 days". Returns `out`. */
+enum { TEXT_DURATION_SIZE = 32 };
 const char *text_duration(uint64_t seconds, char out[TEXT_DURATION_SIZE]);
 
 /* Decimal digits only, at most `value_max`. ERR_FORMAT otherwise. */

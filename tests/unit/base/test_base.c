@@ -195,6 +195,9 @@ static void test_text_sizes_and_durations(void **state)
     assert_string_equal(text_size(1023, text), "1.00 KiB");
     assert_string_equal(text_size(17, text), "17 B");
     assert_string_equal(text_duration(3 * 3600 + 121, text), "3:02:01");
+    assert_string_equal(text_duration(30 * 86400, text), "30 days");
+    assert_string_equal(text_duration(48 * 3600 + 5 * 3600 + 59, text), "2 days 5 h");
+    assert_string_equal(text_duration(48 * 3600 - 1, text), "47:59:59");
     assert_int_equal(text_parse_u64("18446744073709551615", UINT64_MAX, &v), ERR_OK);
     assert_true(v == UINT64_MAX);
     assert_int_equal(text_parse_u64("18446744073709551616", UINT64_MAX, &v), ERR_FORMAT);
