@@ -266,7 +266,7 @@ static void fill(struct work_job *job)
         const struct vault_chunk *chunk = &batch->chunks[i];
         if (chunk->fresh)
             batch->e =
-                segment_builder_seal(batch->segment->builder, batch->tools->aead, chunk->number,
+                segment_builder_seal(chunk->segment->builder, batch->tools->aead, chunk->number,
                                      slice_of(batch->bytes + chunk->offset, chunk->packed_bytes));
     }
     if (batch->e != ERR_OK)
@@ -276,12 +276,12 @@ static void fill(struct work_job *job)
 static void filled(struct work_job *job)
 {
     struct vault_batch *batch = container_of(job, struct vault_batch, job);
-    struct vault_writer_segment *segment = batch->segment;
-    batch->segment = NULL;
-    segment->sealing--;
     return_tools(batch);
-    if (segment->state == SEGMENT_CLOSED && segment->sealing == 0)
-        vault_writer_segment_finish(segment);
+    for (size_t i = batch->from; i < batch->at; i++) {
+        struct vault_writer_segment *segment = batch->chunks[i].segment;
+        if (batch->chunks[i].fresh && --segment->sealing == 0 && segment->state == SEGMENT_CLOSED)
+            vault_writer_segment_finish(segment);
+    }
     if (batch_failed(batch))
         return;
     if (batch->at == batch->count)
@@ -321,62 +321,106 @@ static enum err start_segment(struct vault_writer_segment *s, struct errmsg *msg
     return ERR_OK;
 }
 
-/* The open segment of the kind; NULL when all are on their way. */
-static struct vault_writer_segment *open_segment(struct vault_writer *w, enum index_kind kind,
-                                                 enum err *e, struct errmsg *msg)
-{
-    *e = ERR_OK;
-    if (w->open[kind - 1])
-        return w->open[kind - 1];
-    for (size_t i = 0; i < w->segment_count; i++) {
-        struct vault_writer_segment *s = &w->segments[i];
-        if (s->kind != kind || s->state != SEGMENT_FREE)
-            continue;
-        *e = start_segment(s, msg);
-        return *e == ERR_OK ? (w->open[kind - 1] = s) : NULL;
-    }
-    return NULL;
-}
-
 static void close_segment(struct vault_writer_segment *s)
 {
-    s->writer->open[s->kind - 1] = NULL;
+    struct vault_writer_segment **open = s->writer->open[s->kind - 1];
+    if (open[NEARLY_FULL] == s)
+        open[NEARLY_FULL] = NULL;
+    else
+        open[FILLING] = NULL;
     s->state = SEGMENT_CLOSED;
     if (s->sealing == 0)
         vault_writer_segment_finish(s);
 }
 
-/* Takes places for what fits, from batch->at on. */
-static enum err reserve(struct vault_batch *batch, struct vault_writer_segment *s)
+static struct vault_writer_segment *free_segment(struct vault_writer *w, enum index_kind kind)
+{
+    for (size_t i = 0; i < w->segment_count; i++)
+        if (w->segments[i].kind == kind && w->segments[i].state == SEGMENT_FREE)
+            return &w->segments[i];
+    return NULL;
+}
+
+/* A segment that the chunk does not fit into stays open beside the next one for a while: smaller
+ * chunks fill its end. NULL without an error: all others are on their way. */
+static struct vault_writer_segment *segment_for(struct vault_writer *w, enum index_kind kind,
+                                                size_t packed_bytes, enum err *e,
+                                                struct errmsg *msg)
+{
+    struct vault_writer_segment **open = w->open[kind - 1];
+    *e = ERR_OK;
+    for (size_t i = 0; i < OPEN_SEGMENTS; i++)
+        if (open[i] && segment_builder_fits(open[i]->builder, packed_bytes))
+            return open[i];
+    struct vault_writer_segment *next = free_segment(w, kind);
+    if (open[NEARLY_FULL])
+        close_segment(open[NEARLY_FULL]);
+    if (!next)
+        return NULL;
+    *e = start_segment(next, msg);
+    if (*e != ERR_OK)
+        return NULL;
+    open[NEARLY_FULL] = open[FILLING];
+    open[FILLING] = next;
+    return next;
+}
+
+/* The nearly full one goes when there is no hope left, or it has waited for a quarter of the next.
+ */
+static void close_nearly_full(struct vault_writer *w, enum index_kind kind)
+{
+    struct vault_writer_segment **open = w->open[kind - 1], *nearly = open[NEARLY_FULL];
+    const uint64_t size = (uint64_t)w->options.k * segment_shard_bytes_max(w->options.k);
+    if (nearly && (segment_builder_bytes(open[FILLING]->builder) > size / 4 ||
+                   !segment_builder_fits(nearly->builder, NO_HOPE_BYTES)))
+        close_segment(nearly);
+}
+
+static enum err reserve(struct vault_batch *batch, struct vault_chunk *chunk,
+                        struct vault_writer_segment *s)
 {
     struct vault_writer *w = batch->writer;
+    struct segment_entry entry = {.id = chunk->id,
+                                  .plain_bytes = chunk->plain_bytes,
+                                  .type = chunk->type,
+                                  .flags = chunk->flags};
+    enum err e = segment_builder_reserve(s->builder, &entry, chunk->packed_bytes, &chunk->number);
+    if (e == ERR_OK)
+        e = hold_ticket(s, batch->mark);
+    if (e != ERR_OK)
+        return err_say(&batch->msg, e, "cannot place a chunk in a segment");
+    chunk->segment = s;
+    s->sealing++;
+    s->row.plain_bytes += entry.plain_bytes;
+    s->row.sealed_bytes += entry.sealed_bytes;
+    if (chunk->type == SEGMENT_FILE)
+        w->totals.data_chunks++;
+    else
+        w->totals.tree_chunks++;
+    w->totals.plain_bytes += entry.plain_bytes;
+    w->totals.sealed_bytes += entry.sealed_bytes;
+    return ERR_OK;
+}
+
+/* Takes places from batch->at on, until one has to wait. Returns whether any was taken. */
+static bool reserve_all(struct vault_batch *batch)
+{
+    bool any = false;
     batch->from = batch->at;
     for (; batch->at < batch->count; batch->at++) {
         struct vault_chunk *chunk = &batch->chunks[batch->at];
         if (!chunk->fresh)
             continue;
-        if (!segment_builder_fits(s->builder, chunk->packed_bytes))
-            return ERR_OK;
-        struct segment_entry entry = {.id = chunk->id,
-                                      .plain_bytes = chunk->plain_bytes,
-                                      .type = chunk->type,
-                                      .flags = chunk->flags};
-        enum err e =
-            segment_builder_reserve(s->builder, &entry, chunk->packed_bytes, &chunk->number);
-        if (e == ERR_OK)
-            e = hold_ticket(s, batch->mark);
-        if (e != ERR_OK)
-            return e;
-        s->row.plain_bytes += entry.plain_bytes;
-        s->row.sealed_bytes += entry.sealed_bytes;
-        if (chunk->type == SEGMENT_FILE)
-            w->totals.data_chunks++;
-        else
-            w->totals.tree_chunks++;
-        w->totals.plain_bytes += entry.plain_bytes;
-        w->totals.sealed_bytes += entry.sealed_bytes;
+        struct vault_writer_segment *s =
+            segment_for(batch->writer, batch->kind, chunk->packed_bytes, &batch->e, &batch->msg);
+        if (s)
+            batch->e = reserve(batch, chunk, s);
+        if (!s || batch->e != ERR_OK)
+            break;
+        any = true;
+        close_nearly_full(batch->writer, batch->kind);
     }
-    return ERR_OK;
+    return any;
 }
 
 void vault_writer_place(struct vault_batch *batch)
@@ -384,31 +428,18 @@ void vault_writer_place(struct vault_batch *batch)
     struct vault_writer *w = batch->writer;
     if (!batch->tools && !take_tools(batch))
         return;
-    for (;;) {
-        struct vault_writer_segment *s = open_segment(w, batch->kind, &batch->e, &batch->msg);
-        if (s && (batch->e = reserve(batch, s)) != ERR_OK)
-            (void)err_say(&batch->msg, batch->e, "cannot place a chunk in a segment");
-        if (batch->e != ERR_OK) {
-            return_tools(batch);
-            (void)batch_failed(batch);
-            return;
-        }
-        if (!s) { /* until one has been committed */
-            list_append(&w->waiting[batch->kind - 1], &batch->link);
-            return_tools(batch);
-            return;
-        }
-        bool any = false;
+    const bool any = reserve_all(batch);
+    if (batch->e != ERR_OK) {
         for (size_t i = batch->from; i < batch->at; i++)
-            any |= batch->chunks[i].fresh;
-        if (any) {
-            batch->segment = s;
-            s->sealing++;
-        }
-        if (batch->at < batch->count)
-            close_segment(s);
-        if (any)
-            break;
+            batch->chunks[i].segment->sealing -= batch->chunks[i].fresh;
+        return_tools(batch);
+        (void)batch_failed(batch);
+        return;
+    }
+    if (!any && batch->at < batch->count) { /* until one has been committed */
+        list_append(&w->waiting[batch->kind - 1], &batch->link);
+        return_tools(batch);
+        return;
     }
     batch->job.run = fill;
     batch->job.done = filled;
@@ -494,7 +525,6 @@ void vault_writer_put(struct vault_writer *w, struct vault_batch *batch)
     batch->mark = mark;
     batch->at = 0;
     batch->packed = false;
-    batch->segment = NULL;
     batch->tools = NULL;
     batch->found = NULL;
     batch->e = mark ? ERR_OK : err_say(&batch->msg, ERR_NOMEM, "out of memory");
@@ -512,9 +542,11 @@ void vault_writer_put(struct vault_writer *w, struct vault_batch *batch)
 void vault_writer_push(struct vault_writer *w)
 {
     for (int i = 0; i < 2; i++) {
-        struct vault_writer_segment *s = w->open[i];
-        if (s && segment_builder_count(s->builder) > 0)
-            close_segment(s);
+        struct vault_writer_segment **open = w->open[i];
+        if (open[NEARLY_FULL])
+            close_segment(open[NEARLY_FULL]);
+        if (open[FILLING] && segment_builder_count(open[FILLING]->builder) > 0)
+            close_segment(open[FILLING]);
     }
 }
 
@@ -524,9 +556,9 @@ void vault_writer_flush(struct vault_writer *w, void (*done)(void *user), void *
     w->flushed_user = user;
     vault_writer_push(w);
     for (int i = 0; i < 2; i++) /* begun and empty, or of a writer that has failed */
-        if (w->open[i]) {
-            w->open[i]->state = SEGMENT_FREE;
-            w->open[i] = NULL;
+        if (w->open[i][FILLING]) {
+            w->open[i][FILLING]->state = SEGMENT_FREE;
+            w->open[i][FILLING] = NULL;
             w->segments_out--;
         }
     vault_writer_check_flushed(w);

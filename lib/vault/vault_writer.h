@@ -32,6 +32,7 @@ struct vault_chunk {
     /* private to the writer */
     uint8_t flags;
     uint32_t packed_bytes, number;
+    struct vault_writer_segment *segment;
 };
 
 /* Prepared by the caller, who gets it back with done(); packing overwrites the bytes. */
@@ -49,7 +50,6 @@ struct vault_batch {
     struct vault_writer *writer;
     struct vault_writer_tools *tools;
     struct vault_writer_ticket *mark;
-    struct vault_writer_segment *segment;
     struct index_chunk *found;
     size_t at, from;
     bool packed;

@@ -17,7 +17,11 @@ enum {
     METADATA_SEGMENTS = 2,
     METADATA_PAYLOAD_BYTES = 8 << 20,
     SEGMENTS_MAX = DATA_SEGMENTS_MAX + METADATA_SEGMENTS,
+    NO_HOPE_BYTES = 4096, /* less room than for that: nothing more is waited for */
 };
+
+/* The open segments of a kind. */
+enum { NEARLY_FULL, FILLING, OPEN_SEGMENTS };
 
 /* Of one job that packs or seals. */
 struct vault_writer_tools {
@@ -64,9 +68,9 @@ struct vault_writer {
     uint8_t *data_key; /* owned, locked */
     struct vault_writer_segment segments[SEGMENTS_MAX];
     size_t segment_count;
-    struct vault_writer_segment *open[2]; /* by kind - 1 */
-    struct list waiting[2];               /* batches without a place, by kind - 1 */
-    struct list tools, waiting_tools;     /* free ones; batches without */
+    struct vault_writer_segment *open[2][OPEN_SEGMENTS]; /* by kind - 1 */
+    struct list waiting[2];                              /* batches without a place, by kind - 1 */
+    struct list tools, waiting_tools;                    /* free ones; batches without */
     size_t tools_made, tools_max;
     struct list tickets; /* oldest first */
     uint64_t last, safe;
