@@ -70,6 +70,7 @@ static enum err tell(struct vault_walk *walk, const struct vault_tree_event *eve
         .links = e->links,
         .size = e->size,
         .inode = e->inode,
+        .device = e->device,
         .mtime_ns = e->mtime_s * 1000000000 + e->mtime_ns,
         .ctime_ns = e->ctime_s * 1000000000 + e->ctime_ns,
         .user = e->user,
@@ -77,6 +78,15 @@ static enum err tell(struct vault_walk *walk, const struct vault_tree_event *eve
         .target = e->target,
     };
     return walk->options.entry(walk->options.user, &entry);
+}
+
+/* Is it the path itself? */
+static bool is_wanted(const struct vault_walk *walk, struct slice path)
+{
+    size_t size = walk->options.path ? strlen(walk->options.path) : 0;
+    while (size > 1 && walk->options.path[size - 1] == '/')
+        size--;
+    return path.size <= size || path.size == 1;
 }
 
 static enum err handle(struct vault_walk *walk, const struct vault_tree_event *event,
@@ -95,15 +105,34 @@ static enum err handle(struct vault_walk *walk, const struct vault_tree_event *e
         return ERR_OK;
     }
     walk->found = true;
-    return tell(walk, event);
+    const enum err e = tell(walk, event);
+    if (walk->options.shallow && event->kind == VAULT_TREE_ENTER && !is_wanted(walk, event->path))
+        vault_tree_skip(walk->tree);
+    return e;
+}
+
+static bool chosen(const struct vault_walk *walk, const struct snapshot *s)
+{
+    const struct vault_walk_options *o = &walk->options;
+    if (o->snapshot)
+        return true;
+    if (o->host && !slice_equal(s->host, slice_text(o->host)))
+        return false;
+    for (size_t i = 0; i < o->tag_count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < s->tag_count; j++)
+            found |= slice_equal(s->tags[j], slice_text(o->tags[i]));
+        if (!found)
+            return false;
+    }
+    return true;
 }
 
 static enum err next_tree(struct vault_walk *walk, struct errmsg *msg)
 {
     for (; walk->at < walk->end; walk->at++) {
         const struct vault_snapshot *s = &walk->all.list[walk->at];
-        if (!walk->options.snapshot && walk->options.host &&
-            !slice_equal(s->snapshot.host, slice_text(walk->options.host)))
+        if (!chosen(walk, &s->snapshot))
             continue;
         return vault_tree_new(walk->reader, s->snapshot.root, slice_text("/"), &walk->tree, msg);
     }

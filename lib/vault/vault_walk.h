@@ -12,6 +12,7 @@ struct vault_walk_entry {
     uint8_t type; /* fs/fs_entry.h's */
     uint32_t mode, uid, gid, links;
     uint64_t size, inode;
+    uint64_t device; /* 0 when links is 1 */
     int64_t mtime_ns, ctime_ns;
     struct slice user, group, target;
 };
@@ -19,7 +20,10 @@ struct vault_walk_entry {
 struct vault_walk_options {
     const char *snapshot; /* as vault_snapshots_pick() takes it; NULL: every one (of `host`) */
     const char *host;
+    const char *const *tags; /* without `snapshot`: only those that have all of these */
+    size_t tag_count;
     const char *path; /* absolute: only this and what is below. NULL: all */
+    bool shallow;     /* of `path` only what stands in it, nothing deeper */
     /* Runs on the vault's lane and may touch nothing of the loop's. Another result than ERR_OK ends
        the walk with it. */
     enum err (*entry)(void *user, const struct vault_walk_entry *entry);

@@ -96,6 +96,12 @@ struct vault_device_row;
 /* Says that a device was taken in. */
 void ctl_device_admitted(struct ctl *ctl, const struct vault_device_row *device);
 
+/* --- ctl_look.c --- */
+
+struct vault_snapshot;
+/* A snapshot's fields, as restic has them. */
+void ctl_snapshot_json(struct json_line *line, const struct vault_snapshot *snapshot);
+
 /* --- the commands --- */
 
 int ctl_help_all(struct ctl_output *out);
@@ -120,6 +126,7 @@ int ctl_diff(struct ctl *ctl);
 int ctl_dump(struct ctl *ctl);
 int ctl_mount(struct ctl *ctl);
 int ctl_stats(struct ctl *ctl);
+int ctl_stats_raw(struct ctl *ctl); /* all snapshots' pieces together */
 int ctl_check(struct ctl *ctl);
 int ctl_forget(struct ctl *ctl);
 int ctl_prune(struct ctl *ctl);

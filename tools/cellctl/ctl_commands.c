@@ -61,6 +61,29 @@ static const struct ctl_flag host_flags[] = {
     LIST("tag", "T", tags, "with this tag only"),
 };
 
+static const struct ctl_flag ls_flags[] = {
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "\"latest\" of this host"),
+    FLAG("long", 'l', NULL, CTL_BOOL, long_listing, "modes, owners, sizes and times too"),
+    SWITCH("recursive", recursive, "of PATH everything, not only what stands in it"),
+};
+
+static const struct ctl_flag find_flags[] = {
+    FLAG("snapshot", 's', "SNAP", CTL_LIST, snapshots, "only in this snapshot"),
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "only in snapshots of this host"),
+    LIST("tag", "T", tags, "only in snapshots with this tag"),
+    FLAG("long", 'l', NULL, CTL_BOOL, long_listing, "modes, owners, sizes and times too"),
+    FLAG("ignore-case", 'i', NULL, CTL_BOOL, ignore_case, "a and A are the same"),
+    FLAG("newest", 'N', "TIME", CTL_TEXT, newest, "nothing that was modified after it"),
+    FLAG("oldest", 'O', "TIME", CTL_TEXT, oldest, "nothing that was modified before it"),
+};
+
+static const struct ctl_flag stats_flags[] = {
+    TEXT("mode", "MODE", mode,
+         "restore-size (default): what a restore would write; raw-data: what is stored for it"),
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "only snapshots of this host"),
+    LIST("tag", "T", tags, "only snapshots with this tag"),
+};
+
 static const struct ctl_flag diff_flags[] = {
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "\"latest\" of this host"),
     SWITCH("metadata", metadata, "tell also what has changed in modes, owners, times alone"),
@@ -218,9 +241,10 @@ static const struct ctl_command commands[] = {
         .name = "ls",
         .arguments = "SNAP [PATH]",
         .summary = "list the files of a snapshot",
-        .text = "SNAP is an ID, the beginning of one, or \"latest\".",
-        .example = "cellctl ls latest /home/anna",
-        FLAGS(host_flags),
+        .text = "SNAP is an ID, the beginning of one, or \"latest\". With PATH, that and what "
+                "stands in it.",
+        .example = "cellctl ls -l latest /home/anna",
+        FLAGS(ls_flags),
         .arguments_min = 1,
         .arguments_max = 2,
         .run = ctl_ls,
@@ -229,8 +253,11 @@ static const struct ctl_command commands[] = {
         .name = "find",
         .arguments = "PATTERN...",
         .summary = "find files by name in all snapshots",
-        .example = "cellctl find '*.pdf'",
-        FLAGS(host_flags),
+        .text = "Patterns are those of backup --exclude: a name, or a path, with * ? [] and **. "
+                "What lies in a\n"
+                "directory that matches is found too.",
+        .example = "cellctl find -l --oldest 2026-01-01 '*.pdf'",
+        FLAGS(find_flags),
         .arguments_min = 1,
         .arguments_max = 64,
         .run = ctl_find,
@@ -386,9 +413,11 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "stats",
-        .arguments = "",
-        .summary = "how much is stored",
-        .example = "cellctl stats --json",
+        .arguments = "[SNAP...]",
+        .summary = "how much is in snapshots, or stored",
+        .example = "cellctl stats latest\n  cellctl stats --mode raw-data --json",
+        FLAGS(stats_flags),
+        .arguments_max = 1024,
         .run = ctl_stats,
     },
     {

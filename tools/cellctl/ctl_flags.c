@@ -168,16 +168,24 @@ enum err ctl_flags_parse(int argc, char *const *argv, const struct ctl_command *
     return e;
 }
 
+/* Whatever command they belong to. */
+static void free_lists(struct ctl_options *options, const struct ctl_flag *flags, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flags[i].kind == CTL_LIST) {
+            struct ctl_list *list = (void *)((char *)options + flags[i].offset);
+            free(list->items);
+            *list = (struct ctl_list){0};
+        }
+    }
+}
+
 void ctl_flags_free(struct ctl_options *options)
 {
-    struct ctl_list *lists[] = {&options->from,
-                                &options->tags,
-                                &options->exclude,
-                                &options->exclude_files,
-                                &options->exclude_if_present,
-                                &options->include,
-                                &options->arguments};
-    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
-        free(lists[i]->items);
+    size_t count;
+    const struct ctl_command *commands = ctl_commands(&count);
+    for (size_t i = 0; i < count; i++)
+        free_lists(options, commands[i].flags, commands[i].flag_count);
+    free(options->arguments.items);
     memset(options, 0, sizeof(*options));
 }

@@ -48,8 +48,10 @@ struct ctl_options {
     const char *read_data_subset;
     /* drill */
     const char *sample;
-    /* snapshots, ls, find, diff */
-    bool latest_only, long_listing, recursive, metadata;
+    /* ls, find, diff, stats */
+    bool long_listing, recursive, metadata, ignore_case;
+    const char *newest, *oldest, *mode;
+    struct ctl_list snapshots;
     /* dump */
     const char *archive;
     /* mount */

@@ -166,27 +166,35 @@ int ctl_status(struct ctl *ctl)
     return ask.status.segments_below_target > 0 ? CTL_DEBTS : CTL_OK;
 }
 
-int ctl_stats(struct ctl *ctl)
+int ctl_stats_raw(struct ctl *ctl)
 {
     struct ask ask = {.ctl = ctl};
     struct json_line *line;
     const int code = ask_status(ctl, &ask);
     const struct vault_status *s = &ask.status;
     char plain[TEXT_SIZE_SIZE], sealed[TEXT_SIZE_SIZE], used[TEXT_SIZE_SIZE];
+    const double ratio = s->sealed_bytes > 0 ? (double)s->plain_bytes / (double)s->sealed_bytes : 1;
+    const double saving =
+        s->plain_bytes > 0 ? 100 - 100 * (double)s->sealed_bytes / (double)s->plain_bytes : 0;
     if (code != CTL_OK)
         return code;
     if (!ctl->out.json) {
-        ctl_print(&ctl->out,
-                  "%llu snapshots, %llu chunks with %s, %s packed and sealed, in %llu segments; %s "
-                  "on the cells, parity included.",
-                  (unsigned long long)s->snapshots, (unsigned long long)s->chunks,
-                  text_size(s->plain_bytes, plain), text_size(s->sealed_bytes, sealed),
-                  (unsigned long long)s->segments, text_size(s->bytes_used, used));
+        ctl_print(&ctl->out, "Stats in raw-data mode:");
+        ctl_print(&ctl->out, "     Snapshots processed:  %llu", (unsigned long long)s->snapshots);
+        ctl_print(&ctl->out, "        Total Blob Count:  %llu", (unsigned long long)s->chunks);
+        ctl_print(&ctl->out, " Total Uncompressed Size:  %s", text_size(s->plain_bytes, plain));
+        ctl_print(&ctl->out, "              Total Size:  %s", text_size(s->sealed_bytes, sealed));
+        ctl_print(&ctl->out, "       Compression Ratio:  %.2fx", ratio);
+        ctl_print(&ctl->out, "            On the cells:  %s in %llu segments, parity included",
+                  text_size(s->bytes_used, used), (unsigned long long)s->segments);
     } else if (json_line_new("stats", &line) == ERR_OK) {
+        json_line_text(line, "mode", "raw-data");
         json_line_u64(line, "snapshots_count", s->snapshots);
         json_line_u64(line, "total_blob_count", s->chunks);
         json_line_u64(line, "total_uncompressed_size", s->plain_bytes);
         json_line_u64(line, "total_size", s->sealed_bytes);
+        json_line_real(line, "compression_ratio", ratio);
+        json_line_real(line, "compression_space_saving", saving);
         json_line_u64(line, "segments", s->segments);
         json_line_u64(line, "bytes_used", s->bytes_used);
         ctl_json(&ctl->out, line);
