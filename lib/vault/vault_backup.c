@@ -155,29 +155,42 @@ static void process_step(struct work_job *job)
     backup_pump(b);
 }
 
+/* One directory's row, if it has one; *writing: a transaction was begun for it. */
+static enum err fetch_row(struct backup_step *step, size_t at, struct slice path, bool *writing)
+{
+    struct index *index = step->backup->vault->index;
+    struct index_dir *row = &step->rows[at];
+    enum err e = index_dir_get(index, path, row, &step->msg);
+    if (e == ERR_NOT_FOUND)
+        return ERR_OK;
+    step->has[at] = e == ERR_OK;
+    if (e == ERR_OK && row->doubtful && !*writing) {
+        e = index_begin(index, &step->msg);
+        *writing = e == ERR_OK;
+    }
+    return e == ERR_OK && row->doubtful ? backup_doubt_settle(index, path, row, &step->msg) : e;
+}
+
 /* In the lane: what the directories that are entered looked like last time. */
 static void fetch_rows(struct work_job *job)
 {
     struct backup_step *step = container_of(job, struct backup_step, job);
+    struct index *index = step->backup->vault->index;
     struct buf path = BUF_INIT(1 << 20);
+    bool writing = false;
     for (size_t i = 0; step->e == ERR_OK && i < step->batch->count; i++) {
         const struct fs_event *event = &step->batch->events[i];
         if (event->kind != FS_EVENT_ENTER)
             continue;
         buf_clear(&path);
         step->e = fs_dir_path(event->dir, slice_of(NULL, 0), &path);
-        if (step->e != ERR_OK)
-            break;
-        enum err e =
-            index_dir_get(step->backup->vault->index, buf_slice(&path), &step->rows[i], &step->msg);
-        step->has[i] = e == ERR_OK;
-        if (e == ERR_OK && step->rows[i].doubtful) { /* read it all again: that heals */
-            index_dir_free(&step->rows[i]);
-            step->has[i] = false;
-        }
-        if (e != ERR_OK && e != ERR_NOT_FOUND)
-            step->e = e;
+        if (step->e == ERR_OK)
+            step->e = fetch_row(step, i, buf_slice(&path), &writing);
     }
+    if (writing && step->e == ERR_OK)
+        step->e = index_commit(index, &step->msg);
+    else if (writing)
+        index_rollback(index);
     buf_free(&path);
 }
 
@@ -237,7 +250,7 @@ static void start_walking(struct vault_backup *b)
 
 /* --- the end --- */
 
-static void free_backup(struct vault_backup *b)
+static void clear_run(struct vault_backup *b)
 {
     vault_publish_free(b->publish);
     for (struct list *node; (node = list_pop(&b->hashers));) {
@@ -252,7 +265,35 @@ static void free_backup(struct vault_backup *b)
     fs_tree_close(b->stream_tree);
     buf_free(&b->root);
     secret_free(b->chunker);
+}
+
+static void free_backup(struct vault_backup *b)
+{
+    clear_run(b);
     free(b);
+}
+
+/* Of a run that had to be made again: what it stored counts, and what it found to be new. */
+static void add_earlier(struct vault_backup *b)
+{
+    const struct vault_backup_summary *first = &b->earlier;
+    struct vault_backup_summary *s = &b->summary;
+    s->files_new = first->files_new;
+    s->files_changed = first->files_changed;
+    s->files_unmodified = first->files_unmodified;
+    s->dirs_new = first->dirs_new;
+    s->dirs_changed = first->dirs_changed;
+    s->dirs_unmodified = first->dirs_unmodified;
+    s->data_blobs += first->data_blobs;
+    s->tree_blobs += first->tree_blobs;
+    s->data_added += first->data_added;
+    s->data_added_packed += first->data_added_packed;
+    s->bytes_sent += first->bytes_sent;
+    s->debts += first->debts;
+    if (first->cells_used > s->cells_used)
+        s->cells_used = first->cells_used;
+    if (first->margin_min < s->margin_min)
+        s->margin_min = first->margin_min;
 }
 
 static void take_totals(struct vault_backup *b)
@@ -269,6 +310,8 @@ static void take_totals(struct vault_backup *b)
     s->debts = totals.debts;
     s->cells_used = totals.cells;
     s->margin_min = totals.margin_min;
+    if (b->again > 0)
+        add_earlier(b);
     s->total_files_processed = s->files_new + s->files_changed + s->files_unmodified;
     s->total_bytes_processed = b->progress.bytes_done;
     s->total_duration_ms = (clock_mono_ns(b->vault->ports.clock) - b->started_ns) / 1000000;
@@ -288,10 +331,17 @@ static void backup_end(struct vault_backup *b)
     free_backup(b);
 }
 
+static void run_again(struct vault_backup *b);
+
 /* As a job, so that done() never comes from inside a call of the owner's or of the writer's. */
 static void end_job_done(struct work_job *job)
 {
-    backup_end(container_of(job, struct vault_backup, row_job));
+    struct vault_backup *b = container_of(job, struct vault_backup, row_job);
+    if (b->e == ERR_STALE && b->publish && vault_publish_overtaken(b->publish) &&
+        b->again < BACKUP_AGAIN_MAX && !b->options.stream)
+        run_again(b);
+    else
+        backup_end(b);
 }
 
 static void end_soon(void *user)
@@ -472,22 +522,16 @@ static void settle_level(struct vault_backup *b)
     s->below_level = true;
 }
 
-enum err vault_backup_start(struct vault *vault, const struct vault_backup_options *options,
-                            const struct vault_backup_events *events, void *user,
-                            struct vault_backup **out, struct errmsg *msg)
+static void set_up(struct vault_backup *b, struct vault *vault,
+                   const struct vault_backup_options *options,
+                   const struct vault_backup_events *events, void *user)
 {
-    if (vault->access != VAULT_WRITE || !vault->swarm)
-        return err_say(msg, ERR_STATE, "the vault is not open for writing");
-    struct vault_backup *b = calloc(1, sizeof(*b));
-    if (!b)
-        return err_say(msg, ERR_NOMEM, "out of memory");
     const unsigned threads = work_threads(vault->ports.work);
     *b = (struct vault_backup){
         .vault = vault,
         .options = *options,
         .events = *events,
         .user = user,
-        .started_ns = clock_mono_ns(vault->ports.clock),
         .timer = {.fire = tick},
         .root = BUF_INIT(SNAPSHOT_ENTRY_BYTES_MAX),
         .readings_max = threads + 2 < BACKUP_READINGS_MAX ? threads + 2 : BACKUP_READINGS_MAX,
@@ -502,6 +546,11 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
     list_init(&b->hashers);
     list_init(&b->rows);
     list_init(&b->row_list);
+}
+
+static enum err begin_run(struct vault_backup *b, struct errmsg *msg)
+{
+    const struct vault_backup_options *options = &b->options;
     if (options->k == 0)
         settle_level(b);
     enum err e =
@@ -514,6 +563,50 @@ enum err vault_backup_start(struct vault *vault, const struct vault_backup_optio
         e = backup_publish_new(b, msg);
     if (e == ERR_OK)
         e = make_chunker(b, msg);
+    return e;
+}
+
+/* Another device has condemned something that this run may refer to, and its own cached directories
+   are in doubt by now. From the start: what was stored is known, so only what is condemned is sent
+   again. */
+static void run_again(struct vault_backup *b)
+{
+    const struct timer timer = b->timer;
+    const struct vault_backup_options options = b->options;
+    const struct vault_backup_events events = b->events;
+    const uint64_t started_ns = b->started_ns;
+    const unsigned again = b->again + 1;
+    take_totals(b);
+    const struct vault_backup_summary earlier = b->summary;
+    timer_stop(b->vault->ports.clock, &b->timer);
+    clear_run(b);
+    set_up(b, b->vault, &options, &events, b->user);
+    b->timer = (struct timer){.fire = timer.fire};
+    b->started_ns = started_ns;
+    b->again = again;
+    b->earlier = earlier;
+    enum err e = begin_run(b, &b->msg);
+    if (e == ERR_OK && events.progress)
+        e = timer_start(b->vault->ports.clock, &b->timer, BACKUP_PROGRESS_MS);
+    b->e = e;
+    if (e == ERR_OK)
+        start_walking(b);
+    else
+        end_soon(b);
+}
+
+enum err vault_backup_start(struct vault *vault, const struct vault_backup_options *options,
+                            const struct vault_backup_events *events, void *user,
+                            struct vault_backup **out, struct errmsg *msg)
+{
+    if (vault->access != VAULT_WRITE || !vault->swarm)
+        return err_say(msg, ERR_STATE, "the vault is not open for writing");
+    struct vault_backup *b = calloc(1, sizeof(*b));
+    if (!b)
+        return err_say(msg, ERR_NOMEM, "out of memory");
+    set_up(b, vault, options, events, user);
+    b->started_ns = clock_mono_ns(vault->ports.clock);
+    enum err e = begin_run(b, msg);
     if (e == ERR_OK && events->progress)
         e = timer_start(vault->ports.clock, &b->timer, BACKUP_PROGRESS_MS);
     if (e == ERR_OK && options->stream)

@@ -29,7 +29,8 @@ enum {
     BACKUP_ROWS_BYTES =
         8 << 20, /* cached rows that wait for their chunks: then segments are ended */
     BACKUP_PROGRESS_MS = 100,
-    BACKUP_TRIES = 3, /* of reading a file that changes meanwhile */
+    BACKUP_AGAIN_MAX = 3, /* runs that were overtaken by another device's condemned list */
+    BACKUP_TRIES = 3,     /* of reading a file that changes meanwhile */
 };
 
 /* Above, a file that changes while it is read is not read again: virtual disks always do. */
@@ -186,6 +187,8 @@ struct vault_backup {
     struct id snapshot_id;
     /* result */
     bool ending, finished, flushed;
+    unsigned again; /* runs before this one */
+    struct vault_backup_summary earlier;
     enum err e;
     struct errmsg msg;
     struct vault_backup_summary summary;
@@ -239,6 +242,11 @@ void backup_file_pump(struct vault_backup *b);
 void backup_file_free_all(struct vault_backup *b);
 
 void backup_published(struct vault_backup *b); /* or not: b->e */
+
+/* --- vault_backup_doubt.c --- */
+/* On the lane, in a transaction: the doubtful row keeps the entries whose chunks all count. */
+MUST_CHECK enum err backup_doubt_settle(struct index *index, struct slice path,
+                                        struct index_dir *row, struct errmsg *msg);
 
 /* --- vault_backup_publish.c --- */
 MUST_CHECK enum err backup_publish_new(struct vault_backup *b, struct errmsg *msg);

@@ -1,5 +1,5 @@
 /*
- * Of this room only. Delete and undelete orders on their way: to every cell that holds something of
+ * Delete and undelete orders on their way: to every cell that holds something of
  * what they name, and to the coordinator (which tells those that are away). Each waits in the index
  * until it is answered, so whatever becomes of this process, a later run tells the rest.
  */
@@ -16,7 +16,8 @@ typedef void vault_orders_fn(void *user, enum err e, const struct vault_orders_s
 
 struct vault_orders;
 
-/* Sends all that wait, to all at once. That somebody does not answer is no error. */
+/* After vault_refresh(), on a vault opened for writing. Sends all that wait, to all at once. That
+ * somebody does not answer is no error. */
 MUST_CHECK enum err vault_orders_send(struct vault *vault, vault_orders_fn *done, void *user,
                                       struct vault_orders **out, struct errmsg *msg);
 /* Waits no longer: done(ERR_OK) follows when what is under way has come back. */

@@ -5,6 +5,7 @@
 #include "vault/vault_mark.h"
 #include "vault/vault_orders.h"
 #include "vault/vault_repack.h"
+#include "vault/vault_sync.h"
 
 #include <stdlib.h>
 
@@ -307,13 +308,37 @@ static void tidy_run(struct work_job *job)
     p->e = prune_plan_tidy(p->vault, &p->msg);
 }
 
+/* --- the others' heads: even when none are known, for it is from here that one learns of them ---
+ */
+
+static void synced(void *user, enum err e, const struct vault_sync_summary *summary,
+                   const struct errmsg *msg)
+{
+    struct vault_prune *p = user;
+    (void)summary;
+    p->e = e;
+    p->msg = *msg;
+    if (stopped(p))
+        prune_end(p);
+    else
+        in_lane(p, tidy_run, start_mark);
+}
+
+static void say_problem(void *user, enum err e, const char *sentence)
+{
+    struct vault_prune *p = user;
+    (void)e;
+    log_say(p->vault->ports.log, LOG_WARN, "%s", sentence);
+}
+
 enum err vault_prune_start(struct vault *vault, const struct vault_prune_options *options,
                            const struct vault_prune_events *events, void *user,
                            struct vault_prune **out, struct errmsg *msg)
 {
     if (vault->access != VAULT_WRITE || !vault->swarm)
         return err_say(msg, ERR_STATE, "the vault is not open for writing");
-    const enum err e = vault_deed_allowed(vault, msg);
+    static const struct vault_sync_events sync = {.problem = say_problem, .done = synced};
+    enum err e = vault_deed_allowed(vault, msg);
     if (e != ERR_OK)
         return e;
     struct vault_prune *p = calloc(1, sizeof(*p));
@@ -321,7 +346,11 @@ enum err vault_prune_start(struct vault *vault, const struct vault_prune_options
         return err_say(msg, ERR_NOMEM, "out of memory");
     *p = (struct vault_prune){.vault = vault, .options = *options, .events = *events, .user = user};
     p->summary.hold_s = vault->manifest->hold_s;
-    in_lane(p, tidy_run, start_mark);
+    e = vault_sync_start(vault, &sync, p, msg);
+    if (e != ERR_OK) {
+        free(p);
+        return e;
+    }
     *out = p;
     return ERR_OK;
 }

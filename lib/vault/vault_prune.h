@@ -2,7 +2,7 @@
  * Pruning: what no snapshot needs is condemned, and deleted once no device of the account can need
  * it (docs/retention.md).
  *
- *     heads of the others (vault_sync.h, before) ─▶ mark ─▶ plan ─▶ repack ─▶ condemned list, head
+ *     heads of the others (vault_sync.h) ─▶ mark ─▶ plan ─▶ repack ─▶ condemned list, head
  *     ─▶ orders of every list that all have acknowledged ─▶ cells and coordinator
  *
  * It may be killed at any instruction. A segment is deleted only by an order, an order is made only
@@ -53,9 +53,9 @@ struct vault_prune_events {
 
 struct vault_prune;
 
-/* After vault_refresh(), and vault_sync_start() where there are other devices; on a vault opened
-   for writing. DENIED: this device may not. NOT_ENOUGH: too few cells, or metadata that cannot be
-   read now. CORRUPT: chunks that snapshots need are nowhere; nothing is deleted then. */
+/* After vault_refresh(), on a vault opened for writing. UNREACHABLE: nobody says what the others
+   have published. DENIED: this device may not. NOT_ENOUGH: too few cells, or metadata that cannot
+   be read now. CORRUPT: chunks that snapshots need are nowhere; nothing is deleted then. */
 MUST_CHECK enum err vault_prune_start(struct vault *vault,
                                       const struct vault_prune_options *options,
                                       const struct vault_prune_events *events, void *user,

@@ -45,6 +45,7 @@ struct vault_publish {
     struct errmsg msg;
     void (*then)(struct vault_publish *p);
     bool manifest_changed; /* since it was last sent */
+    bool overtaken;        /* by another device's condemned list */
     struct head record;    /* large */
 };
 
@@ -701,6 +702,11 @@ void vault_publish_stop(struct vault_publish *p, enum err e, const struct errmsg
     p->stop_msg = *msg;
     if (p->heads)
         swarm_heads_cancel(p->heads);
+}
+
+bool vault_publish_overtaken(const struct vault_publish *p)
+{
+    return p->overtaken;
 }
 
 enum err vault_publish_new(const struct vault_publish_options *options, struct vault_publish **out,

@@ -61,6 +61,9 @@ void vault_publish_start(struct vault_publish *publish);
    (which alone does not end what waits for the writer's lane). */
 void vault_publish_stop(struct vault_publish *publish, enum err e, const struct errmsg *msg);
 
+/* After done(ERR_STALE): was it for a condemned list of another device? */
+bool vault_publish_overtaken(const struct vault_publish *publish);
+
 /* --- for prepare() and store() --- */
 
 /* Moves `bytes` in. The item is good until vault_publish_free(), and its `id` from here on. */

@@ -29,16 +29,18 @@ static enum err load_one(struct index *index, const struct index_snapshot *row,
     return e;
 }
 
-enum err vault_snapshots_load(struct index *index, struct vault_snapshots *out, struct errmsg *msg)
+static enum err load(struct index *index, bool forgotten, struct vault_snapshots *out,
+                     struct errmsg *msg)
 {
     struct index_snapshot rows[LOAD_AT_ONCE];
-    size_t count;
+    size_t count, skip = 0;
     enum err e;
     *out = (struct vault_snapshots){0};
     do {
-        e = index_snapshots(index, false, out->count, rows, LOAD_AT_ONCE, &count, msg);
+        e = index_snapshots(index, forgotten, skip, rows, LOAD_AT_ONCE, &count, msg);
         if (e != ERR_OK)
             break;
+        skip += count;
         struct vault_snapshot *more =
             realloc(out->list, (out->count + count + 1) * sizeof(*out->list));
         if (!more) {
@@ -47,7 +49,8 @@ enum err vault_snapshots_load(struct index *index, struct vault_snapshots *out, 
         }
         out->list = more;
         for (size_t i = 0; e == ERR_OK && i < count; i++)
-            e = load_one(index, &rows[i], &out->list[out->count++], msg);
+            if (rows[i].forgotten == forgotten)
+                e = load_one(index, &rows[i], &out->list[out->count++], msg);
     } while (e == ERR_OK && count == LOAD_AT_ONCE);
     if (e != ERR_OK) {
         vault_snapshots_free(out);
@@ -56,9 +59,20 @@ enum err vault_snapshots_load(struct index *index, struct vault_snapshots *out, 
     return ERR_OK;
 }
 
+enum err vault_snapshots_load(struct index *index, struct vault_snapshots *out, struct errmsg *msg)
+{
+    return load(index, false, out, msg);
+}
+
+enum err vault_snapshots_load_forgotten(struct index *index, struct vault_snapshots *out,
+                                        struct errmsg *msg)
+{
+    return load(index, true, out, msg);
+}
+
 /* --- for others --- */
 
-struct load {
+struct loading {
     struct work_job job;
     struct vault *vault;
     struct vault_snapshots snapshots;
@@ -70,27 +84,28 @@ struct load {
 
 static void load_run(struct work_job *job)
 {
-    struct load *load = container_of(job, struct load, job);
-    load->e = vault_snapshots_load(load->vault->index, &load->snapshots, &load->msg);
+    struct loading *loading = container_of(job, struct loading, job);
+    loading->e = vault_snapshots_load(loading->vault->index, &loading->snapshots, &loading->msg);
 }
 
 static void load_done(struct work_job *job)
 {
-    struct load *load = container_of(job, struct load, job);
-    load->done(load->user, load->e, load->e == ERR_OK ? &load->snapshots : NULL, &load->msg);
-    vault_snapshots_free(&load->snapshots);
-    free(load);
+    struct loading *loading = container_of(job, struct loading, job);
+    loading->done(loading->user, loading->e, loading->e == ERR_OK ? &loading->snapshots : NULL,
+                  &loading->msg);
+    vault_snapshots_free(&loading->snapshots);
+    free(loading);
 }
 
 enum err vault_snapshots(struct vault *vault, vault_snapshots_fn *done, void *user,
                          struct errmsg *msg)
 {
-    struct load *load = calloc(1, sizeof(*load));
-    if (!load)
+    struct loading *loading = calloc(1, sizeof(*loading));
+    if (!loading)
         return err_say(msg, ERR_NOMEM, "out of memory");
-    *load = (struct load){
+    *loading = (struct loading){
         .job = {.run = load_run, .done = load_done}, .vault = vault, .done = done, .user = user};
-    work_submit(vault->ports.work, vault->lane, &load->job);
+    work_submit(vault->ports.work, vault->lane, &loading->job);
     return ERR_OK;
 }
 

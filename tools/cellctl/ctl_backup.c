@@ -6,6 +6,7 @@
 #include "vault/vault_backup.h"
 #include "vault/vault_debts.h"
 #include "vault/vault_grants.h"
+#include "vault/vault_orders.h"
 #include "vault/vault_repairs.h"
 
 #include <limits.h>
@@ -121,6 +122,24 @@ static enum err pay_debts(struct ctl *ctl, struct backup *backup)
     }
     backup->summary.debts = backup->debts.owed;
     return e;
+}
+
+static void on_orders(void *user, enum err e, const struct vault_orders_summary *summary,
+                      const struct errmsg *msg)
+{
+    struct backup *backup = user;
+    (void)summary;
+    ctl_done(backup->ctl, e, msg);
+}
+
+/* Delete orders of an earlier prune that somebody has not answered yet. */
+static enum err send_orders(struct ctl *ctl, struct backup *backup)
+{
+    struct vault_orders *orders;
+    if (ctl->options.dry_run)
+        return ERR_OK;
+    const enum err e = vault_orders_send(ctl->vault, on_orders, backup, &orders, &ctl->msg);
+    return e == ERR_OK ? ctl_wait(ctl) : e;
 }
 
 static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s,
@@ -324,6 +343,8 @@ int ctl_backup(struct ctl *ctl)
     e = take_repairs(ctl, &backup);
     if (e == ERR_OK)
         e = pay_debts(ctl, &backup);
+    if (e == ERR_OK)
+        e = send_orders(ctl, &backup);
     if (e != ERR_OK) {
         code = ctl_failed(ctl, e);
         goto out;

@@ -146,6 +146,13 @@ static const struct ctl_flag tag_flags[] = {
     LIST("path", "PATH", paths, "only snapshots of this path"),
 };
 
+static const struct ctl_flag undelete_flags[] = {
+    TEXT("phrase-file", "FILE", phrase_file, "the 24 words; without it they are asked for"),
+    FLAG("host", 'H', "NAME", CTL_TEXT, host, "only snapshots of this host"),
+    LIST("tag", "T[,T]", tags, "only snapshots with these tags"),
+    LIST("path", "PATH", paths, "only snapshots of this path"),
+};
+
 static const struct ctl_flag check_flags[] = {
     SWITCH("read-data", read_data, "fetch and verify every shard"),
     TEXT("read-data-subset", "N%|n/t", read_data_subset, "only a part of them"),
@@ -356,6 +363,17 @@ static const struct ctl_command commands[] = {
         FLAGS(tag_flags),
         .arguments_max = UINT_MAX,
         .run = ctl_tag,
+    },
+    {
+        .name = "undelete",
+        .arguments = "[SNAP...]",
+        .summary = "bring back what was forgotten, and what cells still hold of it",
+        .text = "Needs the recovery phrase. Without names everything that can be had whole comes "
+                "back.",
+        .example = "cellctl undelete --phrase-file words.txt",
+        FLAGS(undelete_flags),
+        .arguments_max = UINT_MAX,
+        .run = ctl_undelete,
     },
     {
         .name = "check",
