@@ -383,16 +383,18 @@ static void conclude(struct swarm_upload *u)
 {
     char id[ID_TEXT_SIZE];
     enum err e = ERR_OK;
-    if (!committed(u) && u->over_quota) {
+    const unsigned enough =
+        u->request.enough ? u->request.enough : swarm_commit_count(u->request.k, u->request.m);
+    if (u->result.receipted < enough && u->over_quota) {
         u->msg = u->trouble;
         e = ERR_QUOTA;
-    } else if (!committed(u))
+    } else if (u->result.receipted < enough) {
         e = err_say(&u->msg, ERR_NOT_ENOUGH,
                     "only %u of the %u cells that segment %.8s needs took a shard: %s",
-                    u->result.receipted, swarm_commit_count(u->request.k, u->request.m),
-                    id_format(&u->request.segment, id),
+                    u->result.receipted, enough, id_format(&u->request.segment, id),
                     u->trouble.text[0] ? u->trouble.text
                                        : "there are no others outside your own household");
+    }
     give_up(u, e);
 }
 

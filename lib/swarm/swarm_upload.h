@@ -6,9 +6,9 @@
  *        └ much slower than the others ──▶ the same, beside it: whoever is first counts
  *
  * Ends when every shard is receipted, or when those that are not have no cell left. Below
- * k + ceil(m/2) receipts the segment does not count and the end is ERR_NOT_ENOUGH; the receipts
- * that came are told all the same. A receipt is believed when its signature is the cell's and it
- * names this segment, shard, size and account.
+ * k + ceil(m/2) receipts (or `enough`) the segment does not count and the end is ERR_NOT_ENOUGH;
+ * the receipts that came are told all the same. A receipt is believed when its signature is the
+ * cell's and it names this segment, shard, size and account.
  *
  * Bytes are sent from where they are, nothing is copied. Several uploads at once share the limits
  * a cell (SWARM_CELL_UPLOADS).
@@ -22,6 +22,7 @@ struct swarm_upload_request {
     struct slice header; /* these and the shards: borrowed until done */
     struct slice record; /* the device's segment record, document */
     unsigned k, m;
+    unsigned enough; /* receipts with which it counts; 0: k + ceil(m/2). Not below k */
     uint32_t shard_bytes;
     uint32_t device_slot;
     const struct slice *shards; /* k + m; an empty one is not sent: it is stored already, or lost */
@@ -41,7 +42,8 @@ struct swarm_upload_result {
     unsigned retries; /* cells tried beyond the first of each shard */
 };
 
-/* ERR_OK: at least k + ceil(m/2) are stored; `result->owed` may still be above 0 (debts). */
+/* ERR_OK: at least k + ceil(m/2), or `enough`, are stored; `result->owed` may still be above 0
+ * (debts). */
 typedef void swarm_upload_fn(void *user, enum err e, const struct swarm_upload_result *result,
                              const struct errmsg *msg);
 

@@ -471,7 +471,8 @@ static enum err make_writer(struct vault_backup *b, struct errmsg *msg)
     struct slice head;
     uint64_t sequence = 0;
     struct vault *vault = b->vault;
-    enum err e = swarm_enough(vault->swarm, b->summary.k, b->summary.m, msg);
+    const bool risk = b->options.accept_risk;
+    enum err e = swarm_enough(vault->swarm, b->summary.k, risk ? 0 : b->summary.m, msg);
     if (e != ERR_OK)
         return e;
     e = index_head_get(vault->index, vault_device(vault), &sequence, &head, msg);
@@ -480,6 +481,7 @@ static enum err make_writer(struct vault_backup *b, struct errmsg *msg)
     const struct vault_writer_options options = {
         .k = b->summary.k,
         .m = b->summary.m,
+        .accept_risk = risk,
         .sequence = sequence + 1,
         .failed = writer_failed,
         .committed = writer_committed,

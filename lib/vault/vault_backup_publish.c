@@ -107,7 +107,7 @@ enum err backup_publish_new(struct vault_backup *b, struct errmsg *msg)
     const struct vault_publish_options options = {
         .vault = b->vault,
         .writer = b->writer,
-        .losses = b->summary.m,
+        .losses = b->options.accept_risk ? 0 : b->summary.m,
         .references = true,
         .prepare = make_snapshot,
         .store = store_facts,

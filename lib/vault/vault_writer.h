@@ -68,6 +68,7 @@ struct vault_writer_committed {
 
 struct vault_writer_options {
     unsigned k, m;
+    bool accept_risk;  /* a segment counts with k shards already */
     uint64_t sequence; /* of the head that will reach these segments */
     void (*failed)(void *user, enum err e, const struct errmsg *msg);
     void (*committed)(void *user, const struct vault_writer_committed *segment);

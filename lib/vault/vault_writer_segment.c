@@ -231,6 +231,7 @@ static void added(struct work_job *job)
         .record = buf_slice(&s->record),
         .k = s->row.k,
         .m = s->row.m,
+        .enough = w->options.accept_risk ? s->row.k : 0,
         .shard_bytes = s->row.shard_bytes,
         .device_slot = w->identity.device_slot,
         .shards = s->parts,

@@ -286,6 +286,7 @@ static struct vault_backup_options what(const struct ctl *ctl, const struct back
         .one_file_system = o->one_file_system,
         .ignore_ctime = o->ignore_ctime,
         .ignore_inode = o->ignore_inode,
+        .accept_risk = o->accept_risk,
         .dry_run = o->dry_run,
     };
 }
