@@ -71,6 +71,10 @@ MUST_CHECK enum err fs_reader_runs(struct fs_reader *reader, const struct fs_run
 MUST_CHECK enum err fs_reader_next(struct fs_reader *reader, void *out, size_t size, size_t *got,
                                    struct errmsg *msg);
 
+/* Goes on behind the next `bytes` bytes of data, as if they had been read. After
+   fs_reader_runs(). */
+void fs_reader_skip(struct fs_reader *reader, uint64_t bytes);
+
 /* Starts over at the first byte. */
 void fs_reader_rewind(struct fs_reader *reader);
 

@@ -205,6 +205,22 @@ enum err fs_reader_next(struct fs_reader *reader, void *out, size_t size, size_t
     return e;
 }
 
+void fs_reader_skip(struct fs_reader *reader, uint64_t bytes)
+{
+    assert(reader->runs_known || reader->entry.size == 0);
+    while (bytes > 0 && reader->run_at < reader->run_count) {
+        const struct fs_run *run = &reader->runs[reader->run_at];
+        if (reader->at < run->offset)
+            reader->at = run->offset;
+        const uint64_t left = run->offset + run->size - reader->at;
+        const uint64_t part = left < bytes ? left : bytes;
+        reader->at += part;
+        bytes -= part;
+        if (part == left)
+            reader->run_at++;
+    }
+}
+
 void fs_reader_rewind(struct fs_reader *reader)
 {
     reader->at = 0;

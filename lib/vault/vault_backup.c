@@ -259,6 +259,7 @@ static void clear_run(struct vault_backup *b)
         free(hasher);
     }
     backup_file_free_all(b);
+    backup_rows_free(b);
     backup_tree_free(b);
     vault_writer_free(b->writer);
     fs_walk_close(b->walk);
@@ -319,8 +320,8 @@ static void take_totals(struct vault_backup *b)
 
 static bool idle(const struct vault_backup *b)
 {
-    return b->steps_out == 0 && b->dirs_out == 0 && b->readings_out == 0 && b->chunks_out == 0 &&
-           !b->row_busy;
+    return b->steps_out == 0 && b->dirs_out == 0 && b->readings_out == 0 && b->lookups_out == 0 &&
+           b->chunks_out == 0 && !b->row_busy;
 }
 
 static void backup_end(struct vault_backup *b)
@@ -380,6 +381,7 @@ void backup_pump(struct vault_backup *b)
     if (b->finished)
         return;
     if (b->e == ERR_OK) {
+        backup_rows_checkpoint(b);
         start_walking(b);
         backup_file_pump(b);
     }
@@ -408,12 +410,13 @@ static void writer_failed(void *user, enum err e, const struct errmsg *msg)
 
 static void writer_safe(void *user)
 {
-    backup_tree_rows(user);
+    backup_rows_safe(user);
 }
 
 static void writer_committed(void *user, const struct vault_writer_committed *segment)
 {
     backup_publish_note(user, segment);
+    backup_rows_committed(user, segment->row->kind);
 }
 
 static void tick(struct timer *timer)
@@ -534,6 +537,7 @@ static void set_up(struct vault_backup *b, struct vault *vault,
         .options = *options,
         .events = *events,
         .user = user,
+        .checkpoint_ms = clock_mono_ms(vault->ports.clock),
         .timer = {.fire = tick},
         .root = BUF_INIT(SNAPSHOT_ENTRY_BYTES_MAX),
         .readings_max = threads + 2 < BACKUP_READINGS_MAX ? threads + 2 : BACKUP_READINGS_MAX,

@@ -157,6 +157,9 @@ static enum err fill_piece(struct backup_reading *r, struct backup_big *big, siz
         if (e != ERR_OK)
             return e;
         big->opened = true;
+        e = backup_rows_resume(big);
+        if (e != ERR_OK)
+            return e;
     }
     *size = big->carry.size;
     if (big->carry.size > 0)
@@ -198,6 +201,9 @@ static void read_piece(struct work_job *job)
         e = add_chunk(r, (uint32_t)at, (uint32_t)cut, &ref);
         if (e == ERR_OK)
             e = snapshot_list_add(&big->list, &ref);
+        if (e == ERR_OK)
+            e = snapshot_ref_append(&big->refs, &ref);
+        big->cut_bytes += cut;
         at += cut;
     }
     if (e == ERR_OK && at < size)
@@ -228,6 +234,7 @@ static void big_free(struct backup_big *big)
     if (big->opened)
         fs_reader_close(&big->reader);
     snapshot_list_free(&big->list);
+    buf_free(&big->refs);
     buf_free(&big->carry);
     free(big);
 }
@@ -332,6 +339,7 @@ static void piece_read(struct work_job *job)
         if (!read_again(b, file))
             backup_tree_file_done(file);
     } else {
+        backup_rows_keep_big(big);
         list_append(&b->bigs, &big->link);
     }
     backup_pump(b);
@@ -379,10 +387,37 @@ static struct backup_big *start_big(struct vault_backup *b, struct backup_file *
     list_init(&big->link);
     big->file = file;
     big->carry = BUF_INIT(BACKUP_READ_BYTES);
+    big->refs = BUF_INIT(INDEX_DIR_BYTES_MAX);
     snapshot_list_init(&big->list, emit_list, big);
     b->big_count++;
     b->files_active++;
     return big;
+}
+
+static void look_up(struct work_job *job)
+{
+    backup_rows_find(container_of(job, struct backup_big, job));
+}
+
+static void looked_up(struct work_job *job)
+{
+    struct backup_big *big = container_of(job, struct backup_big, job);
+    struct vault_backup *b = big->file->dir->backup;
+    b->lookups_out--;
+    list_append(&b->bigs, &big->link);
+    backup_pump(b);
+}
+
+/* A killed run may have left how far it came with it: then it goes on there. */
+static bool is_looked_up(struct vault_backup *b, struct backup_big *big)
+{
+    if (big->file->entry.size < BACKUP_CHECKPOINT_BYTES || b->options.stream)
+        return false;
+    big->job.run = look_up;
+    big->job.done = looked_up;
+    b->lookups_out++;
+    work_submit(b->vault->ports.work, b->vault->lane, &big->job);
+    return true;
 }
 
 static bool is_big(const struct vault_backup *b, const struct backup_file *file)
@@ -413,6 +448,18 @@ static void take_smalls(struct vault_backup *b, struct backup_reading *r)
     }
 }
 
+/* The queue's front, a large file, joins those that are under way. */
+static void begin_big(struct vault_backup *b, struct backup_file *file)
+{
+    list_remove(&file->link);
+    b->file_count--;
+    struct backup_big *big = start_big(b, file);
+    if (!big)
+        backup_tree_file_done(file);
+    else if (!is_looked_up(b, big))
+        list_append(&b->bigs, &big->link);
+}
+
 void backup_file_pump(struct vault_backup *b)
 {
     while (b->e == ERR_OK) {
@@ -421,20 +468,16 @@ void backup_file_pump(struct vault_backup *b)
         const bool may_start = file && (!is_big(b, file) || b->big_count < b->readings_max);
         if (!node && !may_start)
             return;
+        if (!node && is_big(b, file)) {
+            begin_big(b, file);
+            continue;
+        }
         struct backup_reading *r = take_reading(b);
         if (!r)
             return;
-        if (node || is_big(b, file)) {
-            if (node) {
-                list_remove(node);
-                r->big = container_of(node, struct backup_big, link);
-            } else {
-                list_remove(&file->link);
-                b->file_count--;
-                r->big = start_big(b, file);
-                if (!r->big)
-                    return;
-            }
+        if (node) {
+            list_remove(node);
+            r->big = container_of(node, struct backup_big, link);
             r->big->busy = true;
             r->big->hasher = r->hasher;
             r->job.run = read_piece;

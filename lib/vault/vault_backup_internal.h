@@ -3,8 +3,10 @@
  *
  *     vault_backup.c          start, walk, what runs when, the end
  *     vault_backup_stream.c   in place of the walk: one file that is piped in
- *     vault_backup_tree.c     directories: compared with their cached rows, encoded, their rows
- * kept vault_backup_file.c     files: read, cut, named vault_backup_publish.c  the snapshot
+ *     vault_backup_tree.c     directories: compared with their cached rows, encoded
+ *     vault_backup_rows.c     what is put into the index on the way, so that a killed run goes on
+ *     vault_backup_file.c     files: read, cut, named
+ *     vault_backup_publish.c  the snapshot
  */
 #pragma once
 
@@ -29,9 +31,15 @@ enum {
     BACKUP_ROWS_BYTES =
         8 << 20, /* cached rows that wait for their chunks: then segments are ended */
     BACKUP_PROGRESS_MS = 100,
-    BACKUP_AGAIN_MAX = 3, /* runs that were overtaken by another device's condemned list */
-    BACKUP_TRIES = 3,     /* of reading a file that changes meanwhile */
+    BACKUP_AGAIN_MAX = 3,        /* runs that were overtaken by another device's condemned list */
+    BACKUP_CHECKPOINT_MS = 2000, /* between two of them, when there is something new */
+    BACKUP_MARKS = 32,           /* pieces of 4 MiB that may wait for their segments */
+    BACKUP_TRIES = 3,            /* of reading a file that changes meanwhile */
 };
+
+/* A directory or a large file that goes on after a kill: written down when so much was read since
+   the last time (and 16 times what writing it down costs). */
+#define BACKUP_CHECKPOINT_BYTES MIB(8)
 
 /* Above, a file that changes while it is read is not read again: virtual disks always do. */
 #define BACKUP_AGAIN_BYTES GIB(1)
@@ -52,7 +60,8 @@ struct backup_chunks {
 struct backup_slot {
     struct index_cached c; /* borrowed from the cached row, or from `owned` */
     void *owned;
-    bool dropped; /* it could not be read */
+    uint64_t ticket; /* its chunks are safe with this one */
+    bool dropped;    /* it could not be read */
 };
 
 struct backup_dir {
@@ -70,6 +79,7 @@ struct backup_dir {
     bool known, same;      /* it was there last time; and its own metadata is the same */
     struct slice old_node; /* its entry then; borrowed from the parent's row */
     size_t consumed, seen, pending;
+    uint64_t unkept_bytes;     /* of files that were read and stand in no row yet */
     struct backup_slot *slots; /* only once it is known to have changed */
     size_t slot_capacity;
     /* of the job */
@@ -82,10 +92,13 @@ struct backup_dir {
     struct errmsg msg;
 };
 
+/* Waits until all chunks up to its ticket are committed. */
 struct backup_row {
     struct list link;
     struct buf path, row;
     uint64_t ticket;
+    bool of_file;               /* how far a large file has come; else a directory */
+    struct index_progress file; /* of_file */
 };
 
 struct backup_file {
@@ -104,6 +117,12 @@ struct backup_file {
     char name[];
 };
 
+/* How far a large file was when it had been put up to a ticket. */
+struct backup_mark {
+    uint64_t ticket, cut_bytes;
+    size_t refs_size;
+};
+
 /* A large file on its way, a piece at a time. */
 struct backup_big {
     struct list link;
@@ -111,8 +130,15 @@ struct backup_big {
     struct fs_reader reader;
     bool opened, busy, ended;
     struct buf carry; /* read and not yet cut */
-    struct buf refs;  /* unused until finished */
     struct snapshot_list list;
+    struct work_job job; /* the lookup */
+    struct buf refs;     /* of what is cut; from the index at first, when a killed run left some */
+    uint64_t cut_bytes;  /* what they stand for */
+    uint64_t kept_bytes; /* the same in the newest row */
+    uint64_t run_sum;    /* where its holes are */
+    struct backup_mark marks[BACKUP_MARKS]; /* of its newest pieces, oldest first */
+    size_t mark_count;
+    unsigned checkpoint;          /* the backup's, at the newest row */
     struct backup_chunks *lists;  /* list chunks of this piece */
     struct backup_hasher *hasher; /* of the piece that is running */
     uint64_t streamed;            /* bytes so far, of a stream */
@@ -168,12 +194,16 @@ struct vault_backup {
     struct list files; /* to be read */
     size_t file_count, files_active;
     struct list bigs; /* those that are not busy */
-    size_t big_count;
+    size_t big_count, lookups_out;
     struct list readings; /* free ones */
     size_t readings_made, readings_max, readings_out;
     struct list hashers;
     size_t chunks_out;
     /* rows */
+    unsigned checkpoint; /* how many there were */
+    uint64_t checkpoint_ms;
+    bool checkpoint_due, checkpoint_begun; /* begun: waits for `metadata_out` and what is safe */
+    bool metadata_out;                     /* the segment that the checkpoint has ended */
     struct list rows;
     size_t rows_bytes, rows_push_bytes; /* at so many, segments are ended */
     struct work_job row_job;
@@ -229,13 +259,27 @@ MUST_CHECK enum err backup_stream_finish(struct backup_file *file,
 void backup_tree_event(struct vault_backup *b, const struct fs_event *event, struct index_dir *row);
 /* The file's entry is there, or it is dropped. Frees the file. */
 void backup_tree_file_done(struct backup_file *file);
-void backup_tree_rows(struct vault_backup *b); /* those that are safe go into the index */
+/* What a directory's row says of its tree. */
+void backup_tree_name(const struct snapshot_content *content, struct id *out);
 void backup_tree_free(struct vault_backup *b); /* what is left after a failure */
 MUST_CHECK enum err backup_tree_encode(const struct fs_entry *entry,
                                        const struct fs_details *details,
                                        const struct snapshot_content *content, bool sparse,
                                        struct slice runs, const struct snapshot_ref *runs_ref,
                                        struct buf *out, enum err *note);
+
+/* --- vault_backup_rows.c --- */
+void backup_rows_keep(struct backup_dir *d);       /* its new row, once its chunks are safe */
+void backup_rows_keep_big(struct backup_big *big); /* how far it is; not while it is busy */
+void backup_rows_put(struct vault_backup *b);      /* those that are safe go into the index */
+void backup_rows_committed(struct vault_backup *b, enum index_kind kind); /* a segment is */
+void backup_rows_safe(struct vault_backup *b);                            /* more chunks are */
+void backup_rows_checkpoint(struct vault_backup *b); /* begins one when it is time */
+void backup_rows_free(struct vault_backup *b);
+/* In the lane: how far a killed run came with this file. */
+void backup_rows_find(struct backup_big *big);
+/* In a job, with the file open: takes over what was found, when it is of this file. */
+MUST_CHECK enum err backup_rows_resume(struct backup_big *big);
 
 /* --- vault_backup_file.c --- */
 void backup_file_pump(struct vault_backup *b);

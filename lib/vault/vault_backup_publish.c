@@ -89,6 +89,8 @@ static enum err store_facts(void *user, struct vault_publish *p, struct errmsg *
         index_fact_put(index, "last-snapshot", slice_of(b->snapshot_id.bytes, ID_SIZE), msg);
     if (e == ERR_OK)
         e = index_fact_put_number(index, "last-backup", vault_publish_time_ns(p) / 1000000000, msg);
+    if (e == ERR_OK)
+        e = index_progress_clear(index, msg);
     return e;
 }
 

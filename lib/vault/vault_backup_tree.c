@@ -5,6 +5,7 @@
  * been left and all in it is done, it is either as it was (its old entry stands), or a job encodes
  * its node and its new row.
  */
+#include "crypto/sha256.h"
 #include "vault/vault_backup_internal.h"
 
 #include <assert.h>
@@ -267,33 +268,13 @@ static void end_dir(struct backup_dir *d)
                       .inode = d->entry.inode,
                       .node = slice_of(owned, d->node.size)},
                 .owned = owned,
+                .ticket = b->writer ? vault_writer_last(b->writer) : 0,
             };
         }
     }
     free_dir(d);
     if (parent)
         child_done(parent);
-}
-
-static void keep_row(struct backup_dir *d)
-{
-    struct vault_backup *b = d->backup;
-    const bool wanted = d->new_row.size > 0 && !b->options.stream;
-    struct backup_row *row = wanted ? calloc(1, sizeof(*row)) : NULL;
-    if (!row)
-        return; /* then it is read again next time */
-    row->path = d->path;
-    row->row = d->new_row;
-    row->ticket = vault_writer_last(b->writer);
-    d->path = BUF_INIT(0);
-    d->new_row = BUF_INIT(0);
-    b->rows_bytes += row->row.size;
-    list_append(&b->rows, &row->link);
-    if (b->rows_bytes >= b->rows_push_bytes) { /* once: they need their time to be committed */
-        vault_writer_push(b->writer);
-        b->rows_push_bytes = b->rows_bytes + BACKUP_ROWS_BYTES / 2;
-    }
-    backup_tree_rows(b);
 }
 
 static void dir_encoded(struct work_job *job)
@@ -308,7 +289,7 @@ static void dir_encoded(struct work_job *job)
         backup_problem(b, d->note, d->fs, slice_of(NULL, 0), d->msg.text);
     backup_chunks_put(d->chunks); /* frees it after a failure */
     if (b->e == ERR_OK) {
-        keep_row(d);
+        backup_rows_keep(d);
         end_dir(d);
     } else {
         free_dir(d);
@@ -387,11 +368,11 @@ static void encode_dir(struct work_job *job)
         d->e = encode_nodes(d, &list);
         if (d->e == ERR_OK)
             d->e = snapshot_list_finish(&list, &content);
-        struct id tree = {{0}};
-        if (d->e == ERR_OK && content.refs.size > 0)
-            tree = snapshot_ref_at(content.refs, 0).id;
-        if (d->e == ERR_OK)
+        struct id tree;
+        if (d->e == ERR_OK) {
+            backup_tree_name(&content, &tree);
             index_dir_set_tree(&d->new_row, &tree);
+        }
         if (d->e == ERR_OK)
             d->e = fs_dir_path(d->fs, slice_of(NULL, 0), &d->path);
     }
@@ -402,10 +383,31 @@ static void encode_dir(struct work_job *job)
     snapshot_list_free(&list);
 }
 
+/* What a row's tree is called: all that its directory's content refers to. */
+void backup_tree_name(const struct snapshot_content *content, struct id *out)
+{
+    sha256(content->refs, out->bytes);
+    out->bytes[0] ^= (uint8_t)content->depth;
+}
+
+/* A run that was killed may have left a row that is newer than the parent's, or of a part of the
+   directory: then the entry in the parent's row is not of these entries. */
+static bool is_of_row(const struct backup_dir *d)
+{
+    struct snapshot_entry old;
+    struct id tree;
+    if (!d->known)
+        return true;
+    if (snapshot_entry_decode(d->old_node, &old, NULL) != ERR_OK)
+        return false;
+    backup_tree_name(&old.content, &tree);
+    return id_equal(&tree, &d->row.tree);
+}
+
 static void finish_dir(struct backup_dir *d)
 {
     struct vault_backup *b = d->backup;
-    d->as_it_was = !d->changed && d->has_row && d->seen == d->row.count;
+    d->as_it_was = !d->changed && d->has_row && d->seen == d->row.count && is_of_row(d);
     if (d->as_it_was && d->known && d->same) {
         end_dir(d);
         return;
@@ -455,6 +457,7 @@ void backup_tree_file_done(struct backup_file *file)
         b->summary.files_changed += is_file && file->known;
         b->summary.files_new += is_file && !file->known;
         b->progress.bytes_done += is_file ? file->entry.size : 0;
+        d->unkept_bytes += is_file ? file->entry.size : 0;
     }
     b->progress.files_done += is_file;
     uint8_t *owned =
@@ -475,6 +478,7 @@ void backup_tree_file_done(struct backup_file *file)
                   .inode = e->inode,
                   .node = slice_of(owned + e->name.size, file->node.size)},
             .owned = owned,
+            .ticket = b->writer ? vault_writer_last(b->writer) : 0,
         };
     } else if (slot && !slot->dropped) {
         no_memory(b);
@@ -546,77 +550,8 @@ enum err backup_tree_encode(const struct fs_entry *e, const struct fs_details *d
     return result;
 }
 
-/* --- rows --- */
-
-static void rows_free(struct list *rows)
-{
-    for (struct list *node; (node = list_pop(rows));) {
-        struct backup_row *row = container_of(node, struct backup_row, link);
-        buf_free(&row->path);
-        buf_free(&row->row);
-        free(row);
-    }
-}
-
-static void put_rows(struct work_job *job)
-{
-    struct vault_backup *b = container_of(job, struct vault_backup, row_job);
-    struct index *index = b->vault->index;
-    b->row_e = index_begin(index, &b->row_msg);
-    list_for_each(node, &b->row_list)
-    {
-        struct backup_row *row = container_of(node, struct backup_row, link);
-        if (b->row_e == ERR_OK)
-            b->row_e =
-                index_dir_put(index, buf_slice(&row->path), buf_slice(&row->row), &b->row_msg);
-    }
-    if (b->row_e == ERR_OK)
-        b->row_e = index_commit(index, &b->row_msg);
-    else
-        index_rollback(index);
-}
-
-static void rows_put(struct work_job *job)
-{
-    struct vault_backup *b = container_of(job, struct vault_backup, row_job);
-    rows_free(&b->row_list);
-    b->row_busy = false;
-    if (b->row_e != ERR_OK)
-        backup_fail(b, b->row_e, &b->row_msg);
-    else
-        backup_tree_rows(b);
-    if (b->flushed && !b->row_busy)
-        backup_flushed(b);
-    backup_pump(b);
-}
-
-void backup_tree_rows(struct vault_backup *b)
-{
-    if (b->row_busy || b->e != ERR_OK || b->publishing)
-        return;
-    const uint64_t safe = vault_writer_safe(b->writer);
-    while (!list_empty(&b->rows)) {
-        struct backup_row *row = container_of(b->rows.next, struct backup_row, link);
-        if (row->ticket > safe)
-            break;
-        list_remove(&row->link);
-        list_append(&b->row_list, &row->link);
-        b->rows_bytes -= row->row.size;
-        if (b->rows_bytes < BACKUP_ROWS_BYTES)
-            b->rows_push_bytes = BACKUP_ROWS_BYTES;
-    }
-    if (list_empty(&b->row_list))
-        return;
-    b->row_busy = true;
-    b->row_job.run = put_rows;
-    b->row_job.done = rows_put;
-    work_submit(b->vault->ports.work, b->vault->lane, &b->row_job);
-}
-
 void backup_tree_free(struct vault_backup *b)
 {
-    rows_free(&b->rows);
-    rows_free(&b->row_list);
     while (!list_empty(&b->dirs)) /* also those that waited for their files */
         free_dir(container_of(b->dirs.next, struct backup_dir, link));
 }

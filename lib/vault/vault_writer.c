@@ -539,22 +539,29 @@ void vault_writer_put(struct vault_writer *w, struct vault_batch *batch)
     work_submit(w->vault->ports.work, w->vault->lane, &batch->job);
 }
 
-void vault_writer_push(struct vault_writer *w)
+bool vault_writer_push(struct vault_writer *w, bool metadata_only)
 {
+    bool any = false;
     for (int i = 0; i < 2; i++) {
         struct vault_writer_segment **open = w->open[i];
+        if (metadata_only && i != INDEX_METADATA - 1)
+            continue;
+        any |= open[NEARLY_FULL] != NULL;
         if (open[NEARLY_FULL])
             close_segment(open[NEARLY_FULL]);
-        if (open[FILLING] && segment_builder_count(open[FILLING]->builder) > 0)
+        if (open[FILLING] && segment_builder_count(open[FILLING]->builder) > 0) {
             close_segment(open[FILLING]);
+            any = true;
+        }
     }
+    return any;
 }
 
 void vault_writer_flush(struct vault_writer *w, void (*done)(void *user), void *user)
 {
     w->flushed = done;
     w->flushed_user = user;
-    vault_writer_push(w);
+    (void)vault_writer_push(w, false);
     for (int i = 0; i < 2; i++) /* begun and empty, or of a writer that has failed */
         if (w->open[i][FILLING]) {
             w->open[i][FILLING]->state = SEGMENT_FREE;

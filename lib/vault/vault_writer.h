@@ -96,8 +96,9 @@ void vault_writer_put(struct vault_writer *writer, struct vault_batch *batch);
 /* Ends the open segments that hold something. `done` when all have been committed (or nothing more
    will happen after a failure). One at a time; no batch may be out. */
 void vault_writer_flush(struct vault_writer *writer, void (*done)(void *user), void *user);
-/* Ends the open segments without waiting. */
-void vault_writer_push(struct vault_writer *writer);
+/* Ends the open segments without waiting; with `metadata_only` the data's stays open. False: there
+   was none with something in it. */
+bool vault_writer_push(struct vault_writer *writer, bool metadata_only);
 
 /* Nothing new is sent; what is on its way is broken off. */
 void vault_writer_stop(struct vault_writer *writer);

@@ -6,6 +6,8 @@
  *     MEDDLE_SKIP     how many of those pass before; default 0
  *     MEDDLE_TIMES    how often it happens; default 1
  *     MEDDLE_COMMAND  a shell command; it runs while the caller waits, and must not fail
+ *     MEDDLE_COUNT    a file: at the end it gets how many bytes were read by pread() below
+ * MEDDLE_PATH
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,6 +25,7 @@ typedef int openat_fn(int, const char *, int, ...);
 typedef ssize_t pread_fn(int, void *, size_t, off_t);
 
 static atomic_int seen;
+static atomic_ullong counted;
 
 static int number(const char *name, int otherwise)
 {
@@ -85,5 +88,19 @@ ssize_t pread64(int fd, void *out, size_t size, off_t offset)
     pread_fn *real = (pread_fn *)dlsym(RTLD_NEXT, "pread64");
     path_of(fd, NULL, path, sizeof(path));
     meddle("read", path);
-    return real(fd, out, size, offset);
+    const ssize_t got = real(fd, out, size, offset);
+    const char *below = getenv("MEDDLE_PATH");
+    if (got > 0 && below && !strncmp(path, below, strlen(below)))
+        atomic_fetch_add(&counted, (unsigned long long)got);
+    return got;
+}
+
+__attribute__((destructor)) static void tell_count(void)
+{
+    const char *path = getenv("MEDDLE_COUNT");
+    FILE *file = path ? fopen(path, "w") : NULL;
+    if (!file)
+        return;
+    fprintf(file, "%llu\n", atomic_load(&counted));
+    fclose(file);
 }
