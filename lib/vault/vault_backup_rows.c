@@ -186,7 +186,7 @@ void backup_rows_committed(struct vault_backup *b, enum index_kind kind)
 
 void backup_rows_checkpoint(struct vault_backup *b)
 {
-    if (!b->checkpoint_due || b->e != ERR_OK || b->publish || b->options.stream)
+    if (!b->checkpoint_due || b->e != ERR_OK || b->publishing || b->options.stream)
         return;
     b->checkpoint_due = false;
     b->checkpoint_begun = true;
