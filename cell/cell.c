@@ -112,6 +112,7 @@ void cell_free(struct cell *cell)
     buf_free(&cell->statement);
     buf_free(&cell->message_body);
     cell_orders_free(cell);
+    cell_lease_free(cell);
     free(cell);
 }
 
@@ -123,6 +124,7 @@ enum err cell_start(struct cell *cell, cell_joined_fn *joined, void *user, struc
     if (e == ERR_OK) {
         cell_scrub_start(cell);
         cell_removal_start(cell);
+        cell_lease_start(cell);
     }
     return e;
 }
@@ -144,6 +146,7 @@ void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user)
     cell_work_stop(cell);
     cell_damage_stop(cell);
     cell_removal_stop(cell);
+    cell_lease_stop(cell);
     /* so that `stopped` comes from the loop also when nothing is under way */
     cell->stop_job.done = stop_done;
     cell_work_began(cell);

@@ -48,9 +48,12 @@ struct cell_options {
 
     uint64_t heartbeat_ms;    /* 0: as the coordinator says */
     uint64_t scrub_period_ms; /* one cycle over all shards; 0: never */
+    uint64_t lease_ms;        /* an account's, from its last renewal on; 0: CELL_LEASE_S */
     uint64_t
         repair_bytes_s; /* repairs for others use so much of the line; 0: CELL_REPAIR_BYTES_S */
 };
+
+enum { CELL_LEASE_S = 365 * 86400 };
 
 /* A home's line of 100 Mbit/s stays three quarters free. */
 enum { CELL_REPAIR_BYTES_S = 3 << 20 };

@@ -16,6 +16,7 @@
 #include "serve/serve.h"
 #include "swarm/swarm_repair.h"
 #include "wire/wire_coordinator.h"
+#include "wire/wire_lease.h"
 #include "wire/wire_path.h"
 
 /* Facts in the store. */
@@ -150,6 +151,33 @@ struct cell_damage {
 void cell_damage_tell(struct cell *cell);
 void cell_damage_stop(struct cell *cell);
 
+/* --- leases: cell_lease.c --- */
+
+struct manifest;
+
+struct cell_lease {
+    struct timer timer;
+    struct work_job job;
+    struct cell_view view; /* the job's */
+    struct net_message *message;
+    struct buf body, reply;
+    struct slice body_slice;
+    struct address_list coordinator_addresses;
+    const char *addresses[LIMIT_ADDRESSES];
+    struct store_lease leases[WIRE_RENEWALS_MAX]; /* that are being asked about */
+    size_t count;
+    bool announce; /* what is near its end is said this time */
+    int64_t announced_s;
+};
+
+void cell_lease_start(struct cell *cell);
+void cell_lease_stop(struct cell *cell);
+void cell_lease_free(struct cell *cell);
+/* An order of the kind RENEW. Lane. */
+MUST_CHECK enum err cell_lease_renew(struct cell *cell, const struct cell_view *view,
+                                     struct slice doc, const struct manifest *m, uint32_t *count,
+                                     struct errmsg *msg);
+
 /* --- the cell --- */
 
 enum cell_membership {
@@ -207,6 +235,7 @@ struct cell {
     bool scrub_busy;
 
     struct cell_tickets tickets;
+    struct cell_lease lease;
     struct cell_work work;
     struct cell_damage damage;
     bool leaving, drained; /* cell_leave.c */
@@ -318,6 +347,11 @@ MUST_CHECK enum err cell_removal_load(struct cell *cell, struct errmsg *msg);
 void cell_removal_start(struct cell *cell);
 void cell_removal_stop(struct cell *cell);
 struct store_moment cell_removal_moment(const struct cell *cell, int64_t signed_s);
+/* Lane: so that the next life counts on from there. */
+MUST_CHECK enum err cell_removal_save_clock(struct cell *cell, const struct store_moment *now,
+                                            struct errmsg *msg);
+/* Something was marked: the timer looks. */
+void cell_removal_soon(struct cell *cell);
 
 /* The coordinator's orders: takes its answer (borrowed during the call), works on it on the lane,
    then calls cell_orders_taken(). FORMAT; END: there were none. */

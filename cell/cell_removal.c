@@ -53,7 +53,8 @@ struct store_moment cell_removal_moment(const struct cell *cell, int64_t signed_
     return moment;
 }
 
-static enum err save_clock(struct cell *cell, const struct store_moment *now, struct errmsg *msg)
+enum err cell_removal_save_clock(struct cell *cell, const struct store_moment *now,
+                                 struct errmsg *msg)
 {
     uint8_t fact[CLOCK_SIZE];
     put_le64(fact, now->run_ms);
@@ -88,7 +89,7 @@ static enum err apply_delete(struct cell *cell, const struct delete_order *order
                  .signed_s = now->signed_s + (int64_t)hold_s},
     };
     /* the clock first: the ends are on it, whenever this life is over */
-    const enum err e = save_clock(cell, now, msg);
+    const enum err e = cell_removal_save_clock(cell, now, msg);
     if (e != ERR_OK)
         return e;
     return store_removal_mark(cell->options.store, &removal, segments, order->segments.count, count,
@@ -113,6 +114,8 @@ static enum err apply_order(struct cell *cell, const struct cell_view *view,
     *count = 0;
     if (wire->kind == WIRE_ORDER_DROP || wire->kind == WIRE_ORDER_MOVED)
         return cell_drop(cell, view, wire, m, count, msg);
+    if (wire->kind == WIRE_ORDER_RENEW)
+        return cell_lease_renew(cell, view, wire->doc, m, count, msg);
     enum err e = open_order(cell, wire, &order, msg);
     if (e == ERR_OK)
         e = delete_order_allowed(&order, m, msg);
@@ -339,7 +342,7 @@ static void run_removal(struct work_job *job)
         return;
     }
     if (e == ERR_OK)
-        e = save_clock(cell, &now, &msg);
+        e = cell_removal_save_clock(cell, &now, &msg);
     if (e == ERR_OK)
         e = store_removal_due(store, &now, due, DUE_BATCH, &count, &msg);
     if (e == ERR_OK)
@@ -379,6 +382,11 @@ static void fire(struct timer *timer)
     cell->removal_busy = true;
     cell_work_began(cell);
     work_submit(cell->options.work, cell->options.lane, &cell->removal_job);
+}
+
+void cell_removal_soon(struct cell *cell)
+{
+    set_timer(cell, TICK_MIN_MS);
 }
 
 void cell_removal_start(struct cell *cell)

@@ -22,7 +22,7 @@ struct settings {
     char listen[CONFIG_TEXT_SIZE];
     struct config_list advertise;
     char site[CONFIG_TEXT_SIZE];
-    uint64_t scrub_period_ms, repair_bytes_s;
+    uint64_t scrub_period_ms, repair_bytes_s, lease_ms;
 };
 
 static const struct config_key keys[] = {
@@ -38,6 +38,8 @@ static const struct config_key keys[] = {
                     "how long one check of every stored shard may take; 0: no check"),
     CONFIG_SIZE(struct settings, repair_bytes_s, "repair-rate", "3M", 1024, UINT64_C(1) << 40,
                 "repairs for others use so many bytes a second of the line"),
+    CONFIG_DURATION(struct settings, lease_ms, "lease", "1y", 1000, UINT64_MAX,
+                    "an account that is not heard of for so long, and a twelfth more, is let go"),
 };
 
 /* The invite is taken on the first start only (DATA/swarm keeps it); the others are the
@@ -198,6 +200,7 @@ static enum err open_cell(struct program *p)
         .claim_code = p->claim_code,
         .scrub_period_ms = p->settings.scrub_period_ms,
         .repair_bytes_s = p->settings.repair_bytes_s,
+        .lease_ms = p->settings.lease_ms,
     };
     memcpy(options.swarm_root, p->swarm.key, sizeof(options.swarm_root));
     return cell_new(&options, &p->cell, &p->msg);

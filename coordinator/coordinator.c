@@ -8,12 +8,14 @@
 #include "identity/claim.h"
 #include "identity/delete_order.h"
 #include "identity/drop_order.h"
+#include "identity/renewal.h"
 #include "serve/serve.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_device.h"
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_ids.h"
+#include "wire/wire_lease.h"
 #include "wire/wire_removal.h"
 #include "wire/wire_repair.h"
 
@@ -229,6 +231,18 @@ static enum err take_drop(struct coordinator *c, const struct manifest *m,
                : e;
 }
 
+static enum err take_renewal(struct coordinator *c, const struct manifest *m,
+                             const struct wire_order *wire, int64_t now_s, uint32_t *count,
+                             struct errmsg *msg)
+{
+    struct deed deed;
+    enum err e = renewal_open(wire->doc, c->options.swarm, NULL, &deed, msg);
+    if (e == ERR_OK)
+        e = deed_allowed(&deed, m, 0, msg);
+    return e == ERR_OK ? registry_renew(c->options.registry, &deed, wire->doc, now_s, count, msg)
+                       : e;
+}
+
 /* Orders count by their own signatures; the peer only carries them. */
 static enum err take_order(struct coordinator *c, const struct manifest *m,
                            const struct wire_order *wire, int64_t now_s, uint32_t *count,
@@ -237,6 +251,8 @@ static enum err take_order(struct coordinator *c, const struct manifest *m,
     struct delete_order order;
     if (wire->kind == WIRE_ORDER_DROP)
         return take_drop(c, m, wire, now_s, count, msg);
+    if (wire->kind == WIRE_ORDER_RENEW)
+        return take_renewal(c, m, wire, now_s, count, msg);
     if (wire->kind == WIRE_ORDER_MOVED)
         return err_say(msg, ERR_DENIED, "that a shard has moved is known here by repairs' reports");
     enum err e = wire->kind == WIRE_ORDER_DELETE
@@ -285,6 +301,19 @@ static enum err post_orders(void *owner, struct serve_request *request, struct s
     return registry_orders(c->options.registry, &request->peer.id, &done, reply, msg);
 }
 
+static enum err post_renewals(void *owner, struct serve_request *request, struct slice body,
+                              struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list accounts;
+    const enum err e = wire_ids_decode(body, WIRE_RENEWALS_MAX, &accounts);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the question for renewals cannot be read");
+    if (request->peer.kind != SERVE_CELL)
+        return serve_deny(&request->peer, msg, "ask for renewals: it is no cell");
+    return registry_renewals(c->options.registry, &accounts, coordinator_now(request), reply, msg);
+}
+
 static const struct serve_route routes[] = {
     {WIRE_INFO, NET_GET, true, 0, WIRE_INFO_BYTES, get_info},
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, get_members},
@@ -306,6 +335,8 @@ static const struct serve_route routes[] = {
     {WIRE_DAMAGE, NET_POST, false, WIRE_DAMAGE_BYTES, 4096, coordinator_damage},
     {WIRE_AWAY, NET_POST, false, WIRE_AWAY_BYTES, 4096, coordinator_away},
     {WIRE_DELETE, NET_POST, false, WIRE_DELETE_BYTES, WIRE_DELETE_REPLY_BYTES, post_delete},
+    {WIRE_RENEWALS, NET_POST, false, WIRE_IDS_BYTES(WIRE_RENEWALS_MAX), WIRE_RENEWALS_BYTES,
+     post_renewals},
     {WIRE_ORDERS, NET_POST, false, WIRE_ORDERS_BYTES, WIRE_ORDERS_REPLY_BYTES, post_orders},
 };
 

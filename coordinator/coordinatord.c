@@ -26,7 +26,7 @@ struct settings {
     struct config_list advertise;
     char redundancy[CONFIG_TEXT_SIZE];
     uint64_t asleep_after_ms, gone_after_ms, proof_period_ms;
-    uint64_t repair_percent, repair_delay_ms, ticket_lease_ms;
+    uint64_t repair_percent, repair_delay_ms, ticket_lease_ms, lease_ms;
     uint64_t starter_bytes, quota_percent;
 };
 
@@ -48,6 +48,8 @@ static const struct config_key keys[] = {
                     "the owner's device may repair first for so long, where it can wait"),
     CONFIG_DURATION(struct settings, ticket_lease_ms, "ticket-lease", "1h", 1000, UINT64_MAX,
                     "a repairer has so long; then somebody else gets its ticket"),
+    CONFIG_DURATION(struct settings, lease_ms, "lease", "1y", 12000, UINT64_MAX,
+                    "an account that does not renew for so long, and a twelfth more, is let go"),
     CONFIG_SIZE(struct settings, starter_bytes, "starter", "100G", 1, UINT64_MAX >> 1,
                 "what an account may use without giving anything, once for its invite"),
     CONFIG_NUMBER(struct settings, quota_percent, "quota-percent", "100", 1, 100,
@@ -275,6 +277,7 @@ static void take_timers(const struct settings *s, struct registry_options *out)
     out->repair_percent = (unsigned)s->repair_percent;
     out->repair_delay_s = s->repair_delay_ms / 1000;
     out->lease_s = s->ticket_lease_ms / 1000;
+    out->account_lease_s = s->lease_ms / 1000;
     out->beat_ms = heartbeat_ms(s);
     out->starter_bytes = s->starter_bytes;
     out->quota_percent = (unsigned)s->quota_percent;

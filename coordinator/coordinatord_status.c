@@ -46,6 +46,9 @@ enum err coordinatord_status_text(const struct registry_counts *c, struct buf *o
     if (e == ERR_OK)
         e = buf_append_format(out, "proofs: %llu passed, %llu failed since the start\n",
                               (ull)c->proofs_passed, (ull)c->proofs_failed);
+    if (e == ERR_OK && c->leases_ending)
+        e = buf_append_format(out, "leases: of %llu accounts end soon: nobody has renewed them\n",
+                              (ull)c->leases_ending);
     return e;
 }
 
@@ -75,6 +78,7 @@ enum err coordinatord_status_json(const struct registry_counts *c, struct buf *o
         {"segments_inconsistent", c->segments_inconsistent},
         {"proofs_passed", c->proofs_passed},
         {"proofs_failed", c->proofs_failed},
+        {"leases_ending", c->leases_ending},
     };
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         json_line_u64(line, numbers[i].name, numbers[i].value);

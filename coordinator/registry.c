@@ -72,6 +72,10 @@ static const char *const migrations[] = {
     "ALTER TABLE removal_order ADD COLUMN time_s INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX removal_order_segment ON removal_order (segment) WHERE segment IS NOT NULL;"
     "ALTER TABLE repair ADD COLUMN ticket_doc BLOB",
+
+    /* leases */
+    "CREATE TABLE renewal (account INTEGER PRIMARY KEY, signer BLOB NOT NULL,"
+    " sequence INTEGER NOT NULL, received_s INTEGER NOT NULL, doc BLOB NOT NULL)",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)
@@ -102,6 +106,7 @@ void registry_set_timers(struct registry *registry, const struct registry_option
         options->repair_percent ? options->repair_percent : REGISTRY_REPAIR_PERCENT;
     now->lease_s = options->lease_s ? options->lease_s : REGISTRY_LEASE_S;
     now->repair_delay_s = options->repair_delay_s;
+    now->account_lease_s = options->account_lease_s ? options->account_lease_s : REGISTRY_ACCOUNT_S;
     now->beat_ms = options->beat_ms ? options->beat_ms : options->asleep_after_ms / 4;
     now->starter_bytes = options->starter_bytes ? options->starter_bytes : REGISTRY_STARTER_BYTES;
     now->quota_percent =
@@ -373,6 +378,9 @@ enum err registry_counts(struct registry *registry, int64_t now_s, struct regist
     out->proofs_passed = registry->proofs_passed;
     out->proofs_failed = registry->proofs_failed;
     out->swept_s = registry->swept ? registry->swept_s : 0;
+    const enum err ending = registry_leases_ending(registry, now_s, &out->leases_ending, msg);
+    if (ending != ERR_OK)
+        return ending;
     if (registry->pace > 0)
         out->repair_left_s =
             (uint64_t)((double)(out->repairs_ready + out->repairs_leased) / registry->pace);

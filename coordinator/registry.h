@@ -46,6 +46,7 @@ struct registry_options {
     /* The owner's device has so long for a loss before any cell may take it; where one more loss
        would lose data, nobody waits. */
     uint64_t repair_delay_s;
+    uint64_t account_lease_s; /* an account's, from its last renewal on; 0: REGISTRY_ACCOUNT_S */
     uint64_t proof_period_ms; /* each cell proves a shard about so often; 0: never */
     uint64_t beat_ms; /* how often cells are told to send heartbeats; 0: asleep_after_ms / 4 */
     /* What an account may use without giving anything, once for the invite that it came with; 0:
@@ -67,6 +68,7 @@ enum {
     REGISTRY_GRANT_S = 7 * 86400,
     REGISTRY_REPAIR_PERCENT = 75,
     REGISTRY_LEASE_S = 3600,
+    REGISTRY_ACCOUNT_S = 365 * 86400,
     REGISTRY_AWAY_S = 90 * 86400, /* the longest announced absence */
     REGISTRY_CELLS_MAX = 1000000,
 };
@@ -130,7 +132,8 @@ struct registry_counts {
     uint64_t repaired_count; /* segments, since the coordinator started */
     uint64_t repair_left_s;  /* until nothing is ready, at the pace of the last hour; 0: unknown */
     uint64_t proofs_passed, proofs_failed; /* since it started */
-    int64_t swept_s; /* when the directory was last gone through; 0: not yet */
+    uint64_t leases_ending; /* accounts that have not renewed for 11/12 of the term, or longer */
+    int64_t swept_s;        /* when the directory was last gone through; 0: not yet */
 };
 MUST_CHECK enum err registry_counts(struct registry *registry, int64_t now_s,
                                     struct registry_counts *out, struct errmsg *msg);
@@ -238,6 +241,15 @@ struct wire_order;
 MUST_CHECK enum err registry_order_take(struct registry *registry, const struct wire_order *wire,
                                         const struct delete_order *order, uint64_t hold_s,
                                         int64_t now_s, uint32_t *count, struct errmsg *msg);
+struct deed;
+/* A verified renewal: the account's lease begins anew. *count: 1, or 0 for one that was known. */
+MUST_CHECK enum err registry_renew(struct registry *registry, const struct deed *deed,
+                                   struct slice doc, int64_t now_s, uint32_t *count,
+                                   struct errmsg *msg);
+/* What a cell asks about accounts' leases (wire_lease.h). */
+MUST_CHECK enum err registry_renewals(struct registry *registry, struct wire_list *accounts,
+                                      int64_t now_s, struct buf *reply, struct errmsg *msg);
+
 struct drop_order;
 /* A verified drop order of the account: the shard's place at that cell leaves the directory, and
    the cell is told. *count: 1 when it was there. DENIED: the shard has no other place. */

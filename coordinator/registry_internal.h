@@ -7,7 +7,7 @@
 #include "placement/placement.h"
 #include "registry.h"
 
-enum { REGISTRY_SAMPLES = 4 };
+enum { REGISTRY_SAMPLES = 4, REGISTRY_OVER_ACCOUNTS = 16 };
 
 /* How far a cell's shards count. */
 enum registry_hold {
@@ -101,6 +101,10 @@ struct registry {
     int64_t awake_s, awake_since_s; /* when we were last alive, and since when without a pause */
     uint64_t exposure_s, loss_count;
     bool watch_changed; /* since it was written */
+
+    /* accounts whose lease is over, the latest ones, as the sweep began */
+    int64_t over[REGISTRY_OVER_ACCOUNTS];
+    size_t over_count;
 
     /* proof: registry_proof.c */
     struct registry_audit audits[REGISTRY_AUDITS];
@@ -232,6 +236,24 @@ MUST_CHECK enum err registry_moved_back(struct registry *registry, const struct 
                                         uint8_t index, const struct registry_cell *cell,
                                         struct errmsg *msg);
 MUST_CHECK enum err registry_moved_expire(struct registry *registry, int64_t now_s,
+                                          struct errmsg *msg);
+
+/* --- registry_lease.c --- */
+
+/* Fills `over`. */
+MUST_CHECK enum err registry_leases_over(struct registry *registry, int64_t now_s,
+                                         struct errmsg *msg);
+bool registry_lease_is_over(const struct registry *registry, int64_t account);
+/* Accounts in the last part of their lease, or beyond it. */
+MUST_CHECK enum err registry_leases_ending(struct registry *registry, int64_t now_s, uint64_t *out,
+                                           struct errmsg *msg);
+
+/* registry_removal.c, inside the caller's transaction: out of the directory, as by nobody's order;
+   and back into it, what is still known. */
+MUST_CHECK enum err registry_lease_remove(struct registry *registry, int64_t account,
+                                          const struct id *segment, int64_t now_s,
+                                          struct errmsg *msg);
+MUST_CHECK enum err registry_lease_return(struct registry *registry, int64_t account, int64_t now_s,
                                           struct errmsg *msg);
 
 /* --- registry_target.c --- */

@@ -18,7 +18,7 @@
 enum { ORDERS_AT_ONCE = WIRE_ORDERS_MAX, ORDER_BYTES_AT_ONCE = 512 << 10 };
 
 /* A cell's hold ends by its own running time: it can last longer than ours. */
-enum { HOLD_FACTOR = 3, HOLD_MORE_S = 86400 };
+enum { HOLD_FACTOR = 3, HOLD_MORE_S = 86400, LEASE_HOLD_S = 30 * 86400 };
 
 /* Runs a statement whose first parameters are an ID and a number. */
 static enum err run(struct registry *registry, const char *sql, const struct id *id, int64_t number,
@@ -46,12 +46,12 @@ struct taking {
     uint32_t count;
 };
 
-/* The order waits for every cell of these shards. */
+/* The order, if there is one, waits for every cell of these shards. */
 static enum err owe(struct taking *t, struct slice shards, struct errmsg *msg)
 {
     struct cursor c = cursor_over(shards);
     enum err e = ERR_OK;
-    while (e == ERR_OK && cursor_left(&c)) {
+    while (t->number && e == ERR_OK && cursor_left(&c)) {
         uint8_t index;
         uint32_t cell;
         if (cursor_u8(&c, &index) || cursor_le32(&c, &cell))
@@ -188,18 +188,19 @@ static enum err return_one(struct taking *t, const struct id *segment, struct er
     return returned ? registry_repair_judge(t->registry, segment, t->now_s, msg) : e;
 }
 
-/* All that wait, for an order that names none. */
+/* All that wait, for an order that names none; without an order, what no order has removed. */
 static enum err return_all(struct taking *t, struct errmsg *msg)
 {
     struct buf ids = BUF_INIT(1u << 30);
     struct db_statement *s;
     enum err e = db_prepare(t->registry->db,
                             "SELECT id FROM removed WHERE account = ?1 AND waiting = 1"
-                            " AND length(shards) > 0",
+                            " AND length(shards) > 0 AND (?2 > 0 OR signer = zeroblob(32))",
                             &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_i64(s, 1, t->account);
+    db_bind_i64(s, 2, t->number);
     while ((e = db_step(s, msg)) == ERR_OK) {
         struct id id;
         e = db_column_id(s, 0, &id);
@@ -250,6 +251,38 @@ static enum err take(struct taking *t, const struct wire_order *wire, struct err
                                             : return_one(t, &segment, msg);
     }
     return e;
+}
+
+/* --- without an order: a lease is over (registry_lease.c) --- */
+
+/* As if nobody had signed it; cells are not told, they have clocks of their own. */
+static struct taking by_nobody(struct registry *registry, const struct delete_order *order,
+                               int64_t account, int64_t now_s)
+{
+    return (struct taking){
+        .registry = registry,
+        .order = order,
+        .account = account,
+        .now_s = now_s,
+        .until_s = now_s + HOLD_FACTOR * (int64_t)LEASE_HOLD_S + HOLD_MORE_S,
+        .hold_end_s = now_s + LEASE_HOLD_S,
+    };
+}
+
+enum err registry_lease_remove(struct registry *registry, int64_t account, const struct id *segment,
+                               int64_t now_s, struct errmsg *msg)
+{
+    const struct delete_order order = {.deed = {.sequence = (uint64_t)now_s}};
+    struct taking t = by_nobody(registry, &order, account, now_s);
+    return remove_one(&t, segment, msg);
+}
+
+enum err registry_lease_return(struct registry *registry, int64_t account, int64_t now_s,
+                               struct errmsg *msg)
+{
+    const struct delete_order order = {.deed = {.sequence = (uint64_t)now_s}};
+    struct taking t = by_nobody(registry, &order, account, now_s);
+    return return_all(&t, msg);
 }
 
 /* Orders that nobody waits for, and shards that no cell can have any more. */

@@ -236,7 +236,7 @@ static bool cells_changed(struct registry *registry, int64_t now_s)
             passed_s > SWEEP_DRAIN_S);
 }
 
-static void begin_sweep(struct registry *registry, int64_t now_s)
+static enum err begin_sweep(struct registry *registry, int64_t now_s, struct errmsg *msg)
 {
     registry->sweeping = true;
     registry->sweep_number++;
@@ -249,6 +249,7 @@ static void begin_sweep(struct registry *registry, int64_t now_s)
         registry->cells[i]->held_next = 0;
         registry->cells[i]->sample_count = registry->cells[i]->sample_seen = 0;
     }
+    return registry_leases_over(registry, now_s, msg);
 }
 
 /* What the sweep did not meet needs nothing any more. */
@@ -270,7 +271,8 @@ static enum err end_sweep(struct registry *registry, struct errmsg *msg)
     return e;
 }
 
-static enum err sweep_rows(struct registry *registry, int64_t now_s, size_t *rows,
+/* Those of accounts whose lease is over go to `over`, id and le64 account each. */
+static enum err sweep_rows(struct registry *registry, int64_t now_s, size_t *rows, struct buf *over,
                            struct errmsg *msg)
 {
     struct db_statement *s;
@@ -286,6 +288,14 @@ static enum err sweep_rows(struct registry *registry, int64_t now_s, size_t *row
     db_bind_u64(s, 2, SWEEP_ROWS);
     for (*rows = 0; (e = db_step(s, msg)) == ERR_OK; (*rows)++) {
         e = registry_segment_read(registry, s, &segment, msg);
+        registry->sweep_at = segment.id;
+        if (e == ERR_OK && registry_lease_is_over(registry, segment.account)) {
+            e = buf_append(over, segment.id.bytes, ID_SIZE);
+            if (e == ERR_OK)
+                e = buf_append_le64(over, (uint64_t)segment.account);
+            if (e == ERR_OK)
+                continue;
+        }
         if (e == ERR_OK)
             e = judge(registry, &segment, now_s, &wanted, msg);
         if (e != ERR_OK)
@@ -294,19 +304,36 @@ static enum err sweep_rows(struct registry *registry, int64_t now_s, size_t *row
             segment.places[i].cell->held_next++;
             registry_sample(registry, segment.places[i].cell, &segment.id);
         }
-        registry->sweep_at = segment.id;
     }
     db_done(s);
     return e == ERR_END ? ERR_OK : e;
 }
 
+static enum err let_go(struct registry *registry, struct slice over, int64_t now_s,
+                       struct errmsg *msg)
+{
+    enum { ROW = ID_SIZE + 8 };
+    enum err e = ERR_OK;
+    for (size_t at = 0; at < over.size && e == ERR_OK; at += ROW) {
+        struct id segment;
+        memcpy(segment.bytes, over.data + at, ID_SIZE);
+        e = registry_lease_remove(registry, (int64_t)get_le64(over.data + at + ID_SIZE), &segment,
+                                  now_s, msg);
+    }
+    return e;
+}
+
 static enum err sweep_slice(struct registry *registry, int64_t now_s, struct errmsg *msg)
 {
+    struct buf over = BUF_INIT((size_t)SWEEP_ROWS * (ID_SIZE + 8));
     size_t rows = 0;
     enum err e = db_begin(registry->db, msg);
     if (e != ERR_OK)
         return e;
-    e = sweep_rows(registry, now_s, &rows, msg);
+    e = sweep_rows(registry, now_s, &rows, &over, msg);
+    if (e == ERR_OK)
+        e = let_go(registry, buf_slice(&over), now_s, msg);
+    buf_free(&over);
     if (e == ERR_OK && rows < SWEEP_ROWS)
         e = end_sweep(registry, msg);
     if (e == ERR_OK && rows < SWEEP_ROWS)
@@ -368,10 +395,12 @@ static void keep_pace(struct registry *registry, int64_t now_s)
 enum err registry_tick(struct registry *registry, int64_t now_s, bool *busy, struct errmsg *msg)
 {
     static const struct id nobody;
+    enum err e = ERR_OK;
     registry_watch_tick(registry, now_s);
     if (!registry->sweeping && cells_changed(registry, now_s))
-        begin_sweep(registry, now_s);
-    enum err e = registry->sweeping ? sweep_slice(registry, now_s, msg) : ERR_OK;
+        e = begin_sweep(registry, now_s, msg);
+    if (e == ERR_OK)
+        e = registry->sweeping ? sweep_slice(registry, now_s, msg) : ERR_OK;
     *busy = registry->sweeping;
     if (e == ERR_OK)
         e = registry_queue_give_back(registry, &nobody, now_s, msg);

@@ -232,6 +232,34 @@ MUST_CHECK enum err store_removal_name(struct store *store, const struct id *seg
 MUST_CHECK enum err store_drop(struct store *store, const struct id *segment, unsigned index,
                                int64_t before_s, struct errmsg *msg);
 
+/* --- leases: lane. store_lease.c --- */
+
+struct store_lease {
+    struct id account;
+    struct store_moment began;
+    uint64_t sequence; /* the highest counter of a renewal that was brought here; 0: none was */
+    bool ended;        /* its segments are marked */
+};
+
+/* Accounts that have (had) shards here and no lease yet have one from now on. */
+MUST_CHECK enum err store_lease_begin(struct store *store, const struct store_moment *now,
+                                      struct errmsg *msg);
+/* Those that began at `before` or earlier on both clocks, the oldest first. */
+MUST_CHECK enum err store_lease_old(struct store *store, const struct store_moment *before,
+                                    struct store_lease *out, size_t max, size_t *count,
+                                    struct errmsg *msg);
+/* A renewal with this counter: if it is higher than the last, the lease begins anew, at `began` or
+   where it did if that is later, and what its end had marked is taken back. Counter 0: one of which
+   the coordinator says when it came; it counts if `began` is later by the signed clock. *renewed:
+   it did. */
+MUST_CHECK enum err store_lease_renew(struct store *store, const struct id *account,
+                                      const struct store_moment *began, uint64_t sequence,
+                                      bool *renewed, struct errmsg *msg);
+/* The lease is over: all the account's segments are marked as if its root had said so, with that
+   end of the hold. */
+MUST_CHECK enum err store_lease_end(struct store *store, const struct id *account,
+                                    const struct store_moment *hold_ends, struct errmsg *msg);
+
 /* --- scrub: lane --- */
 
 struct store_scrub {

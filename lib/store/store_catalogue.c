@@ -23,6 +23,10 @@ static const char *const migrations[] = {
 
     /* for store_drop(): how old a shard's receipt is */
     "ALTER TABLE shard ADD COLUMN receipt_s INTEGER NOT NULL DEFAULT 0",
+
+    "CREATE TABLE lease (account INTEGER PRIMARY KEY, began_run_ms INTEGER NOT NULL,"
+    " began_s INTEGER NOT NULL, sequence INTEGER NOT NULL DEFAULT 0,"
+    " ended INTEGER NOT NULL DEFAULT 0)",
 };
 
 #define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id, receipt_s"

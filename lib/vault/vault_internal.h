@@ -63,6 +63,7 @@ struct vault {
 
 /* Facts of the index that several files read: numbers. */
 #define VAULT_FACT_HEAD_KEPT "head-kept" /* sequence of our newest head that rests with enough */
+#define VAULT_FACT_RENEWED   "renewed"   /* when the account's lease was last renewed, seconds */
 #define VAULT_FACT_LAST_DEED "last-deed" /* sequence of our last document about removal */
 
 extern const struct config_key vault_settings_keys[];

@@ -2,6 +2,7 @@
 
 #include "placement/placement_durability.h"
 #include "vault/vault_margins.h"
+#include "vault/vault_renew.h"
 
 #include <stdlib.h>
 
@@ -189,6 +190,13 @@ static void ask_run(struct work_job *job)
             e = ERR_OK;
     }
     ask->status.last_backup_s = last;
+    int64_t renewed = 0;
+    if (e == ERR_OK) {
+        e = index_fact_get_number(ask->vault->index, VAULT_FACT_RENEWED, &renewed, &ask->msg);
+        if (e == ERR_NOT_FOUND)
+            e = ERR_OK;
+    }
+    ask->status.lease_until_s = renewed ? renewed + VAULT_LEASE_S : 0;
     ask->e = e;
 }
 

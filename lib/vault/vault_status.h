@@ -17,6 +17,7 @@ struct vault_status {
     uint64_t bytes_used;                       /* of shards stored on cells */
     uint64_t snapshots;                        /* of all devices */
     int64_t last_backup_s;                     /* of this device; 0: never */
+    int64_t lease_until_s;                     /* that this device has renewed; 0: never */
     uint32_t members, members_up, own, others; /* cells; others: domains for this account */
     bool coordinator_up;
 

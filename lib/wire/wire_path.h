@@ -42,6 +42,7 @@ enum wire_route {
     WIRE_DAMAGE,    /* POST /v1/damage */
     WIRE_AWAY,      /* POST /v1/away */
     WIRE_ORDERS,    /* POST /v1/orders */
+    WIRE_RENEWALS,  /* POST /v1/renewals */
     WIRE_ACCOUNT,   /* GET /v1/account */
     WIRE_ROUTE_COUNT,
 };

@@ -16,7 +16,7 @@ static void write_order(struct cbor_writer *w, const struct wire_order *order, b
 static void take_order(struct cbor_reader *r, struct wire_order *out, bool numbered)
 {
     cbor_read_map(r);
-    out->kind = (enum wire_order_kind)wire_take_u32(r, 0, WIRE_ORDER_MOVED);
+    out->kind = (enum wire_order_kind)wire_take_u32(r, 0, WIRE_ORDER_RENEW);
     out->doc = wire_take_bytes(r, 1, WIRE_ORDER_BYTES);
     out->number = numbered ? wire_take_number(r, 2) : 0;
     cbor_read_end(r);

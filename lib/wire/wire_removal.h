@@ -25,6 +25,7 @@ enum wire_order_kind {
     WIRE_ORDER_UNDELETE = 2,
     WIRE_ORDER_DROP = 3,  /* a drop order of a device: one shard that has moved */
     WIRE_ORDER_MOVED = 4, /* a repair's proof that it has: wire_moved_encode() */
+    WIRE_ORDER_RENEW = 5, /* a renewal: the account's leases begin anew */
 };
 
 struct wire_order {

@@ -58,6 +58,7 @@ void sim_swarm_start_coordinator(struct sim_swarm *s)
         .random = &node->random,
         .asleep_after_ms = s->options.asleep_after_ms,
         .gone_after_ms = s->options.gone_after_ms,
+        .account_lease_s = s->options.account_lease_s,
         .repair_percent = s->options.repair_percent,
         .lease_s = s->options.lease_s,
         .proof_period_ms = s->options.proof_period_ms,
@@ -166,6 +167,7 @@ static enum err make_cell(struct sim_cell *c, struct slice invite, struct errmsg
         .address_count = 1,
         .site = c->shape.site,
         .give_bytes = c->shape.give_bytes,
+        .lease_ms = s->options.account_lease_s * 1000,
         .claim_code = "a-code",
         .scrub_period_ms = s->options.scrub_period_ms,
     };

@@ -4,6 +4,7 @@
 #include "placement/placement_level.h"
 #include "vault/vault_cells.h"
 #include "vault/vault_drill.h"
+#include "vault/vault_renew.h"
 #include "vault/vault_status.h"
 
 #include <string.h>
@@ -63,6 +64,10 @@ static void json_status(struct ctl *ctl, const struct vault_status *s,
         json_line_time(line, "last_backup", s->last_backup_s * 1000000000);
     else
         json_line_null(line, "last_backup");
+    if (s->lease_until_s)
+        json_line_time(line, "lease_until", s->lease_until_s * 1000000000);
+    else
+        json_line_null(line, "lease_until");
     if (drill->time_s) {
         json_line_time(line, "last_drill", (int64_t)drill->time_s * 1000000000);
         json_line_bool(line, "last_drill_passed", drill->passed);
@@ -134,6 +139,10 @@ static void say_status(struct ctl *ctl, const struct vault_status *s)
     say_standing(ctl, s);
     ctl_print(out, "Last backup: %s.",
               s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never");
+    if (s->lease_until_s && time(NULL) > s->lease_until_s - VAULT_LEASE_WARN_S)
+        ctl_print(out,
+                  "The cells keep this account's shards until %s: a backup renews that for a year.",
+                  ctl_time(s->lease_until_s * 1000000000, when));
 }
 
 static int ask_status(struct ctl *ctl, struct ask *ask)

@@ -8,6 +8,7 @@
 #include "wire/wire_heads.h"
 #include "wire/wire_hello.h"
 #include "wire/wire_inventory.h"
+#include "wire/wire_lease.h"
 #include "wire/wire_removal.h"
 #include "wire/wire_repair.h"
 #include "wire/wire_shard.h"
@@ -741,6 +742,25 @@ static enum err again_moved(struct slice in, struct buf *out)
     return e != ERR_OK ? e : wire_moved_encode(&moved, out);
 }
 
+static enum err build_renewals(struct buf *out)
+{
+    const struct wire_renewed renewed[] = {{.doc = DOCUMENT("renewal"), .received_s = 1700000000},
+                                           {.received_s = 1600000000, .over = true}};
+    return wire_renewals_encode(renewed, ARRAY_COUNT(renewed), out);
+}
+
+static enum err again_renewals(struct slice in, struct buf *out)
+{
+    struct wire_list list;
+    struct wire_renewed renewed[4];
+    size_t count = 0;
+    enum err e = wire_renewals_decode(in, &list);
+    while (e == ERR_OK && count < ARRAY_COUNT(renewed) &&
+           wire_renewals_next(&list, &renewed[count]))
+        count++;
+    return e != ERR_OK ? e : wire_renewals_encode(renewed, count, out);
+}
+
 static enum err build_orders(struct buf *out)
 {
     const uint64_t numbers[] = {7, 8};
@@ -821,5 +841,6 @@ const struct wire_example wire_examples[] = {
     {"orders", build_orders, again_orders},
     {"orders reply", build_orders_reply, again_orders_reply},
     {"moved", build_moved, again_moved},
+    {"renewals reply", build_renewals, again_renewals},
 };
 const size_t wire_example_count = ARRAY_COUNT(wire_examples);
