@@ -41,8 +41,7 @@ static enum err make(struct renew *r)
     if (!r->due)
         return ERR_OK;
     e = vault_deed_next(vault, &deed, &r->msg);
-    return e == ERR_OK ? renewal_make(&deed, &vault->swarm_root, vault->device, &r->doc)
-                       : e;
+    return e == ERR_OK ? renewal_make(&deed, &vault->swarm_root, vault->device, &r->doc) : e;
 }
 
 static void run_make(struct work_job *job)

@@ -32,6 +32,7 @@ static struct lease begin(void)
     l.swarm = sim_swarm_new(l.world, &(struct sim_swarm_options){
                                          .cells = CELLS,
                                          .heartbeat_ms = 6 * 3600000,
+                                         .flush_ms = 60000,
                                          .asleep_after_ms = DAY_MS,
                                          .gone_after_ms = 400 * DAY_MS,
                                          .account_lease_s = TERM_DAYS * UINT64_C(86400),
