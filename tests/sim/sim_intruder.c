@@ -22,7 +22,7 @@
 
 #include <stdlib.h>
 
-enum { REPLY_MAX = 16 << 20, TRICK_SHARD = 4096, PROOF_LATE_MS = 2 * HOUR_MS };
+enum { REPLY_MAX = 16 << 20, TRICK_SHARD = 4096, PROOF_LATE_MS = 31 * MINUTE_MS };
 
 static void must(enum err e)
 {
@@ -394,8 +394,6 @@ static bool take_proof(struct sim_life *l, unsigned cell)
     if (taken) {
         memcpy(l->proof_ticket, ticket->id, sizeof(l->proof_ticket));
         l->proof_segment = ticket->segment;
-        l->proof_cell = cell;
-        l->proof_since_ms = life_now_ms(l);
     }
     free(ticket);
     buf_free(&body);
@@ -408,32 +406,42 @@ static bool take_proof(struct sim_life *l, unsigned cell)
 static void slander(struct sim_life *l)
 {
     const unsigned auditor = 2;
-    if (l->proof_since_ms || !life_runs(l, auditor) || !l->swarm->coordinator ||
-        !take_proof(l, auditor))
+    if (!life_runs(l, auditor) || !l->swarm->coordinator || !take_proof(l, auditor))
         return;
     l->cells[auditor].blamed = true;
     const enum err e = report_proof(l, auditor, WIRE_OUTCOME_DISPROVED);
     life_say(l, "cell %u slanders another one: %s", auditor, err_name(e));
-    l->proof_since_ms = 0;
     l->result->attacks++;
 }
 
+/* Told a minute after it was over. */
 static void keep_proof(struct sim_life *l, unsigned cell)
 {
-    if (!l->swarm->coordinator)
+    if (!l->swarm->coordinator || !take_proof(l, cell))
         return;
-    if (!l->proof_since_ms) {
-        (void)take_proof(l, cell);
+    life_run(l, PROOF_LATE_MS);
+    if (!life_runs(l, cell) || !l->swarm->coordinator)
         return;
-    }
-    if (life_now_ms(l) < l->proof_since_ms + PROOF_LATE_MS || !life_runs(l, l->proof_cell))
-        return;
-    const enum err e = report_proof(l, l->proof_cell, WIRE_OUTCOME_DONE);
-    life_say(l, "a proof of long ago is told: %s", err_name(e));
+    const enum err e = report_proof(l, cell, WIRE_OUTCOME_DONE);
+    life_say(l, "a proof is told too late: %s", err_name(e));
     if (e == ERR_OK)
-        life_break(l, "PROOF", "the coordinator counts a proof that was asked for %.1f h ago",
-                   (double)(life_now_ms(l) - l->proof_since_ms) / HOUR_MS);
-    l->proof_since_ms = 0;
+        life_break(l, "PROOF", "the coordinator counts a proof that was asked for %u minutes ago",
+                   PROOF_LATE_MS / MINUTE_MS);
+    l->result->attacks++;
+}
+
+/* --- lists --- */
+
+/* Somebody gives more, or less: a new list; and whoever sits on the coordinator's line shows the
+   one before. */
+static void replay_list(struct sim_life *l, unsigned cell)
+{
+    struct sim_cell *c = &l->swarm->cells[cell];
+    c->shape.give_bytes = GIB(1 + life_below(l, 4));
+    cell_set_give(c->cell, c->shape.give_bytes);
+    l->replay_until_ms = life_now_ms(l) + HOUR_MS;
+    life_say(l, "cell %u gives %llu GiB; an old member list is shown instead", cell,
+             (unsigned long long)(c->shape.give_bytes >> 30));
     l->result->attacks++;
 }
 
@@ -475,9 +483,7 @@ void intruder_try(struct sim_life *l)
         keep_proof(l, c);
         break;
     default:
-        life_say(l, "whoever sits on the coordinator's line shows an old member list");
-        l->replay_until_ms = life_now_ms(l) + 6 * (uint64_t)HOUR_MS;
-        l->result->attacks++;
+        replay_list(l, c);
         break;
     }
 }

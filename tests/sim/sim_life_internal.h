@@ -110,8 +110,6 @@ struct sim_life {
     uint64_t coordinator_back_ms; /* 0: it runs */
     uint64_t thief_revoked_ms;    /* 0: not yet */
     uint64_t revoked_number;      /* of the manifest that did it */
-    struct buf thief_grant;       /* for thief_cell; size 0: none */
-    unsigned thief_cell;
     uint64_t head_sequence, order_sequence;
     uint64_t head_seen[SIM_SWARM_CELLS_MAX + 1]; /* what each has stored; the last: coordinator */
     uint64_t losses;                             /* shards that the weather took, or made suspect */
@@ -124,10 +122,8 @@ struct sim_life {
     uint8_t old_list[LIFE_OLD_LIST_BYTES]; /* a member list, as it went by */
     size_t old_list_bytes;
     uint64_t replay_until_ms;
-    uint8_t proof_ticket[16]; /* taken by an intruder who keeps it */
+    uint8_t proof_ticket[16]; /* that an intruder has taken */
     struct id proof_segment;
-    unsigned proof_cell;
-    uint64_t proof_since_ms; /* 0: none is kept */
 };
 
 static inline uint64_t life_now_ms(const struct sim_life *l)

@@ -149,7 +149,7 @@ static enum err make_cell(struct sim_cell *c, struct slice invite, struct errmsg
 {
     struct sim_swarm *s = c->swarm;
     static const char *const coordinator_addresses[] = {"coordinator:1"};
-    const char *const addresses[] = {c->address};
+    c->addresses[0] = c->address;
     struct cell_options options = {
         .net = c->node->net,
         .clock = &c->node->clock,
@@ -163,7 +163,7 @@ static enum err make_cell(struct sim_cell *c, struct slice invite, struct errmsg
         .coordinator_addresses = coordinator_addresses,
         .coordinator_address_count = 1,
         .invite = invite,
-        .addresses = addresses,
+        .addresses = c->addresses,
         .address_count = 1,
         .site = c->shape.site,
         .give_bytes = c->shape.give_bytes,

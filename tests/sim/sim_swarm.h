@@ -51,6 +51,7 @@ struct sim_cell {
     struct cell *cell;
     struct work_lane *lane;
     char address[32];
+    const char *addresses[1];
     struct sim_cell_shape shape;
     struct buf invite; /* of a cell that is no member yet */
     bool joined, was_member;
