@@ -20,7 +20,9 @@
 
 #define FACT_CLOCK "removal_clock" /* le64 run_ms ‖ le64 signed_s */
 
-enum { TICK_MIN_MS = 100, TICK_MAX_MS = 60000, DUE_BATCH = 128, CLOCK_SIZE = 16 };
+/* The clock is written down with each tick: so much running time a crash may cost, and so seldom
+   does a disk have to wake up for what waits. */
+enum { TICK_MIN_MS = 100, TICK_MAX_MS = 600000, DUE_BATCH = 128, CLOCK_SIZE = 16 };
 
 static void fire(struct timer *timer);
 

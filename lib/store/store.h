@@ -89,8 +89,9 @@ struct store_admission {
 };
 
 /* Lane. CORRUPT: header and name do not match, or the index is not below k + m. EXISTS: it is
-   stored already, whole. BUSY: another request is storing it right now. QUOTA: more than the grant
-   allows. FULL: more than is given, or than the disk has. DENIED: the segment was deleted.
+   stored already, whole (it was read and compared just now). BUSY: another request is storing it
+   right now. QUOTA: more than the grant allows. FULL: more than is given, or than the disk has.
+   DENIED: the segment was deleted.
  */
 MUST_CHECK enum err store_put_begin(struct store *store, const struct store_admission *admission,
                                     struct store_put **out, struct errmsg *msg);

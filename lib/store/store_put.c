@@ -43,13 +43,38 @@ static enum err check_names(struct store *store, const struct store_admission *a
     return check_live(store, &a->segment, msg);
 }
 
+/* The catalogue says that the shard is whole. The file is read, since a receipt comes of it: what
+   has rotted goes into quarantine, and *whole is false. */
+static enum err check_whole(struct store *store, const struct store_admission *a, bool *whole,
+                            struct errmsg *msg)
+{
+    struct store_file *file;
+    struct errmsg why;
+    enum err e = store_file_open(store, &a->segment, a->index, &file, &why);
+    if (e == ERR_OK) {
+        e = store_file_check(file, store->hash, &why);
+        store_file_close(file);
+    }
+    *whole = e == ERR_OK;
+    if (e == ERR_OK || e == ERR_NOMEM)
+        return e;
+    log_say(store->options.log, LOG_WARN, "a shard that is brought again had to be: %s", why.text);
+    return store_quarantine(store, &a->segment, a->index, msg);
+}
+
 /* Is it here already, or on its way? `replaces`: a damaged one is, in quarantine. */
 static enum err check_new(struct store *store, const struct store_admission *a, bool *replaces,
                           struct errmsg *msg)
 {
     struct store_shard known;
+    bool whole = false;
     enum err e = store_catalogue_get(store, &a->segment, a->index, &known, NULL);
     if (e == ERR_OK && known.state == STORE_WHOLE) {
+        e = check_whole(store, a, &whole, msg);
+        if (e != ERR_OK)
+            return e;
+    }
+    if (whole) {
         /* whoever gets a receipt now counts on it from now on */
         e = store_catalogue_set_receipt(store, &a->segment, a->index, a->now_s, msg);
         return e == ERR_OK ? err_say(msg, ERR_EXISTS, "the shard is stored already") : e;

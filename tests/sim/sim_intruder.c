@@ -442,6 +442,8 @@ static void replay_list(struct sim_life *l, unsigned cell)
     l->replay_until_ms = life_now_ms(l) + HOUR_MS;
     life_say(l, "cell %u gives %llu GiB; an old member list is shown instead", cell,
              (unsigned long long)(c->shape.give_bytes >> 30));
+    life_run(l, 40 * MINUTE_MS);
+    promise_check(l);
     l->result->attacks++;
 }
 
