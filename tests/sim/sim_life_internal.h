@@ -7,7 +7,7 @@ enum {
     MINUTE_MS = 60000,
     HOUR_MS = 60 * MINUTE_MS,
     LIFE_SEGMENTS_MAX = 50,
-    LIFE_OLD_LIST_BYTES = 16384,
+    LIFE_LIST_BYTES = 16384,
     LIFE_TICKETS = 64,
 };
 #define DAY_MS ((uint64_t)24 * HOUR_MS)
@@ -119,8 +119,9 @@ struct sim_life {
 
     struct sim_ticket tickets[LIFE_TICKETS];
     unsigned ticket_at;
-    uint8_t old_list[LIFE_OLD_LIST_BYTES]; /* a member list, as it went by */
-    size_t old_list_bytes;
+    uint8_t list[LIFE_LIST_BYTES], old_list[LIFE_LIST_BYTES]; /* as they went by; the one before */
+    size_t list_bytes, old_list_bytes;
+    uint64_t list_number;
     uint64_t replay_until_ms;
     uint8_t proof_ticket[16]; /* that an intruder has taken */
     struct id proof_segment;

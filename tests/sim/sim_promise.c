@@ -526,20 +526,30 @@ static void see_ticket(struct sim_life *l, struct slice body)
     free(ticket);
 }
 
+/* Keeps the newest list, and of the one before it a copy to be shown again. */
+static void see_list(struct sim_life *l, uint8_t *bytes, size_t size)
+{
+    struct member_list *list;
+    if (life_now_ms(l) < l->replay_until_ms && size == l->old_list_bytes)
+        memcpy(bytes, l->old_list, size);
+    if (size > LIFE_LIST_BYTES || (size == l->list_bytes && memcmp(bytes, l->list, size) == 0) ||
+        member_list_open(slice_of(bytes, size), &l->swarm->root, &list, NULL) != ERR_OK)
+        return;
+    if (list->number > l->list_number) {
+        memcpy(l->old_list, l->list, l->list_bytes);
+        l->old_list_bytes = l->list_bytes;
+        memcpy(l->list, bytes, size);
+        l->list_bytes = size;
+        l->list_number = list->number;
+    }
+    member_list_free(list);
+}
+
 void promise_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size)
 {
     struct sim_life *l = user;
-    if (offset > 0)
-        return;
-    if (strcmp(path, "/v1/repairs") == 0)
+    if (offset == 0 && strcmp(path, "/v1/repairs") == 0)
         see_ticket(l, slice_of(bytes, size));
-    if (strcmp(path, "/v1/members") != 0 || size > LIFE_OLD_LIST_BYTES)
-        return;
-    if (life_now_ms(l) < l->replay_until_ms) {
-        if (size == l->old_list_bytes)
-            memcpy(bytes, l->old_list, size);
-    } else if (life_chance(l, 100) || l->old_list_bytes != size) {
-        memcpy(l->old_list, bytes, size);
-        l->old_list_bytes = size;
-    }
+    else if (offset == 0 && strcmp(path, "/v1/members") == 0)
+        see_list(l, bytes, size);
 }
