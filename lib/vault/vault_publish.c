@@ -626,6 +626,7 @@ static void synced(void *user, enum err e, const struct vault_sync_summary *summ
     struct vault_publish *p = user;
     if (e == ERR_OK && summary->condemned > 0 && p->options.references) {
         e = ERR_STALE;
+        p->overtaken = true;
         p->e =
             err_say(&p->msg, e, "another device has condemned %llu segments since this run began",
                     (unsigned long long)summary->condemned);
