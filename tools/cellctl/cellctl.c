@@ -34,7 +34,7 @@ int main(int argc, char **argv)
     setlocale(LC_TIME, "");
     int code = run(&ctl, argc, argv);
     ctl_close(&ctl);
-    if (fflush(stdout) != 0 && code == CTL_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CTL_OK && !ctl_reader_gone())
         code = ctl_fail(&ctl.out, CTL_FAILED, "cannot write to standard output");
     ctl_flags_free(&ctl.options);
     return code;

@@ -202,7 +202,8 @@ static void tell(struct ctl *ctl, const struct vault_backup_summary *s,
     if (ctl->options.dry_run)
         ctl_print(&ctl->out, "This was a dry run: nothing was sent or kept.");
     else
-        ctl_print(&ctl->out, "Snapshot %.10s is saved.", id_format(&s->snapshot_id, id));
+        ctl_print(&ctl->out, "%sSnapshot %.10s is saved.%s", ctl_tint(&ctl->out, CTL_GOOD),
+                  id_format(&s->snapshot_id, id), ctl_tint(&ctl->out, CTL_PLAIN));
     if (s->below_level)
         ctl_print(&ctl->out,
                   "Too few households are awake for the level that was chosen: this snapshot is "

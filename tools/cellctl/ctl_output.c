@@ -1,6 +1,7 @@
 #include "ctl_output.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,14 +10,17 @@
 
 void ctl_output_init(struct ctl_output *out, bool json, bool quiet, bool verbose)
 {
-    const char *term = getenv("TERM");
-    const bool terminal = isatty(STDOUT_FILENO) && !(term && !strcmp(term, "dumb"));
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    const bool dumb = term && !strcmp(term, "dumb");
+    const bool colour = !json && !dumb && !(no_colour && no_colour[0]); /* https://no-color.org */
+    const bool terminal = isatty(STDOUT_FILENO) && !dumb;
     *out = (struct ctl_output){
         .json = json,
         .quiet = quiet,
         .verbose = verbose,
         .live = terminal && !json && !quiet,
-        .colour = terminal && !json && !getenv("NO_COLOR"),
+        .colour = colour && terminal,
+        .colour_errors = colour && isatty(STDERR_FILENO),
     };
 }
 
@@ -66,11 +70,27 @@ void ctl_print(struct ctl_output *out, const char *format, ...)
     va_end(arguments);
 }
 
-static void say_to_errors(struct ctl_output *out, const char *prefix, const char *sentence)
+bool ctl_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return ferror(stdout) && poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+const char *ctl_tint(const struct ctl_output *out, enum ctl_tint tint)
+{
+    static const char *const codes[] = {"\x1b[0m", "\x1b[32m", "\x1b[31m"};
+    return out->colour ? codes[tint] : "";
+}
+
+/* `code`: of the prefix' colour. */
+static void say_to_errors(struct ctl_output *out, const char *code, const char *prefix,
+                          const char *sentence)
 {
     char text[CTL_TEXT_SIZE];
+    const bool colour = out->colour_errors && prefix[0];
     live_clear(out);
-    fprintf(stderr, "%s%s\n", prefix, ctl_text(slice_text(sentence), text));
+    fprintf(stderr, "%s%s%s%s\n", colour ? code : "", prefix, colour ? "\x1b[0m" : "",
+            ctl_text(slice_text(sentence), text));
     fflush(stderr);
 }
 
@@ -94,7 +114,7 @@ void ctl_problem(struct ctl_output *out, const char *during, struct slice item,
 {
     struct json_line *line;
     if (!out->json) {
-        say_to_errors(out, "", sentence);
+        say_to_errors(out, "", "", sentence);
         return;
     }
     if (json_line_new("error", &line) != ERR_OK)
@@ -111,7 +131,7 @@ void ctl_warn(struct ctl_output *out, const char *sentence)
 {
     struct json_line *line;
     if (!out->json) {
-        say_to_errors(out, "warning: ", sentence);
+        say_to_errors(out, "\x1b[33m", "warning: ", sentence);
         return;
     }
     if (json_line_new("warning", &line) != ERR_OK)
@@ -124,7 +144,7 @@ int ctl_fail(struct ctl_output *out, int code, const char *sentence)
 {
     struct json_line *line;
     if (!out->json) {
-        say_to_errors(out, "cellctl: ", sentence);
+        say_to_errors(out, "\x1b[31m", "cellctl: ", sentence);
         return code;
     }
     if (json_line_new("exit_error", &line) == ERR_OK) {

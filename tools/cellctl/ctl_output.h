@@ -29,9 +29,10 @@ enum ctl_exit {
 
 struct ctl_output {
     bool json, quiet, verbose;
-    bool live;       /* the live line is wanted: standard output is a terminal */
-    bool colour;     /* and NO_COLOR is not set */
-    bool line_shown; /* there is a live line now */
+    bool live;          /* the live line is wanted: standard output is a terminal */
+    bool colour;        /* standard output is a terminal and NO_COLOR is not set */
+    bool colour_errors; /* the same of standard error */
+    bool line_shown;    /* there is a live line now */
 };
 
 void ctl_output_init(struct ctl_output *out, bool json, bool quiet, bool verbose);
@@ -52,6 +53,14 @@ void ctl_warn(struct ctl_output *out, const char *sentence);
 /* The end of a run that failed: "cellctl: ..."; with --json message_type "exit_error". Returns
    `code`. */
 int ctl_fail(struct ctl_output *out, int code, const char *sentence);
+
+/* Standard output took no more because nobody reads it any longer: "cellctl ls latest | head -1".
+   That is no failure and worth no words. */
+bool ctl_reader_gone(void);
+
+/* Escape codes for what comes next on standard output, "" without colour. */
+enum ctl_tint { CTL_PLAIN, CTL_GOOD, CTL_BAD };
+const char *ctl_tint(const struct ctl_output *out, enum ctl_tint tint);
 
 /* Prints and frees the line. */
 void ctl_json(struct ctl_output *out, struct json_line *line);

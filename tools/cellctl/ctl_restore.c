@@ -104,8 +104,9 @@ static void tell(struct restore *restore)
         ctl_say(&ctl->out, "%llu that the snapshot does not have were removed.",
                 (unsigned long long)s->files_deleted);
     if (s->files_failed > 0)
-        ctl_print(&ctl->out, "%llu could not be restored; they are listed above.",
-                  (unsigned long long)s->files_failed);
+        ctl_print(&ctl->out, "%s%llu could not be restored; they are listed above.%s",
+                  ctl_tint(&ctl->out, CTL_BAD), (unsigned long long)s->files_failed,
+                  ctl_tint(&ctl->out, CTL_PLAIN));
 }
 
 static enum err patterns(struct ctl *ctl, const struct ctl_list *list, struct fs_exclude **out)

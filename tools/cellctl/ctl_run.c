@@ -268,6 +268,10 @@ int ctl_exit_code(const struct ctl *ctl, enum err e)
 int ctl_failed(struct ctl *ctl, enum err e)
 {
     const char *sentence = ctl->msg.text[0] ? ctl->msg.text : err_words(e);
+    if (e == ERR_IO && ctl_reader_gone())
+        return CTL_OK;
+    if (e == ERR_IO && ferror(stdout))
+        sentence = "cannot write to standard output";
     if (ctl->interrupted)
         sentence = "interrupted; the next run goes on from here";
     return ctl_fail(&ctl->out, ctl_exit_code(ctl, e), sentence);
