@@ -40,10 +40,10 @@ static const struct ctl_flag backup_flags[] = {
     TEXT("stdin-filename", "NAME", stdin_filename, "the same, as the file NAME"),
     SWITCH("stdin-from-command", stdin_from_command,
            "back up what the command behind \"--\" writes; no snapshot when it fails"),
-    SWITCH("accept-risk", accept_risk, "try even what the quota may not be enough for"),
     TEXT("limit-upload", "KIB", limit_upload, "at most so many KiB a second"),
     SWITCH("accept-risk", accept_risk,
-           "also when only k cells of k+m can be had: none of them may be lost until more are"),
+           "also when only k cells of k+m can be had (none of them may be lost until more are), or "
+           "the quota may be short"),
 };
 
 static const struct ctl_flag restore_flags[] = {

@@ -67,7 +67,7 @@ static void test_bad_usage_is_named(void **state)
         {{"no-such-command"}, "no-such-command"},
         {{"backup", "--no-such-flag", "/a"}, "--no-such-flag"},
         {{"backup", "-z", "/a"}, "-z"},
-        {{"backup"}, "PATH"},
+        {{"restore"}, "SNAP"},
         {{"restore", "latest", "extra", "--target", "/t"}, "extra"},
         {{"restore", "latest", "--target"}, "--target"},
         {{"restore", "latest", "--verify=yes"}, "--verify"},
