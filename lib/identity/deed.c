@@ -24,7 +24,7 @@ void deed_read(struct document_reader *d, const struct swarm_root *swarm, struct
     cbor_read_key(r, 4), out->time_s = cbor_read_i64(r);
     out->signer = d->signer;
     account_id(swarm, d->signer_key, &root);
-    out->by_root = id_equal(&root, &out->account);
+    out->by_root = id_equal(&root, &out->account) || out->slot == DEED_SLOT_ROOT;
 }
 
 enum err deed_allowed(const struct deed *deed, const struct manifest *m, unsigned capability,
@@ -32,10 +32,15 @@ enum err deed_allowed(const struct deed *deed, const struct manifest *m, unsigne
 {
     if (!id_equal(&deed->account, &m->account))
         return err_say(msg, ERR_DENIED, "the order is another account's");
-    if (deed->by_root)
+    bool now = false;
+    if (deed->by_root && manifest_is_root(m, &deed->signer, &now) && now)
         return ERR_OK;
     if (deed->manifest_number > m->number)
         return err_say(msg, ERR_STALE, "the order was signed under a manifest not known here yet");
+    if (deed->by_root)
+        return err_say(msg, ERR_DENIED,
+                       "the order is signed by a recovery phrase that is not the account's, or was "
+                       "replaced");
     const struct manifest_device *device = manifest_device_find(m, &deed->signer);
     if (!device || device->slot != deed->slot)
         return err_say(msg, ERR_DENIED, "the order is signed by no device of this account");

@@ -1,7 +1,9 @@
 /*
  * Who did it: the fields with which every document about removal begins. A device signs under its
  * slot, manifest number and a sequence that only grows (what a revocation bounds); the account's
- * root signs with `by_root`, which is checked against the account's ID.
+ * root signs with `by_root`: the account's ID is that root's, or, when it has been replaced
+ * (manifest.h), the slot says DEED_SLOT_ROOT. That is what the document says of itself; whether it
+ * is so is for the manifest to say, deed_allowed().
  */
 #pragma once
 
@@ -9,15 +11,17 @@
 
 struct manifest;
 
+#define DEED_SLOT_ROOT UINT32_MAX
+
 struct deed {
     struct id account;
     uint64_t manifest_number; /* the newest that the signer knew */
-    uint32_t slot;            /* of the device; 0 with by_root */
+    uint32_t slot;            /* of the device; 0 or DEED_SLOT_ROOT with by_root */
     uint64_t sequence;        /* greater than that of the signer's deed before */
     int64_t time_s;
     /* filled in by _open, ignored by _make */
     struct id signer;
-    bool by_root; /* signed by the account's root */
+    bool by_root; /* it says that the account's root signed it */
 };
 
 /* Keys 0 to 4 of the payload. */

@@ -22,6 +22,46 @@ void manifest_admin_message(const struct manifest *m, const struct manifest_devi
     put_le32(out + ID_SIZE + SIGN_PUBLIC_SIZE, (uint32_t)(m->number >> 32));
 }
 
+void manifest_root_message(const struct manifest *m, size_t number, uint8_t out[ROOT_MESSAGE_SIZE])
+{
+    const struct manifest_root *root = &m->roots[number];
+    memcpy(out, m->account.bytes, ID_SIZE);
+    memcpy(out + ID_SIZE, root->key, SIGN_PUBLIC_SIZE);
+    memcpy(out + ID_SIZE + SIGN_PUBLIC_SIZE, root->reading_before, SEAL_PUBLIC_SIZE);
+    memcpy(out + ID_SIZE + SIGN_PUBLIC_SIZE + SEAL_PUBLIC_SIZE, root->reading_after,
+           SEAL_PUBLIC_SIZE);
+    put_le32(out + ROOT_MESSAGE_SIZE - 4, (uint32_t)number);
+}
+
+const uint8_t *manifest_root_now(const struct manifest *m)
+{
+    return m->root_count > 0 ? m->roots[m->root_count - 1].key : m->root;
+}
+
+bool manifest_is_root(const struct manifest *m, const struct id *key, bool *now)
+{
+    struct id root;
+    for (size_t i = 0; i <= m->root_count; i++) {
+        sign_id(i == 0 ? m->root : m->roots[i - 1].key, &root);
+        *now = i == m->root_count;
+        if (id_equal(&root, key))
+            return true;
+    }
+    return false;
+}
+
+static void write_root(struct cbor_writer *w, const struct manifest_root *root)
+{
+    cbor_write_map(w);
+    cbor_write_key(w, 0), cbor_write_bytes(w, slice_of(root->key, SIGN_PUBLIC_SIZE));
+    cbor_write_key(w, 1), cbor_write_bytes(w, slice_of(root->signature, SIGN_SIZE));
+    cbor_write_key(w, 2), cbor_write_bytes(w, slice_of(root->reading_before, SEAL_PUBLIC_SIZE));
+    cbor_write_key(w, 3), cbor_write_bytes(w, slice_of(root->reading_after, SEAL_PUBLIC_SIZE));
+    cbor_write_key(w, 4), cbor_write_bytes(w, slice_of(root->secrets, sizeof(root->secrets)));
+    cbor_write_key(w, 5), cbor_write_bytes(w, slice_of(root->accepted, SIGN_SIZE));
+    cbor_write_end(w);
+}
+
 static void write_device(struct cbor_writer *w, const struct manifest_device *d)
 {
     cbor_write_map(w);
@@ -55,7 +95,7 @@ enum err manifest_make(const struct manifest *m, const struct swarm_root *swarm,
 {
     struct document_writer d;
     const struct manifest_device *device = manifest_device_find(m, sign_key_id(key));
-    if (memcmp(sign_key_public(key), m->root, SIGN_PUBLIC_SIZE) != 0 &&
+    if (memcmp(sign_key_public(key), manifest_root_now(m), SIGN_PUBLIC_SIZE) != 0 &&
         (device == NULL || !manifest_may(device, MANIFEST_ADMIN)))
         return ERR_DENIED;
     struct cbor_writer *w = document_begin(&d, LIMIT_MANIFEST_BYTES);
@@ -72,6 +112,12 @@ enum err manifest_make(const struct manifest *m, const struct swarm_root *swarm,
     for (size_t i = 0; i < m->claim_count; i++)
         cbor_write_id(w, &m->claims[i]);
     cbor_write_end(w);
+    if (m->root_count > 0) {
+        cbor_write_key(w, 7), cbor_write_array(w);
+        for (size_t i = 0; i < m->root_count; i++)
+            write_root(w, &m->roots[i]);
+        cbor_write_end(w);
+    }
     return document_end(&d, "manifest", swarm, key, out);
 }
 
@@ -157,13 +203,62 @@ static void read_claims(struct cbor_reader *r, struct manifest *m)
     m->claim_count = count;
 }
 
+static void read_roots(struct cbor_reader *r, struct manifest *m)
+{
+    if (!cbor_read_key_optional(r, 7))
+        return;
+    m->root_count = cbor_read_array(r, MANIFEST_ROOTS_MAX);
+    if (m->root_count == 0)
+        cbor_read_refuse(r, ERR_FORMAT);
+    for (size_t i = 0; i < m->root_count; i++) {
+        struct manifest_root *root = &m->roots[i];
+        cbor_read_map(r);
+        cbor_read_key(r, 0), cbor_read_fixed(r, root->key, sizeof(root->key));
+        cbor_read_key(r, 1), cbor_read_fixed(r, root->signature, sizeof(root->signature));
+        cbor_read_key(r, 2), cbor_read_fixed(r, root->reading_before, SEAL_PUBLIC_SIZE);
+        cbor_read_key(r, 3), cbor_read_fixed(r, root->reading_after, SEAL_PUBLIC_SIZE);
+        cbor_read_key(r, 4), cbor_read_fixed(r, root->secrets, sizeof(root->secrets));
+        cbor_read_key(r, 5), cbor_read_fixed(r, root->accepted, sizeof(root->accepted));
+        cbor_read_end(r);
+    }
+    cbor_read_end(r);
+}
+
+/* Each root is named by the one before, and the last one's reading key is the account's. */
+static enum err check_roots(const struct manifest *m, const struct swarm_root *swarm,
+                            struct errmsg *msg)
+{
+    uint8_t message[ROOT_MESSAGE_SIZE];
+    for (size_t i = 0; i < m->root_count; i++) {
+        manifest_root_message(m, i, message);
+        const struct slice signed_part = slice_of(message, sizeof(message));
+        enum err e = document_verify_say(
+            "root", swarm, i == 0 ? m->root : m->roots[i - 1].key, signed_part,
+            m->roots[i].signature, msg,
+            "the manifest is refused: a root in it is not signed by the root before");
+        if (e == ERR_OK)
+            e = document_verify_say(
+                "root-next", swarm, m->roots[i].key, signed_part, m->roots[i].accepted, msg,
+                "the manifest is refused: a root in it has not agreed to be it");
+        if (e != ERR_OK)
+            return e;
+        const uint8_t *next =
+            i + 1 < m->root_count ? m->roots[i + 1].reading_before : m->reading_key;
+        if (memcmp(next, m->roots[i].reading_after, SEAL_PUBLIC_SIZE) != 0)
+            return err_say(msg, ERR_AUTH,
+                           "the manifest is refused: its reading key is not the one that its root "
+                           "came with");
+    }
+    return ERR_OK;
+}
+
 /* Is the signer the root or an admin, and is every admin the root's? */
 static enum err check_rights(struct manifest *m, const struct swarm_root *swarm,
                              const uint8_t signer_key[SIGN_PUBLIC_SIZE], struct errmsg *msg)
 {
     uint8_t message[ADMIN_MESSAGE_SIZE];
     const struct manifest_device *signer = manifest_device_find(m, &m->signer);
-    m->by_root = memcmp(signer_key, m->root, SIGN_PUBLIC_SIZE) == 0;
+    m->by_root = memcmp(signer_key, manifest_root_now(m), SIGN_PUBLIC_SIZE) == 0;
     if (!m->by_root && (signer == NULL || !manifest_may(signer, MANIFEST_ADMIN)))
         return err_say(msg, ERR_AUTH,
                        "the manifest is refused: who signed it is neither the "
@@ -173,7 +268,7 @@ static enum err check_rights(struct manifest *m, const struct swarm_root *swarm,
         if (!manifest_may(d, MANIFEST_ADMIN))
             continue;
         manifest_admin_message(m, d, message);
-        enum err e = document_verify_say("admin", swarm, m->root,
+        enum err e = document_verify_say("admin", swarm, manifest_root_now(m),
                                          slice_of(message, sizeof(message)), d->admin_signature,
                                          msg, "it is named admin without the root's signature");
         if (e != ERR_OK)
@@ -198,8 +293,11 @@ enum err manifest_open(struct slice bytes, const struct swarm_root *swarm, struc
     cbor_read_key(r, 4), cbor_read_fixed(r, m->reading_key, SEAL_PUBLIC_SIZE);
     cbor_read_key(r, 5), read_devices(r, m);
     cbor_read_key(r, 6), read_claims(r, m);
+    read_roots(r, m);
     m->signer = d.signer;
     enum err e = document_read_end(&d, msg, "the manifest");
+    if (e == ERR_OK)
+        e = check_roots(m, swarm, msg);
     if (e == ERR_OK)
         e = check_rights(m, swarm, d.signer_key, msg);
     if (e != ERR_OK) {
@@ -265,7 +363,7 @@ bool manifest_invite_used(const struct manifest *m, const uint8_t invite[INVITE_
 bool manifest_invites(const struct manifest *m, const struct invite_device *invite)
 {
     struct id root;
-    sign_id(m->root, &root);
+    sign_id(manifest_root_now(m), &root);
     const struct manifest_device *signer = manifest_device_find(m, &invite->signer);
     if (!id_equal(&invite->account, &m->account))
         return false;

@@ -33,6 +33,7 @@ enum {
     MANIFEST_DEVICES_MAX = 256,
     MANIFEST_EPOCHS_MAX = 1024,
     MANIFEST_CLAIMS_MAX = 4096,
+    MANIFEST_ROOTS_MAX = 16,
     MANIFEST_DATA_KEY_SIZE = 32,
     MANIFEST_DATA_KEY_SEALED_SIZE = 32 + SEAL_OVERHEAD,
 };
@@ -63,8 +64,22 @@ struct manifest_device {
     uint8_t invite[INVITE_ID_SIZE]; /* invited: by this device invite, which counts once */
 };
 
+/* The root was replaced (another recovery phrase): each next one is signed by the one before, so
+   the account keeps its ID. The last one counts, and certifies admins; those before it count for
+   nothing any more. What they could read stays readable: their secrets are sealed on. */
+struct manifest_root {
+    uint8_t key[SIGN_PUBLIC_SIZE];                /* the next root's */
+    uint8_t reading_before[SEAL_PUBLIC_SIZE];     /* the account's reading key before */
+    uint8_t reading_after[SEAL_PUBLIC_SIZE];      /* and from then on */
+    uint8_t signature[SIGN_SIZE];                 /* of the root before, over all three */
+    uint8_t accepted[SIGN_SIZE];                  /* of `key` itself, over the same */
+    uint8_t secrets[ACCOUNT_SECRETS_SEALED_SIZE]; /* before, sealed to reading_after */
+};
+
 struct manifest {
-    uint8_t root[SIGN_PUBLIC_SIZE];
+    uint8_t root[SIGN_PUBLIC_SIZE]; /* the first one: the account's ID is its hash */
+    struct manifest_root roots[MANIFEST_ROOTS_MAX]; /* that came after it */
+    size_t root_count;
     struct id account; /* of `root`; filled in by _open and _new */
     uint64_t number;
     int64_t time_s;
@@ -108,6 +123,11 @@ uint64_t manifest_next_number(uint64_t number, bool by_root);
 MUST_CHECK enum err manifest_follows(const struct manifest *old, const struct manifest *next,
                                      struct errmsg *msg);
 
+/* The root that counts. Borrowed. */
+const uint8_t *manifest_root_now(const struct manifest *m);
+/* Is, or was, this key a root of the account? */
+bool manifest_is_root(const struct manifest *m, const struct id *key, bool *now);
+
 /* NULL when there is none. Borrowed. */
 const struct manifest_device *manifest_device_find(const struct manifest *m, const struct id *id);
 const struct manifest_device *manifest_device_at(const struct manifest *m, uint32_t slot);
@@ -139,6 +159,22 @@ MUST_CHECK enum err manifest_add_epoch(struct manifest *m, uint32_t slot,
 MUST_CHECK enum err manifest_add_claim(struct manifest *m, const struct id *cell);
 MUST_CHECK enum err manifest_drop_claim(struct manifest *m, const struct id *cell);
 MUST_CHECK enum err manifest_revoke(struct manifest *m, uint32_t slot, uint64_t last_sequence);
+
+/* `next` is the account's root from this manifest on, which it has to sign. `old` is the root that
+   counted; `secrets` are its account's, sealed to `reading_key`, the next reading key. What else is
+   sealed to the old reading key is for the caller to seal anew. AUTH: `old` is not the root that
+   counts. */
+MUST_CHECK enum err manifest_replace_root(struct manifest *m, const struct swarm_root *swarm,
+                                          const struct sign_key *old, const struct sign_key *next,
+                                          const uint8_t reading_key[SEAL_PUBLIC_SIZE],
+                                          const uint8_t secrets[ACCOUNT_SECRETS_SEALED_SIZE]);
+
+/* The account's secrets before the root was replaced `back` times (0: just before the last time),
+   from those that count now: to read what is sealed to an older reading key. NOT_FOUND: there are
+   none; AUTH. */
+MUST_CHECK enum err manifest_secrets_before(const struct manifest *m,
+                                            const struct account_secrets *now, size_t back,
+                                            struct account_secrets *out);
 
 /* The root certifies every unrevoked admin anew for the manifest's `number`; before a root-signed
    manifest_make(). ERR_NOMEM. */

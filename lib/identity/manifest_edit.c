@@ -1,5 +1,7 @@
 #include "identity/manifest_internal.h"
 
+#include "crypto/secret.h"
+
 #include <stdlib.h>
 
 enum err manifest_new(const struct swarm_root *swarm, const uint8_t root[SIGN_PUBLIC_SIZE],
@@ -135,4 +137,51 @@ enum err manifest_certify_admins(struct manifest *m, const struct swarm_root *sw
             return e;
     }
     return ERR_OK;
+}
+
+enum err manifest_replace_root(struct manifest *m, const struct swarm_root *swarm,
+                               const struct sign_key *old, const struct sign_key *next,
+                               const uint8_t reading_key[SEAL_PUBLIC_SIZE],
+                               const uint8_t secrets[ACCOUNT_SECRETS_SEALED_SIZE])
+{
+    uint8_t message[ROOT_MESSAGE_SIZE];
+    if (memcmp(sign_key_public(old), manifest_root_now(m), SIGN_PUBLIC_SIZE) != 0)
+        return ERR_AUTH;
+    if (m->root_count == MANIFEST_ROOTS_MAX)
+        return ERR_TOO_LARGE;
+    struct manifest_root *root = &m->roots[m->root_count];
+    memcpy(root->key, sign_key_public(next), SIGN_PUBLIC_SIZE);
+    memcpy(root->reading_before, m->reading_key, SEAL_PUBLIC_SIZE);
+    memcpy(root->reading_after, reading_key, SEAL_PUBLIC_SIZE);
+    memcpy(root->secrets, secrets, sizeof(root->secrets));
+    manifest_root_message(m, m->root_count, message);
+    const struct slice signed_part = slice_of(message, sizeof(message));
+    enum err e = document_sign("root", swarm, old, signed_part, root->signature);
+    if (e == ERR_OK)
+        e = document_sign("root-next", swarm, next, signed_part, root->accepted);
+    if (e != ERR_OK)
+        return e;
+    memcpy(m->reading_key, reading_key, SEAL_PUBLIC_SIZE);
+    m->root_count++;
+    return ERR_OK;
+}
+
+enum err manifest_secrets_before(const struct manifest *m, const struct account_secrets *now,
+                                 size_t back, struct account_secrets *out)
+{
+    const uint8_t *public = m->reading_key;
+    struct account_secrets secrets = *now;
+    enum err e = back < m->root_count ? ERR_OK : ERR_NOT_FOUND;
+    for (size_t i = 0; e == ERR_OK && i <= back; i++) {
+        const struct manifest_root *root = &m->roots[m->root_count - 1 - i];
+        struct account_secrets before;
+        e = account_secrets_open(root->secrets, public, secrets.reading_secret, &before);
+        secrets = before;
+        public = root->reading_before;
+        secret_wipe(&before, sizeof(before));
+    }
+    if (e == ERR_OK)
+        *out = secrets;
+    secret_wipe(&secrets, sizeof(secrets));
+    return e;
 }

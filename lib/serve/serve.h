@@ -144,6 +144,9 @@ bool serve_address_is_near(const char *address);
    NULL). *out is owned by the caller; NULL when none is known, which is no error. */
 MUST_CHECK enum err serve_manifest_load(struct serve *serve, const struct id *account,
                                         struct buf *doc, struct manifest **out, struct errmsg *msg);
+/* The ID that a replaced root's successor would give stands for the account's: `id` becomes that.
+ */
+MUST_CHECK enum err serve_account_of(struct serve *serve, struct id *id, struct errmsg *msg);
 /* Keeps a verified manifest when it may follow the one that is known; ERR_STALE with the newer
    document appended to `newer`. */
 MUST_CHECK enum err serve_manifest_keep(struct serve *serve, const struct manifest *m,

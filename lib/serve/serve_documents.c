@@ -7,6 +7,7 @@
 #include "identity/head.h"
 #include "wire/wire_heads.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* --- manifests --- */
@@ -23,6 +24,41 @@ enum err serve_manifest_load(struct serve *serve, const struct id *account, stru
     if (e == ERR_OK && doc)
         e = buf_append(doc, known.data, known.size);
     buf_free(&known);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* --- accounts whose root was replaced: found by the new root too, which knows no other name --- */
+
+enum { ALIAS_NAME_SIZE = ID_TEXT_SIZE + 16 };
+
+static void alias_name(const struct id *id, char out[ALIAS_NAME_SIZE])
+{
+    char text[ID_TEXT_SIZE];
+    snprintf(out, ALIAS_NAME_SIZE, "account-of:%s", id_format(id, text));
+}
+
+static enum err keep_alias(struct serve *serve, const struct manifest *m, struct errmsg *msg)
+{
+    struct id derived;
+    char name[ALIAS_NAME_SIZE];
+    if (m->root_count == 0)
+        return ERR_OK;
+    account_id(serve->options.swarm, manifest_root_now(m), &derived);
+    alias_name(&derived, name);
+    return documents_fact_put(serve->options.db, name, slice_of(m->account.bytes, ID_SIZE), msg);
+}
+
+enum err serve_account_of(struct serve *serve, struct id *id, struct errmsg *msg)
+{
+    char name[ALIAS_NAME_SIZE];
+    struct buf account = BUF_INIT(ID_SIZE);
+    alias_name(id, name);
+    enum err e = documents_fact_get(serve->options.db, name, &account, NULL);
+    if (e == ERR_OK && account.size == ID_SIZE)
+        memcpy(id->bytes, account.data, ID_SIZE);
+    else if (e != ERR_OK && e != ERR_NOT_FOUND)
+        (void)err_say(msg, e, "the account's name cannot be looked up: %s", err_words(e));
+    buf_free(&account);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
@@ -55,6 +91,8 @@ enum err serve_manifest_keep(struct serve *serve, const struct manifest *m, stru
         e = documents_manifest_put(serve->options.db, &m->account, m->number, doc, msg);
     if (e == ERR_OK && !same)
         e = drop_void_heads(serve, m, msg);
+    if (e == ERR_OK && !same)
+        e = keep_alias(serve, m, msg);
     manifest_free(known);
     buf_free(&known_doc);
     return e;
@@ -100,8 +138,10 @@ enum err serve_heads_get(void *owner, struct serve_request *request, struct slic
     struct serve *serve = request->serve;
     (void)owner;
     (void)body;
-    const struct id *account = &request->path.id;
-    enum err e = serve_may_look(&request->peer, account, msg);
+    struct id account = request->path.id;
+    enum err e = serve_account_of(serve, &account, msg);
+    if (e == ERR_OK)
+        e = serve_may_look(&request->peer, &account, msg);
     if (e != ERR_OK)
         return e;
     struct heads *heads = calloc(1, sizeof(*heads));
@@ -111,9 +151,9 @@ enum err serve_heads_get(void *owner, struct serve_request *request, struct slic
         return err_say(msg, ERR_NOMEM, "out of memory for heads");
     heads->peer = &request->peer;
     heads->bytes = BUF_INIT(WIRE_HEADS_BYTES);
-    e = documents_manifest_get(serve->options.db, account, &number, &doc, msg);
+    e = documents_manifest_get(serve->options.db, &account, &number, &doc, msg);
     if (e == ERR_OK || e == ERR_NOT_FOUND)
-        e = documents_heads(serve->options.db, account, collect_head, heads, msg);
+        e = documents_heads(serve->options.db, &account, collect_head, heads, msg);
     if (e == ERR_OK)
         e = encode_heads(heads, buf_slice(&doc), reply);
     buf_free(&doc);

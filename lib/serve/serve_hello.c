@@ -73,6 +73,26 @@ static enum err greet_device(struct serve_request *request, struct slice doc, st
     return ERR_OK;
 }
 
+/* Whose root is it, and does it count still? */
+static enum err root_counts(struct serve_request *request, struct recovery_cert *cert,
+                            struct errmsg *msg)
+{
+    const struct serve_options *o = &request->serve->options;
+    struct manifest *m = NULL;
+    struct id signer;
+    bool now = true;
+    enum err e = serve_account_of(request->serve, &cert->account, msg);
+    if (e == ERR_OK && o->check_account)
+        e = o->check_account(o->owner, &cert->account, msg);
+    if (e == ERR_OK)
+        e = serve_manifest_load(request->serve, &cert->account, NULL, &m, msg);
+    sign_id(cert->root, &signer);
+    if (e == ERR_OK && m && (!manifest_is_root(m, &signer, &now) || !now))
+        e = err_say(msg, ERR_DENIED, "the recovery phrase of this account has been replaced");
+    manifest_free(m);
+    return e;
+}
+
 static enum err greet_root(struct serve_request *request, struct slice doc, struct errmsg *msg)
 {
     struct serve_peer *peer = &request->peer;
@@ -82,9 +102,7 @@ static enum err greet_root(struct serve_request *request, struct slice doc, stru
         return err_wrap(msg, e, "the root's certificate shown");
     if (!id_equal(&cert.device, &peer->id))
         return err_say(msg, ERR_DENIED, "the root's certificate names another device");
-    const struct serve_options *o = &request->serve->options;
-    const enum err known =
-        o->check_account ? o->check_account(o->owner, &cert.account, msg) : ERR_OK;
+    const enum err known = root_counts(request, &cert, msg);
     if (known != ERR_OK)
         return known;
     peer->kind = SERVE_ROOT;

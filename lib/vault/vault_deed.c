@@ -40,6 +40,7 @@ void vault_deed_of_root(const struct vault *vault, struct deed *out)
     *out = (struct deed){
         .account = vault->account,
         .manifest_number = vault->manifest->number,
+        .slot = vault->manifest->root_count > 0 ? DEED_SLOT_ROOT : 0,
         .time_s = clock_wall_ns(vault->ports.clock) / 1000000000,
     };
 }

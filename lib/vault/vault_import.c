@@ -237,10 +237,11 @@ static enum err check_deed(const struct vault_import *r, const struct deed *deed
     const struct manifest_device *device = manifest_device_find(r->vault->manifest, &deed->signer);
     if (!id_equal(&deed->account, &r->vault->account))
         return err_say(msg, ERR_DENIED, "a document about removal is another account's");
-    if (deed->by_root)
+    bool now; /* what a root that was replaced has taken back stays so */
+    if (deed->by_root && manifest_is_root(r->vault->manifest, &deed->signer, &now))
         return ERR_OK;
-    if (!device || device->slot != deed->slot || !(device->capabilities & MANIFEST_DELETE) ||
-        !manifest_valid(device, deed->sequence))
+    if (deed->by_root || !device || device->slot != deed->slot ||
+        !(device->capabilities & MANIFEST_DELETE) || !manifest_valid(device, deed->sequence))
         return err_say(msg, ERR_DENIED,
                        "a document about removal is signed by a device that may not");
     return ERR_OK;
@@ -612,8 +613,7 @@ static enum err open_head(struct vault_import *r, struct errmsg *msg)
                         opened->sealed.size - SEAL_OVERHEAD > SNAPSHOT_HEAD_BYTES_MAX))
         e = err_say(msg, ERR_FORMAT, "a head's sealed part has a wrong size");
     if (e == ERR_OK)
-        e = seal_open(vault->manifest->reading_key, vault->secrets->account.reading_secret,
-                      opened->sealed, plain);
+        e = vault_unseal(vault, opened->sealed, plain);
     if (e == ERR_OK)
         e = snapshot_head_decode(slice_of(plain, opened->sealed.size - SEAL_OVERHEAD), &where, msg);
     if (e == ERR_OK) {

@@ -99,6 +99,10 @@ MUST_CHECK enum err vault_index_open(struct vault *vault, bool create, struct er
 MUST_CHECK enum err vault_manifest_take(struct vault *vault, struct slice bytes,
                                         struct errmsg *msg);
 
+/* What is sealed to the account's reading key, or to one that it had before its phrase was
+   replaced. `out` holds sealed.size - SEAL_OVERHEAD bytes. AUTH, NOMEM. */
+MUST_CHECK enum err vault_unseal(const struct vault *vault, struct slice sealed, uint8_t *out);
+
 /* Shows the newest manifest on all connections from now on. */
 MUST_CHECK enum err vault_introduce(struct vault *vault, struct errmsg *msg);
 

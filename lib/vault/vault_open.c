@@ -32,6 +32,40 @@ enum err vault_index_open(struct vault *vault, bool create, struct errmsg *msg)
     return e;
 }
 
+/* The account's keys may have changed (its phrase was replaced): the manifest has them for this
+   device, unless it was revoked before. */
+static void refresh_secrets(struct vault *vault)
+{
+    const struct manifest_device *self =
+        vault->device ? manifest_device_find(vault->manifest, vault_device(vault)) : NULL;
+    uint8_t public[SEAL_PUBLIC_SIZE], secret[SEAL_SECRET_SIZE];
+    struct account_secrets *opened;
+    if (!self || !self->has_secrets || !(opened = secret_new(sizeof(*opened))))
+        return;
+    seal_pair(vault->secrets->seal_seed, public, secret);
+    if (account_secrets_open(self->secrets, public, secret, opened) == ERR_OK)
+        vault->secrets->account = *opened;
+    secret_wipe(secret, sizeof(secret));
+    secret_free(opened);
+}
+
+enum err vault_unseal(const struct vault *vault, struct slice sealed, uint8_t *out)
+{
+    const struct manifest *m = vault->manifest;
+    struct account_secrets *secrets = secret_new(sizeof(*secrets));
+    if (!secrets)
+        return ERR_NOMEM;
+    enum err e = seal_open(m->reading_key, vault->secrets->account.reading_secret, sealed, out);
+    for (size_t back = 0; e == ERR_AUTH && back < m->root_count; back++) {
+        e = manifest_secrets_before(m, &vault->secrets->account, back, secrets);
+        if (e == ERR_OK)
+            e = seal_open(m->roots[m->root_count - 1 - back].reading_before,
+                          secrets->reading_secret, sealed, out);
+    }
+    secret_free(secrets);
+    return e;
+}
+
 enum err vault_manifest_take(struct vault *vault, struct slice bytes, struct errmsg *msg)
 {
     struct manifest *manifest = NULL;
@@ -51,6 +85,7 @@ enum err vault_manifest_take(struct vault *vault, struct slice bytes, struct err
     buf_free(&vault->manifest_bytes);
     vault->manifest = manifest;
     vault->manifest_bytes = copy;
+    refresh_secrets(vault);
     return ERR_OK;
 }
 

@@ -1,3 +1,4 @@
+#include "vault/vault_phrase_internal.h"
 #include "vault/vault_recover_internal.h"
 
 #include "base/text.h"
@@ -289,7 +290,9 @@ static enum err make_device(struct vault_recovery *r, struct errmsg *msg)
     struct buf document = BUF_INIT(LIMIT_MANIFEST_BYTES);
     m->number = manifest_next_number(m->number, true);
     m->time_s = clock_wall_ns(vault->ports.clock) / 1000000000;
-    enum err e = vault_make_device(vault, &r->secret->keys, r->device_name, m);
+    enum err e = vault_root_adapt(m, &r->secret->keys);
+    if (e == ERR_OK)
+        e = vault_make_device(vault, &r->secret->keys, r->device_name, m);
     if (e == ERR_OK)
         e = manifest_certify_admins(m, &vault->swarm_root, r->secret->keys.root);
     if (e == ERR_OK)
@@ -307,13 +310,16 @@ static void take_manifest(struct vault_recovery *r, struct slice document)
     struct manifest *m = NULL;
     if (document.size == 0 || manifest_open(document, &r->vault->swarm_root, &m, NULL) != ERR_OK)
         return;
-    if (!id_equal(&m->account, &r->vault->account) ||
+    /* our root is the one that counts there, be it the first or one that came after it */
+    if (memcmp(manifest_root_now(m), sign_key_public(r->secret->keys.root), SIGN_PUBLIC_SIZE) !=
+            0 ||
         (r->manifest && m->number <= r->manifest->number)) {
         manifest_free(m);
         return;
     }
     manifest_free(r->manifest);
     r->manifest = m;
+    r->vault->account = m->account;
 }
 
 /* Keeps the highest of each device; who may sign is looked at when the manifest is known. */

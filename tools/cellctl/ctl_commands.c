@@ -212,6 +212,8 @@ static const struct ctl_flag key_flags[] = {
 
 static const struct ctl_flag phrase_flags[] = {
     TEXT("phrase-file", "FILE", phrase_file, "read the words from FILE instead of asking"),
+    TEXT("new-phrase-file", "FILE", new_phrase_file,
+         "replace: write the new words there (0600) instead of showing them"),
 };
 
 static const struct ctl_command commands[] = {
@@ -498,9 +500,14 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "phrase",
-        .arguments = "check",
-        .summary = "is this the recovery phrase of the account?",
-        .example = "cellctl phrase check --phrase-file words.txt",
+        .arguments = "check|replace",
+        .summary = "check the recovery phrase of the account, or replace it by another",
+        .text =
+            "check: are these the account's words? replace: 24 new words count from now on, and "
+            "the old ones open\n"
+            "nothing any more. The account's reading key changes with them; revoked devices do "
+            "not get the new one.",
+        .example = "cellctl phrase replace --phrase-file words.txt --new-phrase-file new-words.txt",
         FLAGS(phrase_flags),
         .arguments_min = 1,
         .arguments_max = 1,

@@ -32,7 +32,7 @@ struct ctl_options {
     bool no_passphrase;
     struct ctl_list from;
     /* device, join, key, phrase */
-    const char *capabilities, *expires, *new_passphrase_file;
+    const char *capabilities, *expires, *new_passphrase_file, *new_phrase_file;
     bool wait, no_wait, rewrite;
     /* backup */
     struct ctl_list tags, exclude, exclude_files, exclude_if_present;

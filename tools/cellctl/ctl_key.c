@@ -1,4 +1,5 @@
 /* cellctl key, phrase, unlock: what opens the vault and the account. */
+#include "crypto/secret.h"
 #include "ctl.h"
 #include "vault/vault_epoch.h"
 #include "vault/vault_keyslots.h"
@@ -6,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- slots --- */
 
@@ -186,12 +188,80 @@ static int check_phrase(struct ctl *ctl)
     return CTL_OK;
 }
 
+static enum err run_replace(struct ctl *ctl, const struct vault_root *old, char *words)
+{
+    struct vault_root *next = NULL;
+    const char *file = ctl->options.new_phrase_file;
+    enum err e = vault_phrase_new(ctl->vault, old, &next, words, &ctl->msg);
+    if (e == ERR_OK && file) /* before it counts: it must not be lost */
+        e = vault_phrase_write(ctl->vault, words, file, &ctl->msg);
+    const bool written = e == ERR_OK && file;
+    if (e == ERR_OK)
+        e = vault_phrase_replace(ctl->vault, old, next, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e == ERR_NOT_ENOUGH) {
+        ctl_warn(&ctl->out, ctl->msg.text);
+        e = ERR_OK;
+    }
+    if (e != ERR_OK && written)
+        unlink(file); /* it opens nothing */
+    vault_phrase_close(next);
+    return e;
+}
+
+static void tell_replaced(struct ctl *ctl, const char *words)
+{
+    struct json_line *line;
+    const char *file = ctl->options.new_phrase_file;
+    if (ctl->out.json && json_line_new("phrase_replaced", &line) == ERR_OK) {
+        if (!file)
+            json_line_text(line, "phrase", words);
+        ctl_json(&ctl->out, line);
+        return;
+    }
+    if (file)
+        ctl_say(&ctl->out,
+                "The new recovery phrase is in %s. Print it or write it down, keep it away from "
+                "this\nmachine, then delete the file. The old words open nothing any more.",
+                file);
+    else
+        ctl_print(&ctl->out,
+                  "The new recovery phrase. Write it down and keep it away from this machine; the "
+                  "old words\nopen nothing any more.\n\n    %s\n",
+                  words);
+}
+
+static int replace_phrase(struct ctl *ctl)
+{
+    struct buf words = BUF_INIT(CTL_PHRASE_FILE_MAX);
+    struct vault_root *old = NULL;
+    const int code = ctl_open_swarm(ctl, VAULT_WRITE);
+    if (code != CTL_OK)
+        return code;
+    char *fresh = secret_new(VAULT_PHRASE_TEXT_SIZE);
+    enum err e = fresh ? ctl_phrase(&ctl->options, &words, &ctl->msg) : ERR_NOMEM;
+    if (e == ERR_OK)
+        e = vault_phrase_open(ctl->vault, (const char *)words.data, &old, &ctl->msg);
+    ctl_secret_clear(&words);
+    if (e == ERR_OK)
+        e = run_replace(ctl, old, fresh);
+    vault_phrase_close(old);
+    if (e == ERR_OK)
+        tell_replaced(ctl, fresh);
+    secret_free(fresh);
+    return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
+}
+
 int ctl_phrase_command(struct ctl *ctl)
 {
     const struct ctl_list *arguments = &ctl->options.arguments;
     if (arguments->count == 1 && !strcmp(arguments->items[0], "check"))
         return check_phrase(ctl);
-    return ctl_fail(&ctl->out, CTL_USAGE, "phrase takes check; see: cellctl phrase --help");
+    if (arguments->count == 1 && !strcmp(arguments->items[0], "replace"))
+        return replace_phrase(ctl);
+    return ctl_fail(&ctl->out, CTL_USAGE,
+                    "phrase takes check or replace; see: cellctl phrase --help");
 }
 
 /* --- the lock --- */

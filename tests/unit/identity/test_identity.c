@@ -406,6 +406,14 @@ static void test_who_may_delete_is_in_the_manifest(void **state)
     order.deed.by_root = true;
     assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
     m.account = w->account.account;
+    memcpy(m.root, sign_key_public(w->account.root), SIGN_PUBLIC_SIZE);
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED); /* it only says so */
+    order.deed.signer = *sign_key_id(w->account.root);
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_OK);
+    m.root_count = 1; /* replaced */
+    memcpy(m.roots[0].key, sign_key_public(w->admin), SIGN_PUBLIC_SIZE);
+    assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_DENIED);
+    order.deed.signer = *sign_key_id(w->admin);
     assert_int_equal(delete_order_allowed(&order, &m, NULL), ERR_OK);
     buf_free(&bytes);
 }

@@ -301,6 +301,116 @@ static void test_manifest_knows_whose_invites_count(void **state)
     manifest_free(m);
 }
 
+/* Keys of another phrase, as manifest_replace_root() takes them. */
+static struct account_keys other_keys(uint8_t first)
+{
+    struct account_keys keys;
+    const uint8_t entropy[32] = {first, 77};
+    assert_int_equal(account_keys_derive(entropy, &w->swarm, &keys), ERR_OK);
+    return keys;
+}
+
+static void replace(struct manifest *m, const struct account_keys *old,
+                    const struct account_keys *next)
+{
+    uint8_t sealed[ACCOUNT_SECRETS_SEALED_SIZE];
+    const uint8_t ephemeral[SEAL_SEED_SIZE] = {3};
+    assert_int_equal(account_secrets_seal(&old->secrets, next->reading_public, ephemeral, sealed),
+                     ERR_OK);
+    assert_int_equal(
+        manifest_replace_root(m, &w->swarm, old->root, next->root, next->reading_public, sealed),
+        ERR_OK);
+    m->number = manifest_next_number(m->number, true);
+    assert_int_equal(manifest_certify_admins(m, &w->swarm, next->root), ERR_OK);
+}
+
+/* Another phrase: the account stays, the old root counts for nothing, what was sealed to the old
+   reading key can still be opened. */
+static void test_manifest_root_is_replaced(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *draft = next_of(old), *next, *third, *late;
+    struct account_keys two = other_keys(2), three = other_keys(3);
+    struct account_secrets secrets;
+    struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    bool now;
+    memcpy(draft->reading_key, w->account.reading_public, SEAL_PUBLIC_SIZE);
+    memcpy(old->reading_key, w->account.reading_public, SEAL_PUBLIC_SIZE);
+    replace(draft, &w->account, &two);
+    assert_int_equal(manifest_make(draft, &w->swarm, w->account.root, &bytes), ERR_DENIED);
+    next = signed_by(draft, two.root);
+    assert_true(id_equal(&next->account, &old->account) && next->by_root);
+    assert_int_equal(manifest_follows(old, next, NULL), ERR_OK);
+    assert_true(manifest_is_root(next, sign_key_id(two.root), &now) && now);
+    assert_true(manifest_is_root(next, sign_key_id(w->account.root), &now) && !now);
+    assert_false(manifest_is_root(next, sign_key_id(w->admin), &now));
+    assert_int_equal(manifest_secrets_before(next, &two.secrets, 0, &secrets), ERR_OK);
+    assert_memory_equal(&secrets, &w->account.secrets, sizeof(secrets));
+    assert_int_equal(manifest_secrets_before(next, &two.secrets, 1, &secrets), ERR_NOT_FOUND);
+    assert_int_equal(manifest_secrets_before(next, &three.secrets, 0, &secrets), ERR_AUTH);
+    /* the old root outranks nobody any more */
+    old->number = next->number + (UINT64_C(1) << 32);
+    assert_int_equal(manifest_certify_admins(old, &w->swarm, w->account.root), ERR_OK);
+    late = signed_by(old, w->account.root);
+    assert_int_equal(manifest_follows(next, late, NULL), ERR_DENIED);
+    /* and once more; who missed all of it is shown an admin's manifest first */
+    replace(draft, &two, &three);
+    draft->number++;
+    third = signed_by(draft, w->admin);
+    assert_int_equal(manifest_follows(next, third, NULL), ERR_OK);
+    assert_int_equal(manifest_secrets_before(third, &three.secrets, 1, &secrets), ERR_OK);
+    assert_memory_equal(&secrets, &w->account.secrets, sizeof(secrets));
+    manifest_free(late);
+    manifest_free(next);
+    manifest_free(third);
+    manifest_free(draft);
+    manifest_free(old);
+    account_keys_clear(&two);
+    account_keys_clear(&three);
+    buf_free(&bytes);
+}
+
+/* Only the root that counts names the next one, and its reading key with it. */
+static void test_manifest_roots_are_a_chain(void **state)
+{
+    (void)state;
+    struct manifest *old = first(), *draft, *m;
+    struct account_keys two = other_keys(2), three = other_keys(3);
+    const uint8_t sealed[ACCOUNT_SECRETS_SEALED_SIZE] = {0};
+    struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    assert_int_equal(
+        manifest_replace_root(old, &w->swarm, two.root, three.root, three.reading_public, sealed),
+        ERR_AUTH);
+    for (int change = 0; change < 6; change++) {
+        draft = next_of(old);
+        replace(draft, &w->account, &two);
+        if (change == 0)
+            draft->roots[0].signature[5] ^= 1;
+        else if (change == 1)
+            memcpy(draft->roots[0].key, sign_key_public(three.root), SIGN_PUBLIC_SIZE);
+        else if (change == 2)
+            draft->reading_key[3] ^= 1;
+        else if (change == 3)
+            draft->roots[0].reading_before[3] ^= 1;
+        else if (change == 4)
+            draft->roots[0].accepted[5] ^= 1;
+        assert_int_equal(
+            manifest_certify_admins(draft, &w->swarm, change == 1 ? three.root : two.root), ERR_OK);
+        buf_clear(&bytes);
+        assert_int_equal(
+            manifest_make(draft, &w->swarm, change == 1 ? three.root : two.root, &bytes), ERR_OK);
+        assert_int_equal(manifest_open(buf_slice(&bytes), &w->swarm, &m, NULL),
+                         change == 5 ? ERR_OK : ERR_AUTH);
+        if (change == 5)
+            manifest_free(m);
+        manifest_free(draft);
+    }
+    manifest_free(old);
+    account_keys_clear(&two);
+    account_keys_clear(&three);
+    buf_free(&bytes);
+}
+
 static void test_manifest_keeps_revocations(void **state)
 {
     (void)state;
@@ -383,6 +493,8 @@ int main(void)
         cmocka_unit_test(test_manifest_of_a_row_whose_beginning_was_missed),
         cmocka_unit_test(test_manifest_knows_which_invites_were_used),
         cmocka_unit_test(test_manifest_knows_whose_invites_count),
+        cmocka_unit_test(test_manifest_root_is_replaced),
+        cmocka_unit_test(test_manifest_roots_are_a_chain),
         cmocka_unit_test(test_manifest_keeps_revocations),
         cmocka_unit_test(test_manifest_root_outranks),
         cmocka_unit_test(test_manifest_forks_and_strangers),
