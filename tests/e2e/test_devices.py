@@ -1,73 +1,10 @@
 """Several devices of one account on one swarm of real programs: joining, backing up side by side, rights, revoking."""
 import os
-import shutil
-import sqlite3
 import subprocess
 import time
 
-import pytest
-
-from conftest import CELLCTL, Vault, differences, json_lines, make_tree, restored, run
-
-
-def invite(vault, *arguments):
-    return next(o for o in vault.json("device", "invite", *arguments) if o["message_type"] == "invite")["invite"]
-
-
-def start_join(directory, string, name, *arguments):
-    """`cellctl join` in the background: it waits until an admin device takes it in."""
-    return subprocess.Popen([str(a) for a in (CELLCTL, "--vault", directory, "join", "--invite", string, "--name", name,
-                                              "--no-passphrase", "--json", *arguments)],
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_for(join):
-    out, err = join.communicate(timeout=120)
-    assert join.returncode == 0, (out, err)
-    return next(o for o in json_lines(out) if o["message_type"] == "joined")
-
-
-def joined(vault, directory, name, capabilities="put,read"):
-    """One more device: invited, its request left behind, taken in, finished."""
-    device = Vault(directory)
-    device.ctl("join", "--invite", invite(vault, "--capabilities", capabilities), "--name", name, "--no-passphrase",
-               "--no-wait", expect=1)
-    devices(vault)
-    device.ctl("join")
-    return device
-
-
-def devices(vault):
-    return {o["name"]: o for o in vault.json("device", "list") if o["message_type"] == "device"}
-
-
-def snapshot_ids(vault):
-    return {o["id"] for o in vault.json("snapshots") if o["message_type"] == "snapshot"}
-
-
-def epochs_of(vault):
-    """Of the vault's segments that count."""
-    with sqlite3.connect(f"file:{vault.directory}/index.db?mode=ro", uri=True) as db:
-        return {row[0] for row in db.execute("SELECT DISTINCT epoch FROM segment WHERE state = 2")}
-
-
-def tree_with(path, seed, files=20, big=1):
-    return make_tree(path, seed=seed, files=files, big=big)
-
-
-class Household:
-    """An account with an admin's vault, a second reading device and one that may only put."""
-
-    def __init__(self, base, swarm):
-        self.base, self.swarm = base, swarm
-        self.admin = Vault(base / "admin", swarm, options=("--name", "desk"))
-        self.reader = joined(self.admin, base / "reader", "attic")
-        self.putter = joined(self.admin, base / "putter", "camera", "put")
-
-
-@pytest.fixture(scope="module")
-def house(shared, tmp_path_factory):
-    return Household(tmp_path_factory.mktemp("house"), shared.swarm)
+from conftest import CELLCTL, Vault, differences, json_lines, restored, run
+from household import devices, house, invite, joined, snapshot_ids, start_join, tree_with, wait_for  # pylint: disable=unused-import
 
 
 def test_a_device_joins_while_the_inviter_waits(shared, tmp_path):
@@ -220,46 +157,6 @@ def test_recovery_sees_the_snapshots_of_all_devices(house, tmp_path):
     assert "fourth" in devices(house.admin)
 
 
-def test_passphrases_and_key_slots(shared, tmp_path):
-    def secret(name, text):
-        (tmp_path / name).write_text(text + "\n")
-        return tmp_path / name
-
-    old, new, wrong = secret("old", "first one"), secret("new", "another"), secret("wrong", "no")
-    vault = Vault(tmp_path / "vault")
-    vault.ctl("init", "--invite", shared.swarm.invite(), "--phrase-file", vault.phrase, "--passphrase-file", old)
-    (tmp_path / "tree").mkdir()
-    vault.ctl("backup", tmp_path / "tree", "--passphrase-file", wrong, expect=12)
-    vault.ctl("key", "passwd", "--passphrase-file", wrong, "--new-passphrase-file", new, expect=12)
-    vault.ctl("key", "passwd", "--passphrase-file", old, "--new-passphrase-file", new)
-    vault.ctl("snapshots", "--passphrase-file", old, expect=12)
-    vault.ctl("backup", tmp_path / "tree", "--passphrase-file", new)
-    vault.ctl("key", "remove", "1", "--passphrase-file", new, expect=1)
-    vault.ctl("key", "add", "--passphrase-file", new, "--new-passphrase-file", old)
-    slots = vault.json("key", "list", "--passphrase-file", old)
-    assert [(s["number"], s["kind"], s["current"]) for s in slots] == [(1, "passphrase", False), (2, "passphrase", True)]
-    vault.ctl("key", "add", "--passphrase-file", new, "--no-passphrase")
-    vault.ctl("snapshots")  # by the key file
-    assert (vault.directory / "key").stat().st_mode & 0o777 == 0o600
-    vault.ctl("key", "remove", "3")
-    assert not (vault.directory / "key").exists()
-    vault.ctl("key", "remove", "1", "--passphrase-file", old)
-    vault.ctl("snapshots", "--passphrase-file", new, expect=12)
-    vault.ctl("snapshots", "--passphrase-file", old)
-    vault.ctl("key", "remove", "7", "--passphrase-file", old, expect=1)
-    vault.ctl("key", "remove", "x", "--passphrase-file", old, expect=2)
-
-
-def test_the_phrase_is_checked(house, shared, tmp_path):
-    house.admin.ctl("phrase", "check", "--phrase-file", house.admin.phrase)
-    house.putter.ctl("phrase", "check", "--phrase-file", house.admin.phrase)
-    done = house.admin.ctl("phrase", "check", "--phrase-file", shared.vault.phrase, expect=12)
-    assert b"another account" in done.stderr
-    words = house.admin.phrase.read_text().split("\n")[0].split()
-    (tmp_path / "short").write_text(" ".join(words[:23]))
-    house.admin.ctl("phrase", "check", "--phrase-file", tmp_path / "short", expect=12)
-
-
 def test_a_vault_in_use_is_locked_and_a_dead_process_holds_nothing(house, tmp_path):
     house.admin.ctl("unlock")
     holder = subprocess.Popen([str(CELLCTL), "--vault", str(house.admin.directory), "device", "invite", "--wait"],
@@ -274,110 +171,6 @@ def test_a_vault_in_use_is_locked_and_a_dead_process_holds_nothing(house, tmp_pa
     house.admin.ctl("unlock")
     (tmp_path / "tree").mkdir()
     house.admin.backup(tmp_path / "tree")
-
-
-def test_data_keys_are_rotated_and_old_data_stays_readable(house, tmp_path):
-    old, new = tree_with(tmp_path / "old", 61, files=5, big=1), tree_with(tmp_path / "new", 62, files=5, big=1)
-    for vault, by_itself in ((house.admin, True), (house.reader, False), (house.putter, False)):
-        before = vault.backup(old)["snapshot_id"]
-        done = next(o for o in vault.json("key", "rotate") if o["message_type"] == "rotated")
-        assert done["in_force"] == by_itself
-        again = next(o for o in vault.json("key", "rotate") if o["message_type"] == "rotated")
-        assert again["epoch"] == done["epoch"] + by_itself, "one that waits is not made twice"
-        epochs = {name: d["epochs"] for name, d in devices(house.admin).items()}
-        assert epochs[{house.admin: "desk", house.reader: "attic", house.putter: "camera"}[vault]] == again["epoch"]
-        after = vault.backup(new)["snapshot_id"]
-        for number, (tree, made) in enumerate(((old, before), (new, after))):
-            out = tmp_path / f"{vault.directory.name}-{number}"
-            vault.restore(out, made)
-            assert differences(tree, restored(out, tree)) == []
-            house.reader.restore(out / "by-reader", made, "--verify")
-            assert differences(tree, restored(out / "by-reader", tree)) == []
-
-
-def test_old_data_is_stored_again_under_the_new_key(shared, tmp_path):
-    admin = Vault(tmp_path / "admin", shared.swarm, options=("--name", "desk"))
-    tree = tree_with(tmp_path / "tree", 63, files=10, big=2)
-    made = admin.backup(tree)["snapshot_id"]
-    lines = admin.json("key", "rotate", "--rewrite")
-    summary = next(o for o in lines if o["message_type"] == "prune_summary")
-    assert summary["segments_repacked"] > 0
-    assert epochs_of(admin) == {2}
-    admin.restore(tmp_path / "out", made, "--verify")
-    assert differences(tree, restored(tmp_path / "out", tree)) == []
-    admin.ctl("check", "--read-data")
-    again = next(o for o in admin.json("key", "rewrite") if o["message_type"] == "prune_summary")
-    assert again["segments_repacked"] == 0
-    assert admin.backup(tree)["data_blobs"] == 0
-    second = joined(admin, tmp_path / "second", "second")
-    assert b"delete" in second.ctl("key", "rewrite", expect=1).stderr
-    second.restore(tmp_path / "by-second", made)
-    assert differences(tree, restored(tmp_path / "by-second", tree)) == []
-
-
-def test_an_old_copy_of_a_vault_catches_up(shared, tmp_path):
-    tree = tree_with(tmp_path / "tree", 71, files=5, big=1)
-    admin = Vault(tmp_path / "admin", shared.swarm, options=("--name", "desk"))
-    second = joined(admin, tmp_path / "second", "second")
-    first = second.backup(tree)["snapshot_id"]
-    shutil.copytree(second.directory, tmp_path / "copy")
-    later = second.backup(tree)["snapshot_id"]
-    copy = Vault(tmp_path / "copy")
-    third = copy.backup(tree)["snapshot_id"]
-    for vault in (copy, admin, second):
-        assert {first, later, third} <= snapshot_ids(vault)
-    copy.restore(tmp_path / "out", later)
-    assert differences(tree, restored(tmp_path / "out", tree)) == []
-
-
-def test_a_fork_is_noticed(new_swarm, tmp_path):
-    """Two copies of one vault back up to two halves of a swarm that do not see each other, by a coordinator that has
-    lost the head of the first."""
-    swarm = new_swarm(6, "1+1")
-    tree = tree_with(tmp_path / "tree", 72, files=5, big=1)
-    admin = Vault(tmp_path / "admin", swarm, options=("--name", "desk"))
-    second = joined(admin, tmp_path / "second", "second")
-    second.backup(tree)
-    shutil.copytree(second.directory, tmp_path / "copy")
-    half, other = swarm.indexes()[:3], swarm.indexes()[3:]
-    swarm.do("stop", *other)
-    (tree / "left").write_text("left")
-    second.backup(tree, expect=(0, 4))
-    swarm.do("stop", "coordinator", *half)
-    with sqlite3.connect(swarm.directory / "coordinator/registry.db") as db:
-        assert db.execute("DELETE FROM head").rowcount > 0
-    db.close()
-    swarm.do("start", "coordinator", *other)
-    (tree / "right").write_text("right")
-    Vault(tmp_path / "copy").backup(tree, expect=(0, 4))
-    swarm.do("start", *half)
-    done = admin.ctl("snapshots")
-    assert b"forked" in done.stderr and b"second" in done.stderr
-
-
-def test_a_cell_is_claimed_in_the_manifest_and_may_be_away(new_swarm, tmp_path):
-    swarm = new_swarm(4, "1+1", ("--asleep-after", "2s", "--gone-after", "4s"))
-    admin = Vault(tmp_path / "admin", swarm, options=("--name", "desk"))
-    reader = joined(admin, tmp_path / "reader", "attic")
-    cell, other = (swarm.cell(i)["id"] for i in swarm.indexes()[:2])
-    assert b"not claimed" in admin.ctl("cells", "away", cell, "--until", "1d", expect=1).stderr
-    admin.ctl("cells", "claim", cell)
-    admin.ctl("cells", "claim", cell)
-    admin.ctl("cells", "away", cell, expect=2)
-    admin.ctl("cells", "away", cell, "--until", "whenever", expect=2)
-    reader.ctl("cells", "away", cell, "--until", "1d", expect=1)
-    admin.ctl("cells", "away", cell, "--until", "1d")
-    swarm.do("stop", *swarm.indexes()[:2])
-    end = time.monotonic() + 60
-    while True:
-        states = {o["id"]: o["state"] for o in admin.json("cells") if o["message_type"] == "cell"}
-        if states[other] == "gone" or time.monotonic() > end:
-            break
-        time.sleep(0.5)
-    assert states[other] == "gone" and states[cell] == "asleep"
-    admin.ctl("cells", "away", cell, "--until", "2020-01-01")
-    states = {o["id"]: o["state"] for o in admin.json("cells") if o["message_type"] == "cell"}
-    assert states[cell] == "gone"
 
 
 def test_the_help_names_the_commands():
