@@ -13,11 +13,20 @@ struct registry_cell *registry_cell_find(const struct registry *registry, const 
     return idmap_get(&registry->by_id, id);
 }
 
+/* After an absence of the coordinator's own, or a jump of its clock, everybody seems to have been
+   silent for long: nobody new is gone before they had time to be heard. */
+static bool has_listened(const struct registry *registry, int64_t now_s)
+{
+    return registry->awake_since_s != 0 &&
+           (now_s - registry->awake_since_s) * 1000 > (int64_t)registry->options.asleep_after_ms;
+}
+
 enum wire_cell_state registry_cell_state(const struct registry *registry,
                                          const struct registry_cell *cell, int64_t now_s)
 {
     const int64_t silent_ms = (now_s - cell->last_seen_s) * 1000;
-    if (now_s > cell->away_until_s && silent_ms > (int64_t)registry->options.gone_after_ms)
+    if (now_s > cell->away_until_s && silent_ms > (int64_t)registry->options.gone_after_ms &&
+        (cell->lost || has_listened(registry, now_s)))
         return WIRE_CELL_GONE;
     if (cell->leaving)
         return WIRE_CELL_LEAVING;

@@ -11,14 +11,17 @@
 
 enum {
     LATE_BEATS = 3,
-    PAUSE_S = 120, /* no heartbeat and no tick for so long: it was we who were away */
+    PAUSE_S = 120,   /* no heartbeat and no tick for so long, */
+    PAUSE_BEATS = 2, /* and for so many intervals: it was we who were away, or our clock jumped */
     FADE_S = 90 * 86400,
 };
 #define WATCH_FACT "watch" /* le64 exposure_s, le64 loss_count */
 
 static void be_awake(struct registry *registry, int64_t now_s)
 {
-    if (registry->awake_s == 0 || now_s - registry->awake_s > PAUSE_S || now_s < registry->awake_s)
+    const int64_t beats_s = (int64_t)(PAUSE_BEATS * registry->options.beat_ms / 1000);
+    const int64_t pause_s = beats_s > PAUSE_S ? beats_s : PAUSE_S;
+    if (registry->awake_s == 0 || now_s - registry->awake_s > pause_s || now_s < registry->awake_s)
         registry->awake_since_s = now_s;
     registry->awake_s = now_s;
 }

@@ -56,6 +56,7 @@ void sim_swarm_start_coordinator(struct sim_swarm *s)
         .certificate = buf_slice(&s->certificate),
         .incarnation = 1,
         .random = &node->random,
+        .beat_ms = s->options.heartbeat_ms,
         .asleep_after_ms = s->options.asleep_after_ms,
         .gone_after_ms = s->options.gone_after_ms,
         .account_lease_s = s->options.account_lease_s,

@@ -118,6 +118,35 @@ static unsigned shards_on(struct life *l, unsigned cell)
 
 /* --- asleep, gone --- */
 
+/* Whoever did not listen has heard nobody: a coordinator that was away for longer than the grace
+   time, or whose clock jumps by a year, does not take its cells for gone. (Found by cellsim.) */
+static void test_a_coordinator_that_was_away_takes_nobody_for_gone(void **state)
+{
+    (void)state;
+    struct life l = begin(8, 0, NULL);
+    fill(&l, 2, 2);
+    sim_swarm_stop_coordinator(l.swarm, SIM_POWER);
+    run(&l, 3 * (uint64_t)DAY_MS);
+    sim_swarm_start_coordinator(l.swarm);
+    run(&l, 12 * (uint64_t)HOUR_MS);
+    assert_int_equal(counts(&l).up, 8);
+    assert_int_equal(repair_bytes(&l), 0);
+    sim_node_clock_jump(l.swarm->coordinator_node, 365 * (int64_t)DAY_MS);
+    run(&l, 12 * (uint64_t)HOUR_MS);
+    assert_int_equal(repair_bytes(&l), 0);
+    sim_node_clock_jump(l.swarm->coordinator_node, -365 * (int64_t)DAY_MS);
+    run(&l, 12 * (uint64_t)HOUR_MS);
+    assert_int_equal(counts(&l).up, 8);
+    assert_int_equal(repair_bytes(&l), 0);
+    assert_all_readable(&l);
+    /* who stays silent from now on is gone, only later */
+    sim_swarm_stop_cell(l.swarm, 0, SIM_KILL);
+    run(&l, 36 * (uint64_t)HOUR_MS);
+    assert_int_equal(counts(&l).gone, 1);
+    assert_all_whole(&l, 4);
+    end(&l);
+}
+
 /* A lost cell's shards are made anew on others, from k others, and everything reads. */
 static void test_a_gone_cells_shards_are_made_elsewhere(void **state)
 {
@@ -478,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_gone_cells_shards_are_made_elsewhere),
+        cmocka_unit_test(test_a_coordinator_that_was_away_takes_nobody_for_gone),
         cmocka_unit_test(test_a_reboot_inside_the_grace_time_repairs_nothing),
         cmocka_unit_test(test_repair_is_lazy_and_then_does_all),
         cmocka_unit_test(test_without_a_spare_domain_repair_waits_for_a_new_cell),
