@@ -231,6 +231,9 @@ static bool cells_changed(struct registry *registry, int64_t now_s)
         drains |= hold == REGISTRY_MOVES && cell->held > 0;
     }
     const int64_t passed_s = now_s - registry->swept_s;
+    /* a cell may have been asleep just when its place was looked for */
+    if (registry->repairs[REPAIR_WAITING] > 0 && passed_s > (int64_t)registry->options.lease_s)
+        return true;
     return changed || passed_s > SWEEP_PERIOD_S || passed_s < 0 ||
            (drains && registry->repairs[REPAIR_READY] + registry->repairs[REPAIR_LEASED] == 0 &&
             passed_s > SWEEP_DRAIN_S);

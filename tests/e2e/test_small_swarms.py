@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from conftest import Vault, differences, make_tree, restored, run
-from test_life import CELLD, COORDINATORD, QUICK, says, wait_for
+from life import CELLD, COORDINATORD, QUICK, says, wait_for
 
 # with so many others: k+m of docs/placement.md
 LEVELS = {1: (1, 0), 2: (1, 1), 3: (1, 2), 4: (2, 2), 5: (2, 3)}

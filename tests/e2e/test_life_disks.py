@@ -1,0 +1,116 @@
+"""Disks in the life of a swarm: away, emptied, rotten; and settings and questions to running daemons."""
+import os
+import signal
+import subprocess
+import time
+
+from conftest import SWARM, Vault, differences, restored, run
+from life import CELLD, QUICK, moved_bytes, says, small_tree, wait_calm, wait_for
+
+
+def test_a_disk_that_is_not_mounted_is_sleep_and_no_loss(new_swarm, tmp_path):
+    swarm = new_swarm(6, "2+2", (*QUICK[:2], "--gone-after", "1h", *QUICK[4:]))
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = small_tree(tmp_path / "tree")
+    vault.backup(tree)
+    cell = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    shards, away = swarm.cell_dir(cell) / "shards", tmp_path / "the-other-disk"
+    swarm.do("stop", cell)
+    shards.rename(away)
+    shards.mkdir()  # the empty mount point
+    done = run([CELLD, "--data", swarm.cell_dir(cell)], expect=1)
+    assert "mounted" in done.stderr.decode()
+    wait_for(lambda: says(swarm)["asleep"] == 1)
+    assert says(swarm)["repairs_ready"] == 0
+    shards.rmdir()
+    away.rename(shards)
+    swarm.do("start", cell)
+    wait_for(lambda: says(swarm)["up"] == 6)
+    state = says(swarm, cell)
+    assert state["shards_damaged"] == 0 and state["faults"] == 0
+    assert moved_bytes(swarm, swarm.indexes()) == 0
+
+
+def test_a_disk_that_goes_away_under_a_running_cell_is_no_loss(new_swarm, tmp_path):
+    swarm = new_swarm(6, "2+2", (*QUICK[:2], "--gone-after", "1h", *QUICK[4:], "--proof-period", "500ms",
+                                 "--scrub-period", "2s"))
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = small_tree(tmp_path / "tree")
+    vault.backup(tree)
+    cell = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    shards, away = swarm.cell_dir(cell) / "shards", tmp_path / "the-other-disk"
+    shards.rename(away)
+    shards.mkdir()
+    wait_for(lambda: says(swarm)["asleep"] == 1)
+    vault.restore(tmp_path / "out")
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+    shards.rmdir()
+    away.rename(shards)
+    wait_for(lambda: says(swarm)["up"] == 6)
+    proofs = says(swarm)["proofs_passed"]
+    wait_for(lambda: says(swarm)["proofs_passed"] > proofs + 10)
+    state = says(swarm)
+    assert state["proofs_failed"] == 0 and state["repairs_done"] == 0
+    assert says(swarm, cell)["shards_damaged"] == 0 and says(swarm, cell)["faults"] == 0
+
+
+def test_a_cell_that_lost_its_shards_is_told_and_gets_no_new_ones(new_swarm, tmp_path):
+    swarm = new_swarm(8, "2+2", (*QUICK, "--proof-period", "1s"))
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = small_tree(tmp_path / "tree")
+    vault.backup(tree)
+    loser = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    swarm.do("stop", loser)
+    for file in swarm.shard_files(loser):
+        file.write_bytes(b"\0" * file.stat().st_size)
+    swarm.do("start", loser)
+    told = wait_for(lambda: [s for s in [says(swarm, loser)] if s["faults"] > 0 or s["shards_damaged"] > 0])
+    assert told
+    wait_for(lambda: says(swarm, loser)["trust"] < 500)
+    assert "are missing or wrong" in (swarm.directory / f"cell-{loser}.log").read_text()
+    wait_for(lambda: says(swarm)["untrusted"] == 1)
+    wait_calm(swarm)
+    before = len(swarm.shard_files(loser))
+    second = small_tree(tmp_path / "second", seed=6)
+    vault.backup(second)
+    assert len(swarm.shard_files(loser)) <= before
+    vault.restore(tmp_path / "out")
+    assert differences(second, restored(tmp_path / "out", second)) == []
+
+
+def test_the_scrub_finds_rot_and_says_when_it_was_through(new_swarm, tmp_path):
+    swarm = new_swarm(6, "2+2", (*QUICK, "--scrub-period", "2s"))
+    vault = Vault(tmp_path / "vault", swarm)
+    vault.backup(small_tree(tmp_path / "tree"))
+    cell = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    file = swarm.shard_files(cell)[0]
+    with open(file, "r+b") as out:
+        out.seek(file.stat().st_size - 100)
+        out.write(b"rot")
+    wait_for(lambda: says(swarm, cell)["scrub_last"])
+    wait_for(lambda: not file.exists() or file.read_bytes()[-100:-97] != b"rot")
+    wait_calm(swarm)
+    status = run([SWARM, "status", swarm.directory]).stdout.decode()
+    assert "scrub: last 20" in status and "next 20" in status
+
+
+def test_timers_are_read_again_on_sighup(new_swarm):
+    swarm = new_swarm(2, "1+1", ("--asleep-after", "1h", "--gone-after", "2h"))
+    swarm.do("stop", "coordinator")
+    swarm.do("start", "coordinator")  # the first start's flags, which would win, are in the file now
+    settings = swarm.directory / "coordinator/settings.ini"
+    pid = int((swarm.directory / "coordinator.pid").read_text())
+    swarm.do("kill", 1)
+    time.sleep(2)
+    assert says(swarm)["asleep"] == 0
+    text = settings.read_text().splitlines()
+    settings.write_text("\n".join("asleep-after = 1s" if line.startswith("asleep-after") else line for line in text))
+    os.kill(pid, signal.SIGHUP)
+    wait_for(lambda: says(swarm)["asleep"] >= 1)
+
+
+def test_subcommands_say_when_nothing_runs(new_swarm):
+    swarm = new_swarm(1, "1+0")
+    swarm.do("stop", 0)
+    done = subprocess.run([CELLD, "--data", swarm.cell_dir(0), "leave"], capture_output=True, check=False)
+    assert done.returncode == 1 and b"start it first" in done.stderr
