@@ -529,9 +529,12 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "completion",
-        .arguments = "bash",
+        .arguments = "bash|zsh|fish",
         .summary = "print a completion script for a shell",
-        .example = "source <(cellctl completion bash)",
+        .text =
+            "Lasting: into /etc/bash_completion.d/cellctl, a file _cellctl of zsh's $fpath, or\n"
+            "~/.config/fish/completions/cellctl.fish.",
+        .example = "source <(cellctl completion bash)\n  cellctl completion fish | source",
         .arguments_min = 1,
         .arguments_max = 1,
         .run = ctl_completion,

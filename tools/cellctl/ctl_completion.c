@@ -1,7 +1,27 @@
-/* cellctl completion: scripts for shells, made from the table of commands. */
+/* cellctl completion: scripts for the shells, made from the table of commands. */
 #include "ctl.h"
 
 #include <string.h>
+
+/* --- what all of them need --- */
+
+/* Text within single quotes, whose end `special` characters are escaped from with a backslash. */
+static void put_quoted(const char *text, const char *special, const char *quote)
+{
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputs(quote, stdout);
+        else if (strchr(special, *text))
+            printf("\\%c", *text);
+        else
+            putchar(*text);
+    }
+}
+
+static bool takes_a_path(const struct ctl_flag *flag)
+{
+    return flag->value && (!strcmp(flag->value, "DIR") || !strcmp(flag->value, "FILE"));
+}
 
 /* --- bash --- */
 
@@ -30,67 +50,75 @@ static void bash(const struct ctl_command *commands, size_t count, const struct 
            "complete -o filenames -F _cellctl cellctl\n");
 }
 
-/* --- zsh and fish show what each thing is for --- */
+/* --- zsh: a specification of _arguments for each flag --- */
 
-/* Inside of '...' of both shells; a `special` character gets a backslash in front. */
-static void quoted(const char *text, const char *special)
+static void zsh_help(const char *text)
 {
-    for (; *text; text++) {
-        if (*text == '\'')
-            printf("'\\''");
-        else if (strchr(special, *text))
-            printf("\\%c", *text);
-        else
-            putchar(*text);
+    put_quoted(text, "[]:\\", "'\\''");
+}
+
+static void zsh_flag(const struct ctl_flag *flag, const char *name, const char *equals)
+{
+    printf(" \\\n        '%s%s%s[", flag->kind == CTL_LIST ? "*" : "", name, equals);
+    zsh_help(flag->help);
+    putchar(']');
+    if (flag->value) {
+        putchar(':');
+        zsh_help(flag->value);
+        printf(":%s", takes_a_path(flag) ? "_files" : "");
     }
+    putchar('\'');
 }
 
 static void zsh_flags(const struct ctl_flag *flags, size_t count)
 {
+    char name[64];
     for (size_t i = 0; i < count; i++) {
-        printf(" \\\n      '%s--%s%s[", flags[i].kind == CTL_LIST ? "*" : "", flags[i].name,
-               flags[i].value ? "=" : "");
-        quoted(flags[i].help, "[]:\\");
-        printf("]");
-        if (flags[i].value) {
-            printf(":");
-            quoted(flags[i].value, "[]:\\");
-            printf(":_files");
-        }
-        printf("'");
+        snprintf(name, sizeof(name), "--%s", flags[i].name);
+        zsh_flag(&flags[i], name, flags[i].value ? "=" : "");
+        snprintf(name, sizeof(name), "-%c", flags[i].letter);
+        if (flags[i].letter)
+            zsh_flag(&flags[i], name, "");
     }
 }
 
 static void zsh(const struct ctl_command *commands, size_t count, const struct ctl_flag *common,
                 size_t common_count)
 {
-    printf("#compdef cellctl\n_cellctl() {\n  local -a commands=(\n");
+    printf("#compdef cellctl\n_cellctl() {\n  local curcontext=\"$curcontext\" state line\n"
+           "  local -a commands\n  commands=(\n");
     for (size_t i = 0; i < count; i++) {
         printf("    '%s:", commands[i].name);
-        quoted(commands[i].summary, ":\\");
+        put_quoted(commands[i].summary, ":\\", "'\\''");
         printf("'\n");
     }
-    printf("  )\n  if (( CURRENT == 2 )); then\n    _describe command commands\n    return\n  fi\n"
-           "  case $words[2] in\n");
+    printf("  )\n  _arguments -C '1:command:->command' '*::argument:->argument'\n"
+           "  case $state in\n  command) _describe command commands ;;\n"
+           "  argument)\n    case $words[1] in\n");
     for (size_t i = 0; i < count; i++) {
-        printf("    %s) _arguments -s", commands[i].name);
+        printf("    %s)\n      _arguments", commands[i].name);
         zsh_flags(commands[i].flags, commands[i].flag_count);
         zsh_flags(common, common_count);
-        printf(" \\\n      '*:file:_files' ;;\n");
+        printf(" \\\n        '*:file:_files' ;;\n");
     }
-    printf("  esac\n}\ncompdef _cellctl cellctl\n");
+    /* read by eval it is registered; as a file of $fpath it is the function's own body */
+    printf("    esac ;;\n  esac\n}\n"
+           "if [ \"$funcstack[1]\" = _cellctl ]; then\n  _cellctl \"$@\"\nelse\n"
+           "  compdef _cellctl cellctl\nfi\n");
 }
 
-static void fish_flags(const char *command, const struct ctl_flag *flags, size_t count)
+/* --- fish: a line for each flag of each command --- */
+
+static void fish_flags(const char *condition, const struct ctl_flag *flags, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        printf("complete -c cellctl");
-        if (command)
-            printf(" -n '__fish_seen_subcommand_from %s'", command);
+        printf("complete -c cellctl -n '%s' -l %s", condition, flags[i].name);
         if (flags[i].letter)
             printf(" -s %c", flags[i].letter);
-        printf(" -l %s%s -d '", flags[i].name, flags[i].value ? " -r" : "");
-        quoted(flags[i].help, "\\");
+        if (flags[i].value)
+            printf(takes_a_path(&flags[i]) ? " -r" : " -x");
+        printf(" -d '");
+        put_quoted(flags[i].help, "\\", "\\'");
         printf("'\n");
     }
 }
@@ -98,13 +126,15 @@ static void fish_flags(const char *command, const struct ctl_flag *flags, size_t
 static void fish(const struct ctl_command *commands, size_t count, const struct ctl_flag *common,
                  size_t common_count)
 {
+    char condition[96];
+    fish_flags("not __fish_use_subcommand", common, common_count);
     for (size_t i = 0; i < count; i++) {
-        printf("complete -c cellctl -n __fish_use_subcommand -f -a %s -d '", commands[i].name);
-        quoted(commands[i].summary, "\\");
+        printf("complete -c cellctl -f -n __fish_use_subcommand -a %s -d '", commands[i].name);
+        put_quoted(commands[i].summary, "\\", "\\'");
         printf("'\n");
-        fish_flags(commands[i].name, commands[i].flags, commands[i].flag_count);
+        snprintf(condition, sizeof(condition), "__fish_seen_subcommand_from %s", commands[i].name);
+        fish_flags(condition, commands[i].flags, commands[i].flag_count);
     }
-    fish_flags(NULL, common, common_count);
 }
 
 int ctl_completion(struct ctl *ctl)
