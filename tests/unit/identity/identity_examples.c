@@ -10,6 +10,7 @@
 #include "identity/grant.h"
 #include "identity/head.h"
 #include "identity/invite.h"
+#include "identity/lift.h"
 #include "identity/manifest.h"
 #include "identity/member_list.h"
 #include "identity/member_statement.h"
@@ -528,6 +529,25 @@ static enum err again_undelete(const struct identity_world *w, struct slice in, 
     return e;
 }
 
+static enum err build_lift(const struct identity_world *w, struct buf *out)
+{
+    struct deed deed = deed_of(w, 0);
+    struct id ids[] = {identity_id(0x71), identity_id(0x72)};
+    return lift_make(&deed, ids, 2, &w->swarm, w->account.root, out);
+}
+
+static enum err again_lift(const struct identity_world *w, struct slice in, struct buf *out)
+{
+    struct lift lift;
+    enum err e = lift_open(in, &w->swarm, &lift, NULL);
+    if (e != ERR_OK)
+        return e;
+    struct id *ids = ids_of(&lift.documents);
+    e = lift_make(&lift.deed, ids, lift.documents.count, &w->swarm, w->account.root, out);
+    free(ids);
+    return e;
+}
+
 static enum err build_drop(const struct identity_world *w, struct buf *out)
 {
     struct drop_order order = {.deed = deed_of(w, 1),
@@ -577,6 +597,7 @@ const struct identity_example identity_examples[] = {
     {"condemned", "condemned", by_device, build_condemned, again_condemned},
     {"delete", "delete", by_device, build_delete, again_delete},
     {"undelete", "undelete", by_account, build_undelete, again_undelete},
+    {"lift", "lift", by_account, build_lift, again_lift},
     {"drop", "drop", by_device, build_drop, again_drop},
     {"renewal", "renewal", by_device, build_renewal, again_renewal},
 };
