@@ -339,7 +339,7 @@ static enum err again_claim(const struct identity_world *w, struct slice in, str
     return e;
 }
 
-static enum err build_manifest(const struct identity_world *w, struct buf *out)
+static struct manifest *example_manifest(const struct identity_world *w)
 {
     struct manifest *m;
     struct id cell = *sign_key_id(w->cell);
@@ -360,8 +360,40 @@ static enum err build_manifest(const struct identity_world *w, struct buf *out)
     must(manifest_revoke(m, slot, 9));
     must(manifest_add_claim(m, &cell));
     m->time_s = TIME_S;
+    return m;
+}
+
+static enum err build_manifest(const struct identity_world *w, struct buf *out)
+{
+    struct manifest *m = example_manifest(w);
     must(manifest_certify_admins(m, &w->swarm, w->account.root));
     enum err e = manifest_make(m, &w->swarm, w->account.root, out);
+    manifest_free(m);
+    return e;
+}
+
+/* The cell's key stands in for another phrase's root. */
+static enum err build_replaced(const struct identity_world *w, struct buf *out)
+{
+    struct manifest *m = example_manifest(w);
+    uint8_t reading_key[SEAL_PUBLIC_SIZE], secrets[ACCOUNT_SECRETS_SEALED_SIZE];
+    memset(reading_key, 0x44, sizeof(reading_key));
+    memset(secrets, 0x45, sizeof(secrets));
+    must(manifest_replace_root(m, &w->swarm, w->account.root, w->cell, reading_key, secrets));
+    m->number = manifest_next_number(m->number, true);
+    must(manifest_certify_admins(m, &w->swarm, w->cell));
+    enum err e = manifest_make(m, &w->swarm, w->cell, out);
+    manifest_free(m);
+    return e;
+}
+
+static enum err again_replaced(const struct identity_world *w, struct slice in, struct buf *out)
+{
+    struct manifest *m;
+    enum err e = manifest_open(in, &w->swarm, &m, NULL);
+    if (e != ERR_OK)
+        return e;
+    e = manifest_make(m, &w->swarm, w->cell, out);
     manifest_free(m);
     return e;
 }
@@ -587,6 +619,7 @@ const struct identity_example identity_examples[] = {
     {"members", "members", by_coordinator, build_members, again_members},
     {"claim", "claim", by_account, build_claim, again_claim},
     {"manifest", "manifest", by_account, build_manifest, again_manifest},
+    {"manifest-replaced", "manifest", by_cell, build_replaced, again_replaced},
     {"recovery", "recovery", by_account, build_recovery, again_recovery},
     {"grant", "grant", by_coordinator, build_grant, again_grant},
     {"receipt", "receipt", by_cell, build_receipt, again_receipt},

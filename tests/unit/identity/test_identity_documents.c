@@ -112,7 +112,8 @@ static void test_documents_are_bound_to_type_and_swarm(void **state)
         const struct identity_example *example = &identity_examples[i];
         struct buf bytes = example_bytes(example), out = BUF_INIT(OUT_MAX);
         for (size_t j = 0; j < identity_example_count; j++)
-            if (j != i && identity_examples[j].again(w, buf_slice(&bytes), &out) == ERR_OK)
+            if (strcmp(identity_examples[j].type, example->type) != 0 &&
+                identity_examples[j].again(w, buf_slice(&bytes), &out) == ERR_OK)
                 fail_msg("%s is taken for %s", example->name, identity_examples[j].name);
         assert_int_equal(example->again(&other, buf_slice(&bytes), &out), ERR_AUTH);
         /* the type is what keeps them apart, not the shape alone */
