@@ -104,6 +104,8 @@ static enum err outcome(struct swarm_heads *heads, struct errmsg *msg)
                        result->stale, result->asked);
     if (result->domains >= result->needed && result->needed > 0)
         return ERR_OK;
+    if (result->domains == 0 && heads->keepers.failed == ERR_INCONSISTENT)
+        return err_say(msg, ERR_STALE, "something else of that number is kept: %s", why->text);
     return err_say(msg, ERR_NOT_ENOUGH, "the head rests with %u of the %u that it needs%s%s",
                    result->domains, result->needed, why->text[0] ? ": " : "", why->text);
 }

@@ -50,7 +50,8 @@ struct swarm_heads_put {
     void *user;
 };
 
-/* The coordinator counts as a domain. ERR_OK: committed. ERR_STALE: somebody holds something newer.
+/* The coordinator counts as a domain. ERR_OK: committed. ERR_STALE: somebody holds something newer,
+   or nobody took it because another one of that number is there.
    ERR_NOT_ENOUGH: too few stored it (again later, or with other cells awake). */
 MUST_CHECK enum err swarm_heads_put(struct swarm *swarm, const struct swarm_heads_put *put,
                                     struct swarm_heads **out, struct errmsg *msg);

@@ -2,10 +2,11 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 import time
 
-from conftest import Vault, differences, restored
-from household import (Household, devices, epochs_of, house, joined, snapshot_ids,  # pylint: disable=unused-import
+from conftest import CELLCTL, Vault, differences, restored
+from household import (Household, devices, epochs_of, house, invite, joined, snapshot_ids,  # pylint: disable=unused-import
                        tree_with)
 
 
@@ -86,6 +87,23 @@ def test_the_phrase_is_checked(house, shared, tmp_path):
     words = house.admin.phrase.read_text().split("\n")[0].split()
     (tmp_path / "short").write_text(" ".join(words[:23]))
     house.admin.ctl("phrase", "check", "--phrase-file", tmp_path / "short", expect=12)
+
+
+def test_two_admins_change_the_manifest_at_once(shared, tmp_path):
+    admin = Vault(tmp_path / "admin", shared.swarm, options=("--name", "desk"))
+    string = invite(admin, "--capabilities", "put,read,admin", "--phrase-file", admin.phrase)
+    second = Vault(tmp_path / "second")
+    second.ctl("join", "--invite", string, "--name", "second", "--no-passphrase", "--no-wait", expect=1)
+    admin.ctl("device", "admit", "--phrase-file", admin.phrase)
+    second.ctl("join")
+    for _ in range(3):
+        runs = [subprocess.Popen([str(CELLCTL), "--vault", str(v.directory), "key", "rotate", "--json"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                for v in (admin, second)]
+        ends = [run.communicate(timeout=120) for run in runs]
+        assert [run.returncode for run in runs] == [0, 0], ends
+    for vault in (admin, second):
+        assert {name: d["epochs"] for name, d in devices(vault).items()} == {"desk": 4, "second": 4}
 
 
 def test_a_cell_is_claimed_in_the_manifest_and_may_be_away(new_swarm, tmp_path):

@@ -166,6 +166,7 @@ def test_a_vault_in_use_is_locked_and_a_dead_process_holds_nothing(house, tmp_pa
     assert str(holder.pid).encode() in done.stderr
     house.admin.ctl("unlock", expect=11)
     house.admin.ctl("snapshots")  # readers do not mind
+    assert "attic" in devices(house.admin)
     holder.kill()
     holder.wait()
     house.admin.ctl("unlock")

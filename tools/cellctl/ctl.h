@@ -47,7 +47,8 @@ MUST_CHECK int ctl_open(struct ctl *ctl, enum vault_access access);
 /* The vault's net, so that it can speak to the swarm. */
 MUST_CHECK enum err ctl_connect(struct ctl *ctl);
 /* Opens, connects, refreshes, and catches up with the account's other devices (a reader only when
-   nobody has the lock): what most commands begin with. */
+   nobody has the lock; with CATCH_UP an admin also takes in who waits): what most commands begin
+   with. */
 MUST_CHECK int ctl_open_swarm(struct ctl *ctl, enum vault_access access);
 
 /* For what can do without the swarm: opens to read, and catches up when there are other devices and

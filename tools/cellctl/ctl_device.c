@@ -86,7 +86,7 @@ static void show_device(struct ctl *ctl, const struct vault_device_row *d)
 
 static int list_devices(struct ctl *ctl)
 {
-    const int code = ctl_open_swarm(ctl, VAULT_WRITE);
+    const int code = ctl_open_swarm(ctl, VAULT_CATCH_UP);
     if (code != CTL_OK)
         return code;
     for (size_t i = 0; i < vault_device_count(ctl->vault); i++) {

@@ -165,10 +165,11 @@ static void admit_waiting(struct ctl *ctl)
     ctl->msg = (struct errmsg){{0}};
 }
 
-/* The swarm may be away, and a reader goes on with what it has; a writer that was revoked does not.
- */
-static enum err catch_up(struct ctl *ctl, bool writes)
+/* The swarm may be away, and a reader goes on with what it has; who changes the account (CATCH_UP,
+   WRITE) and was revoked does not. */
+static enum err catch_up(struct ctl *ctl, enum vault_access access)
 {
+    const bool writes = access != VAULT_READ;
     static const struct vault_sync_events events = {.problem = on_sync_problem, .done = on_synced};
     enum err e = ERR_OK;
     if (!vault_may_write(ctl->vault))
@@ -185,15 +186,14 @@ static enum err catch_up(struct ctl *ctl, bool writes)
     } else if (e == ERR_OK && writes && (vault_device_may(ctl->vault) & VAULT_MAY_ADMIN)) {
         admit_waiting(ctl);
     }
-    if (e == ERR_OK && !writes)
+    if (e == ERR_OK && access != VAULT_WRITE)
         e = vault_settle(ctl->vault, &ctl->msg);
     return e;
 }
 
 int ctl_open_swarm(struct ctl *ctl, enum vault_access access)
 {
-    const bool writes = access == VAULT_WRITE;
-    const int code = ctl_open(ctl, writes ? access : VAULT_CATCH_UP);
+    const int code = ctl_open(ctl, access == VAULT_WRITE ? access : VAULT_CATCH_UP);
     if (code != CTL_OK)
         return code;
     enum err e = ctl_connect(ctl);
@@ -202,7 +202,7 @@ int ctl_open_swarm(struct ctl *ctl, enum vault_access access)
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     if (e == ERR_OK)
-        e = catch_up(ctl, writes);
+        e = catch_up(ctl, access);
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
 
@@ -224,7 +224,7 @@ int ctl_open_reading(struct ctl *ctl)
         ctl_warn(&ctl->out, "the swarm cannot be asked: this is what was known before");
         e = vault_settle(ctl->vault, &ctl->msg);
     } else {
-        e = catch_up(ctl, false);
+        e = catch_up(ctl, VAULT_READ);
     }
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
