@@ -31,6 +31,15 @@ enum err buf_reserve(struct buf *b, size_t more)
     return ERR_OK;
 }
 
+void buf_trim(struct buf *b)
+{
+    uint8_t *data = b->size > 0 && b->size < b->capacity ? realloc(b->data, b->size) : NULL;
+    if (!data)
+        return;
+    b->data = data;
+    b->capacity = b->size;
+}
+
 enum err buf_append(struct buf *b, const void *data, size_t size)
 {
     enum err e = buf_reserve(b, size);

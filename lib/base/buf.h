@@ -23,6 +23,8 @@ struct buf {
 #define BUF_INIT(limit_bytes) ((struct buf){.size_max = (limit_bytes)})
 
 void buf_free(struct buf *b); /* leaves an empty buffer with the same limit */
+/* Gives back what was reserved and is not used, before the buffer is kept for long. */
+void buf_trim(struct buf *b);
 
 /* Room for `more` bytes behind `size` without another allocation. */
 MUST_CHECK enum err buf_reserve(struct buf *b, size_t more);

@@ -6,7 +6,7 @@
  * One thread at a time (a serial lane of port/work.h). Calls that change something belong between
  * index_begin() and index_commit(): one transaction a segment or a batch of directories, never one
  * a file (a call outside is a transaction by itself, and costs an fsync). After an error inside,
- * roll back: part of what the call does may be done. Memory is bounded by the page cache (16 MiB by
+ * roll back: part of what the call does may be done. Memory is bounded by the page cache (8 MiB by
  * default) and what one call is given, whatever the number of chunks.
  *
  * Errors: those of db/db.h; NOT_FOUND; CORRUPT when a row is not what this room wrote; USAGE for
@@ -28,7 +28,7 @@ struct index_options {
     const char *vfs;  /* NULL: the system's */
     bool create, read_only;
     bool exclusive;     /* no readers beside: needs no shared memory file (db/db.h) */
-    size_t cache_bytes; /* 0: 16 MiB */
+    size_t cache_bytes; /* 0: 8 MiB */
 };
 
 MUST_CHECK enum err index_open(const struct index_options *options, struct index **out,

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 enum state { STATE_EMPTY, STATE_OPEN, STATE_FINISHED };
 
@@ -108,6 +109,9 @@ enum err segment_builder_start(struct segment_builder *b, const struct segment_i
                                const uint8_t data_key[SEGMENT_DATA_KEY_SIZE],
                                const uint8_t salt[SEGMENT_SALT_SIZE])
 {
+    if (b->state == STATE_FINISHED) /* nobody reads the parity any more, and it comes last again */
+        (void)madvise(b->payload + (size_t)b->k * b->shard_bytes_max,
+                      (size_t)b->m * b->shard_bytes_max, MADV_DONTNEED);
     b->state = STATE_OPEN;
     b->kind = identity->kind;
     b->count = 0;

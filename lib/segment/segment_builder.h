@@ -14,7 +14,8 @@
  * A salt serves one build: a build that fails is thrown away (start again with another salt), and a
  * finished one may be sent again as it is, never built again.
  *
- * Memory: (k + m) * shard_bytes_max, of which only what is used is touched. Finishing costs one
+ * Memory: (k + m) * shard_bytes_max, of which only what is used is touched; that of the parity is
+ * given back when the next segment is started. Finishing costs one
  * pass over the data while it is in cache: on one Zen 3 core about 0.7 GB/s of data at 10+4, nearly
  * all of it SHA-256.
  */

@@ -25,11 +25,11 @@ enum {
     BACKUP_READ_FILES = 64,                /* small files of one batch */
     BACKUP_READ_CHUNKS = 128,
     BACKUP_READINGS_MAX = 8,
-    BACKUP_WAITING_FILES = 2048, /* files not yet read: the walk waits above */
+    BACKUP_WAITING_FILES = 1024, /* files not yet read: the walk waits above */
     BACKUP_DIRS_OUT = 64,        /* directories being encoded: likewise */
     BACKUP_STEPS = 3,            /* walk batches on their way */
     BACKUP_ROWS_BYTES =
-        8 << 20, /* cached rows that wait for their chunks: then segments are ended */
+        4 << 20, /* cached rows that wait for their chunks: then segments are ended */
     BACKUP_PROGRESS_MS = 100,
     BACKUP_AGAIN_MAX = 3,        /* runs that were overtaken by another device's condemned list */
     BACKUP_CHECKPOINT_MS = 2000, /* between two of them, when there is something new */

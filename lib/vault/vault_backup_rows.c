@@ -116,6 +116,7 @@ static struct backup_row *add_row(struct vault_backup *b, uint64_t ticket, struc
     }
     row->path = *path;
     row->row = *bytes;
+    buf_trim(&row->row);
     row->ticket = ticket;
     *path = *bytes = BUF_INIT(0);
     b->rows_bytes += row->row.size;

@@ -26,7 +26,7 @@ enum {
     RESTORE_PART_BYTES = 2 << 20, /* plain bytes that one job opens */
     RESTORE_PART_USES = 512,
 };
-#define RESTORE_FLIGHT_BYTES   MIB(48) /* of segments on their way */
+#define RESTORE_FLIGHT_BYTES   MIB(32) /* of segments on their way */
 #define RESTORE_METADATA_BYTES MIB(32)
 
 /* --- vault_restore_meta.c --- */

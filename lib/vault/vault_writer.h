@@ -15,7 +15,7 @@
  * everything: `failed` is called once, batches still come back, nothing more is sent.
  *
  * Memory: two data segments of (k + m) shards (more when they are small), two of metadata with up
- * to 8 MiB of payload, one set of packing tools a thread. Batches are the caller's.
+ * to 2 MiB of payload, one set of packing tools a thread. Batches are the caller's.
  */
 #pragma once
 

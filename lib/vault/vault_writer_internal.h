@@ -15,7 +15,7 @@ enum {
     DATA_BUDGET_BYTES = 64 << 20, /* of segment buffers, but at least two of them */
     DATA_SEGMENTS_MAX = 4,
     METADATA_SEGMENTS = 2,
-    METADATA_PAYLOAD_BYTES = 8 << 20,
+    METADATA_PAYLOAD_BYTES = 2 << 20,
     SEGMENTS_MAX = DATA_SEGMENTS_MAX + METADATA_SEGMENTS,
     NO_HOPE_BYTES = 4096, /* less room than for that: nothing more is waited for */
 };

@@ -42,6 +42,21 @@ static void test_err_wrap_cuts_what_is_too_long(void **state)
     assert_int_equal(strlen(msg.text), ERRMSG_SIZE - 1);
 }
 
+static void test_buf_trim_keeps_the_bytes_and_may_grow_again(void **state)
+{
+    (void)state;
+    struct buf b = BUF_INIT(1 << 20);
+    buf_trim(&b); /* nothing to give back */
+    assert_int_equal(buf_reserve(&b, 100000), ERR_OK);
+    assert_int_equal(buf_append_text(&b, "seven"), ERR_OK);
+    buf_trim(&b);
+    assert_int_equal(b.capacity, 5);
+    assert_int_equal(buf_append_text(&b, " lives"), ERR_OK);
+    assert_int_equal(b.size, 11);
+    assert_memory_equal(b.data, "seven lives", 11);
+    buf_free(&b);
+}
+
 static void test_buf_stops_at_its_limit(void **state)
 {
     (void)state;
@@ -226,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_err_wrap_reads_like_a_sentence),
         cmocka_unit_test(test_err_wrap_cuts_what_is_too_long),
         cmocka_unit_test(test_buf_stops_at_its_limit),
+        cmocka_unit_test(test_buf_trim_keeps_the_bytes_and_may_grow_again),
         cmocka_unit_test(test_cursor_never_reads_past_the_end),
         cmocka_unit_test(test_id_text_catches_every_single_typo),
         cmocka_unit_test(test_idmap_agrees_with_a_plain_array),
