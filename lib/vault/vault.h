@@ -6,6 +6,7 @@
  *     DIR/keys           the device's and the account's keys under a vault key, which is wrapped
  * once for each slot (docs/vault.md) DIR/key            the vault key's own key, 0600, when there
  * is no passphrase DIR/index.db       index/index.h DIR/members        the newest member list
+ *     DIR/manifest       a copy of the account's manifest: with it the index can be made anew
  *     DIR/lock           held (flock) by the process that writes; a dead process holds nothing
  *
  * New account:
@@ -83,6 +84,7 @@ struct vault_open_options {
     const char *dir;
     enum vault_access access;
     struct slice passphrase; /* size 0: with the key file */
+    bool rebuild;            /* for writing: with an empty index, see vault_rebuild.h */
 };
 
 /* NOT_FOUND: no vault there. SECRET: a wrong passphrase, or none was given and one is needed

@@ -207,8 +207,8 @@ static enum err read_invite(struct vault *vault, const struct vault_create_optio
 void vault_remove_all(struct vault *vault)
 {
     static const char *const names[] = {
-        "keys",         "key",     "members", INDEX_FILE, INDEX_FILE "-wal", INDEX_FILE "-shm",
-        "settings.ini", "joining", "lock"};
+        "keys",         "key",     "members",  INDEX_FILE, INDEX_FILE "-wal", INDEX_FILE "-shm",
+        "settings.ini", "joining", "manifest", "lock"};
     index_close(vault->index);
     vault->index = NULL;
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -234,7 +234,7 @@ static enum err write_parts(struct vault *vault, const struct vault_create_optio
         return e;
     e = vault_keys_write(vault, options->passphrase, msg);
     if (e == ERR_OK)
-        e = vault_index_open(vault, true, msg);
+        e = vault_index_open(vault, INDEX_FILE, true, msg);
     if (e == ERR_OK)
         e = vault_manifest_take(vault, buf_slice(&vault->join->manifest), msg);
     if (e == ERR_OK)

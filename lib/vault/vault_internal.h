@@ -50,6 +50,7 @@ struct vault {
     struct id account;
     struct sign_key *device;       /* owned */
     int lock_fd;                   /* -1: not held */
+    bool rebuilding;               /* the index is being made anew: undone by vault_close() */
     struct index *index;           /* owned; in jobs of `lane` only, once the loop runs */
     struct work_lane *lane;        /* owned */
     struct manifest *manifest;     /* owned: the newest one known */
@@ -92,7 +93,17 @@ char *vault_path(const struct vault *vault, const char *name);
 MUST_CHECK enum err vault_new(const char *dir, enum vault_access access,
                               const struct vault_ports *ports, struct vault **out,
                               struct errmsg *msg);
-MUST_CHECK enum err vault_index_open(struct vault *vault, bool create, struct errmsg *msg);
+/* DIR/name, which is INDEX_FILE but for one that is being made anew. */
+MUST_CHECK enum err vault_index_open(struct vault *vault, const char *name, bool create,
+                                     struct errmsg *msg);
+
+/* --- vault_rebuild.c --- */
+
+/* In place of opening the index: an empty one beside it, the manifest from its copy. */
+MUST_CHECK enum err vault_rebuild_begin(struct vault *vault, struct errmsg *msg);
+void vault_rebuild_undo(struct vault *vault);
+/* Keeps the copy; a writer's, when it differs. */
+void vault_keep_manifest(const struct vault *vault);
 
 /* Makes this document the vault's manifest, if it may follow the one that is there. In memory only.
  */

@@ -305,7 +305,7 @@ static enum err make_whole(struct vault_joining *j, const struct manifest_device
     if (e == ERR_OK)
         e = vault_keys_save(vault, msg);
     if (e == ERR_OK)
-        e = vault_index_open(vault, true, msg);
+        e = vault_index_open(vault, INDEX_FILE, true, msg);
     if (e == ERR_OK)
         e = index_fact_put(vault->index, "manifest", buf_slice(&j->manifest), msg);
     if (e == ERR_OK)

@@ -20,9 +20,9 @@ static enum err read_settings(struct vault *vault, struct errmsg *msg)
     return e;
 }
 
-enum err vault_index_open(struct vault *vault, bool create, struct errmsg *msg)
+enum err vault_index_open(struct vault *vault, const char *name, bool create, struct errmsg *msg)
 {
-    char *path = vault_path(vault, INDEX_FILE);
+    char *path = vault_path(vault, name);
     if (!path)
         return err_say(msg, ERR_NOMEM, "out of memory");
     const struct index_options options = {
@@ -119,10 +119,11 @@ enum err vault_settle(struct vault *vault, struct errmsg *msg)
 {
     if (vault->access != VAULT_WRITE)
         return ERR_OK;
+    vault_keep_manifest(vault);
     index_close(vault->index);
     vault->index = NULL;
     vault->access = VAULT_READ;
-    const enum err e = vault_index_open(vault, false, msg);
+    const enum err e = vault_index_open(vault, INDEX_FILE, false, msg);
     if (vault->lock_fd >= 0)
         close(vault->lock_fd);
     vault->lock_fd = -1;
@@ -137,10 +138,18 @@ static enum err open_parts(struct vault *vault, const struct vault_open_options 
         e = take_lock(vault, msg);
     if (e == ERR_OK)
         e = vault_keys_read(vault, options->passphrase, msg);
-    if (e == ERR_OK)
-        e = vault_index_open(vault, false, msg);
+    if (e != ERR_OK || options->rebuild)
+        return e == ERR_OK ? vault_rebuild_begin(vault, msg) : e;
+    e = vault_index_open(vault, INDEX_FILE, false, msg);
+    if (e == ERR_NOT_FOUND)
+        return err_say(msg, ERR_CORRUPT,
+                       "the vault's index %s/" INDEX_FILE " is gone; \"cellctl recover\" makes it "
+                       "anew from what the swarm holds",
+                       vault->dir);
     if (e == ERR_OK)
         e = read_manifest(vault, msg);
+    if (e == ERR_OK)
+        vault_keep_manifest(vault);
     return e;
 }
 
@@ -185,6 +194,9 @@ void vault_close(struct vault *vault)
 {
     if (!vault)
         return;
+    vault_keep_manifest(vault);
+    if (vault->rebuilding)
+        vault_rebuild_undo(vault);
     swarm_close(vault->swarm);
     work_lane_free(vault->ports.work, vault->lane);
     index_close(vault->index);

@@ -277,7 +277,7 @@ static enum err make_files(struct vault_recovery *r, const struct buf *document,
     if (e == ERR_OK && !r->rehearsal)
         e = vault_keys_write(vault, slice_of(r->secret->passphrase, r->passphrase_size), msg);
     if (e == ERR_OK)
-        e = vault_index_open(vault, true, msg);
+        e = vault_index_open(vault, INDEX_FILE, true, msg);
     if (e == ERR_OK)
         e = vault_manifest_take(vault, buf_slice(document), msg);
     return e == ERR_OK ? index_fact_put(vault->index, "manifest", buf_slice(document), msg) : e;

@@ -46,6 +46,9 @@ MUST_CHECK enum err ctl_start(struct ctl *ctl);
 MUST_CHECK int ctl_open(struct ctl *ctl, enum vault_access access);
 /* The vault's net, so that it can speak to the swarm. */
 MUST_CHECK enum err ctl_connect(struct ctl *ctl);
+/* Makes the index anew from the swarm, with the vault's own keys (vault_rebuild.h). An error has
+   been said; the vault is closed again in any case. The exit code. */
+MUST_CHECK int ctl_rebuild(struct ctl *ctl);
 /* Opens, connects, refreshes, and catches up with the account's other devices (a reader only when
    nobody has the lock; with CATCH_UP an admin also takes in who waits): what most commands begin
    with. */

@@ -448,7 +448,10 @@ static const struct ctl_command commands[] = {
         .summary = "make a vault again on a bare machine, from the recovery phrase",
         .text = "Needs the words and one coordinator or cell that can be reached; by default those "
                 "that the\n"
-                "phrase file names. Without --phrase-file the words are asked for.",
+                "phrase file names. Without --phrase-file the words are asked for.\n"
+                "Where a vault is and no flag is given, only its index is made anew, when it is "
+                "damaged\n"
+                "or gone: with the vault's own keys, from what the swarm holds.",
         .example = "cellctl recover --phrase-file words.txt --from ID@host:7843",
         FLAGS(recover_flags),
         .run = ctl_recover,

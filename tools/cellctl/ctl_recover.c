@@ -89,8 +89,23 @@ static void tell(struct ctl *ctl, const struct vault_recovery_summary *s)
     }
 }
 
+/* A vault is here, and no phrase was given: its index is what is to be recovered. */
+static bool wants_index_only(struct ctl *ctl)
+{
+    const struct ctl_options *o = &ctl->options;
+    if (o->phrase_file || o->from.count > 0 || o->no_passphrase)
+        return false;
+    char *dir = ctl_vault_dir(o);
+    bool needed;
+    const bool there = dir && vault_needs_passphrase(dir, &needed, NULL) == ERR_OK;
+    free(dir);
+    return there;
+}
+
 int ctl_recover(struct ctl *ctl)
 {
+    if (wants_index_only(ctl))
+        return ctl_rebuild(ctl);
     struct recover recover = {.ctl = ctl};
     struct buf passphrase = BUF_INIT(CTL_PASSPHRASE_MAX);
     int code = CTL_OK;

@@ -2,6 +2,7 @@
 #include "ctl.h"
 #include "uvio/uvio_net.h"
 #include "vault/vault_device.h"
+#include "vault/vault_rebuild.h"
 #include "vault/vault_sync.h"
 
 #include <signal.h>
@@ -68,7 +69,7 @@ enum err ctl_start(struct ctl *ctl)
     return e;
 }
 
-static enum err open_vault(struct ctl *ctl, const char *dir, enum vault_access access)
+static enum err open_vault(struct ctl *ctl, const char *dir, enum vault_access access, bool rebuild)
 {
     const struct vault_ports ports = {
         .clock = uvio_clock(ctl->io),
@@ -76,7 +77,7 @@ static enum err open_vault(struct ctl *ctl, const char *dir, enum vault_access a
         .work = uvio_work(ctl->io),
         .log = &ctl->log,
     };
-    struct vault_open_options options = {.dir = dir, .access = access};
+    struct vault_open_options options = {.dir = dir, .access = access, .rebuild = rebuild};
     struct buf passphrase = BUF_INIT(CTL_PASSPHRASE_MAX);
     bool needed = false;
     enum err e = vault_needs_passphrase(dir, &needed, &ctl->msg);
@@ -91,11 +92,18 @@ static enum err open_vault(struct ctl *ctl, const char *dir, enum vault_access a
 
 int ctl_open(struct ctl *ctl, enum vault_access access)
 {
-    enum err e = ctl_start(ctl);
-    if (e != ERR_OK)
-        return ctl_failed(ctl, e);
     char *dir = ctl_vault_dir(&ctl->options);
-    e = dir ? open_vault(ctl, dir, access) : ERR_NOMEM;
+    if (dir && vault_rebuild_is_due(dir)) {
+        ctl_warn(&ctl->out, "the vault's index is gone; it is made anew from what the swarm holds");
+        const int code = ctl_rebuild(ctl);
+        if (code != CTL_OK) {
+            free(dir);
+            return code;
+        }
+    }
+    enum err e = dir ? ctl_start(ctl) : ERR_NOMEM;
+    if (e == ERR_OK)
+        e = open_vault(ctl, dir, access, false);
     free(dir);
     if (e == ERR_NOT_FOUND)
         return ctl_fail(&ctl->out, CTL_NO_VAULT, ctl->msg.text);
@@ -112,6 +120,55 @@ enum err ctl_connect(struct ctl *ctl)
     if (e == ERR_OK)
         e = vault_connect(ctl->vault, ctl->net, &ctl->msg);
     return e;
+}
+
+/* --- the index anew --- */
+
+static void on_rebuilt(void *user, enum err e, const struct vault_sync_summary *summary,
+                       const struct errmsg *msg)
+{
+    struct ctl *ctl = user;
+    if (e == ERR_OK)
+        ctl_say(&ctl->out,
+                "The index is there again: %llu snapshots, %llu chunks in %llu segments are known.",
+                (unsigned long long)summary->snapshots, (unsigned long long)summary->chunks,
+                (unsigned long long)summary->segments);
+    ctl_done(ctl, e, msg);
+}
+
+static void on_rebuild_problem(void *user, enum err e, const char *sentence)
+{
+    struct ctl *ctl = user;
+    ctl_problem(&ctl->out, "recover", slice_of(NULL, 0), sentence);
+    (void)e;
+}
+
+int ctl_rebuild(struct ctl *ctl)
+{
+    static const struct vault_sync_events events = {.problem = on_rebuild_problem,
+                                                    .done = on_rebuilt};
+    char *dir = ctl_vault_dir(&ctl->options);
+    enum err e = dir ? ctl_start(ctl) : ERR_NOMEM;
+    if (e == ERR_OK)
+        e = open_vault(ctl, dir, VAULT_WRITE, true);
+    if (e == ERR_OK)
+        e = ctl_connect(ctl);
+    if (e == ERR_OK)
+        e = vault_refresh(ctl->vault, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    if (e == ERR_OK)
+        e = vault_rebuild_start(ctl->vault, &events, ctl, &ctl->msg);
+    if (e == ERR_OK)
+        e = ctl_wait(ctl);
+    int code = CTL_OK;
+    if (e == ERR_NOT_ENOUGH && !ctl->interrupted)
+        code = ctl_fail(&ctl->out, CTL_NOT_ENOUGH, ctl->msg.text);
+    else if (e != ERR_OK)
+        code = ctl_failed(ctl, e);
+    ctl_close(ctl);
+    free(dir);
+    return code;
 }
 
 /* --- catching up with the account's other devices --- */
@@ -272,8 +329,14 @@ int ctl_failed(struct ctl *ctl, enum err e)
         return CTL_OK;
     if (e == ERR_IO && ferror(stdout))
         sentence = "cannot write to standard output";
-    if (ctl->interrupted)
+    char text[ERRMSG_SIZE + 64];
+    if (ctl->interrupted) {
         sentence = "interrupted; the next run goes on from here";
+    } else if (e == ERR_CORRUPT && strstr(sentence, "can be rebuilt from what the swarm holds")) {
+        snprintf(text, sizeof(text), "%s: \"cellctl recover\" does that, with this vault's keys",
+                 sentence);
+        sentence = text;
+    }
     return ctl_fail(&ctl->out, ctl_exit_code(ctl, e), sentence);
 }
 
