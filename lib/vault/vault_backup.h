@@ -45,6 +45,7 @@ struct vault_backup_options {
     size_t exclude_if_present_count;
     bool exclude_caches, one_file_system;
     bool ignore_ctime, ignore_inode; /* when looking for changes */
+    int64_t time_ns;                 /* of the snapshot; 0: now */
     bool accept_risk; /* commits with k shards of each segment, not k + ceil(m/2): no cell may be
                          lost until the debts are paid */
     bool dry_run;     /* walks, compares and counts; reads and sends nothing */

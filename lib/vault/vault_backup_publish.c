@@ -45,7 +45,7 @@ static enum err make_snapshot(void *user, struct vault_publish *p, struct errmsg
         e = slices_of(o->exclude_texts, o->exclude_text_count, &excludes);
     (void)gethostname(host, sizeof(host) - 1);
     struct snapshot snapshot = {
-        .time_ns = vault_publish_time_ns(p),
+        .time_ns = o->time_ns ? o->time_ns : vault_publish_time_ns(p),
         .host = slice_text(o->host ? o->host : host),
         .user = slice_text(login ? login : ""),
         .uid = getuid(),

@@ -13,11 +13,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct backup {
     struct ctl *ctl;
     struct vault_backup *running;
     struct vault_backup_summary summary;
+    int64_t time_ns; /* of --time; 0: now */
     struct ctl_progress progress;
     struct fs_exclude *exclude;
     struct vault_repairs *repairing;
@@ -268,6 +270,22 @@ static enum err upload_limit(struct ctl *ctl)
     return ERR_OK;
 }
 
+/* Local time; as restic takes it. */
+static enum err parse_time(struct ctl *ctl, struct backup *backup)
+{
+    const char *text = ctl->options.time;
+    struct tm tm = {.tm_isdst = -1};
+    if (!text || !strcmp(text, "now"))
+        return ERR_OK;
+    const char *end = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
+    const time_t time_s = end && !*end ? mktime(&tm) : -1;
+    if (time_s <= 0)
+        return err_say(&ctl->msg, ERR_USAGE, "--time takes \"2006-01-02 15:04:05\", not '%s'",
+                       text);
+    backup->time_ns = (int64_t)time_s * 1000000000;
+    return ERR_OK;
+}
+
 static struct vault_backup_options what(const struct ctl *ctl, const struct backup *backup)
 {
     const struct ctl_options *o = &ctl->options;
@@ -288,6 +306,7 @@ static struct vault_backup_options what(const struct ctl *ctl, const struct back
         .one_file_system = o->one_file_system,
         .ignore_ctime = o->ignore_ctime,
         .ignore_inode = o->ignore_inode,
+        .time_ns = backup->time_ns,
         .accept_risk = o->accept_risk,
         .dry_run = o->dry_run,
     };
@@ -319,6 +338,8 @@ int ctl_backup(struct ctl *ctl)
     enum err e = source(ctl, &backup);
     if (e == ERR_OK)
         e = patterns(ctl, &backup);
+    if (e == ERR_OK)
+        e = parse_time(ctl, &backup);
     int code = CTL_OK;
     if (e != ERR_OK)
         code = ctl_fail(&ctl->out, e == ERR_NOMEM || e == ERR_NOT_FOUND ? CTL_FAILED : CTL_USAGE,

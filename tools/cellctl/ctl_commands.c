@@ -41,6 +41,7 @@ static const struct ctl_flag backup_flags[] = {
     SWITCH("stdin-from-command", stdin_from_command,
            "back up what the command behind \"--\" writes; no snapshot when it fails"),
     TEXT("limit-upload", "KIB", limit_upload, "at most so many KiB a second"),
+    TEXT("time", "T", time, "the snapshot's time, \"2006-01-02 15:04:05\" (default: now)"),
     SWITCH("accept-risk", accept_risk,
            "also when only k cells of k+m can be had (none of them may be lost until more are), or "
            "the quota may be short"),

@@ -36,7 +36,7 @@ struct ctl_options {
     bool wait, no_wait, rewrite;
     /* backup */
     struct ctl_list tags, exclude, exclude_files, exclude_if_present;
-    const char *host, *stdin_filename, *limit_upload;
+    const char *host, *stdin_filename, *limit_upload, *time;
     bool exclude_caches, one_file_system, ignore_ctime, ignore_inode, dry_run, from_stdin,
         stdin_from_command, accept_risk, force;
     /* restore */

@@ -326,6 +326,29 @@ static void test_a_snapshot_comes_back_whole(void **state)
     buf_free(&bytes);
 }
 
+/* One with other tags: what it was made from, and a number that makes it another one each time. */
+static void test_a_changed_snapshot_tells_what_it_was(void **state)
+{
+    (void)state;
+    struct snapshot in = {.host = text("box"), .original = make_id(6), .revision = 1}, out;
+    struct buf first = BUF_INIT(SNAPSHOT_BYTES_MAX), second = BUF_INIT(SNAPSHOT_BYTES_MAX);
+    assert_int_equal(snapshot_encode(&in, &first), ERR_OK);
+    assert_int_equal(snapshot_decode(buf_slice(&first), &out, NULL), ERR_OK);
+    assert_true(out.revision == 1 && id_equal(&out.original, &in.original));
+    snapshot_free(&out);
+    in.revision = 2;
+    assert_int_equal(snapshot_encode(&in, &second), ERR_OK);
+    assert_false(slice_equal(buf_slice(&first), buf_slice(&second)));
+    hostile_truncations(buf_slice(&first), snapshot_refused_or_canonical, NULL);
+    hostile_flips(buf_slice(&first), 0, snapshot_refused_or_canonical, NULL);
+    /* revision 0 is written by leaving both out */
+    first.data[first.size - 2] = 0;
+    assert_int_equal(snapshot_decode(buf_slice(&first), &out, NULL), ERR_FORMAT);
+    snapshot_free(&out);
+    buf_free(&first);
+    buf_free(&second);
+}
+
 static void try_index(void *user, struct slice bytes, const char *how)
 {
     struct snapshot_index_reader r;
@@ -500,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_lists_of_any_length),
         cmocka_unit_test(test_a_cut_list_refuses_foreign_bytes),
         cmocka_unit_test(test_a_snapshot_comes_back_whole),
+        cmocka_unit_test(test_a_changed_snapshot_tells_what_it_was),
         cmocka_unit_test(test_an_index_object_comes_back_whole),
         cmocka_unit_test(test_a_catalogue_comes_back_whole),
         cmocka_unit_test(test_a_head_s_contents_come_back_whole),
