@@ -140,6 +140,7 @@ enum err store_catalogue_add(struct store *store, const struct store_shard *shar
     db_bind_u64(s, 6, shard->state);
     db_bind_blob(s, 7, slice_of(shard->grant, sizeof(shard->grant)));
     db_bind_i64(s, 8, shard->receipt_s);
+    store->counted = false;
     e = db_run(s, msg);
     db_done(s);
     return e == ERR_OK ? add_spent(store, shard->grant, shard->shard_bytes, msg) : e;
@@ -188,6 +189,7 @@ enum err store_catalogue_set_state(struct store *store, const struct id *segment
     db_bind_id(s, 1, segment);
     db_bind_u64(s, 2, index);
     db_bind_u64(s, 3, state);
+    store->counted = false;
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -224,14 +226,14 @@ enum err store_catalogue_remove(struct store *store, const struct id *segment, u
     db_bind_id(s, 1, segment);
     db_bind_u64(s, 2, index);
     *file_bytes = 0;
+    store->counted = false;
     while ((e = db_step(s, msg)) == ERR_OK)
         *file_bytes += db_column_u64(s, 0);
     db_done(s);
     return e == ERR_END ? ERR_OK : e;
 }
 
-enum err store_catalogue_counts(struct store *store, uint64_t *whole, uint64_t *damaged,
-                                uint64_t *bytes, struct errmsg *msg)
+static enum err count_rows(struct store *store, struct errmsg *msg)
 {
     struct db_statement *s;
     enum err e = db_prepare(store->db,
@@ -242,11 +244,22 @@ enum err store_catalogue_counts(struct store *store, uint64_t *whole, uint64_t *
         return e;
     e = db_step(s, msg);
     if (e == ERR_OK) {
-        *whole = db_column_u64(s, 0);
-        *damaged = db_column_u64(s, 1);
-        *bytes = db_column_u64(s, 2);
+        store->whole_count = db_column_u64(s, 0);
+        store->damaged_count = db_column_u64(s, 1);
+        store->file_bytes = db_column_u64(s, 2);
+        store->counted = true;
     }
     db_done(s);
+    return e;
+}
+
+enum err store_catalogue_counts(struct store *store, uint64_t *whole, uint64_t *damaged,
+                                uint64_t *bytes, struct errmsg *msg)
+{
+    const enum err e = store->counted ? ERR_OK : count_rows(store, msg);
+    *whole = store->whole_count;
+    *damaged = store->damaged_count;
+    *bytes = store->file_bytes;
     return e;
 }
 

@@ -40,6 +40,10 @@ struct store {
     uint64_t used_bytes; /* of whole and damaged shards' files */
     uint64_t reserved_bytes;
     atomic_bool read_only;
+    /* What store_catalogue_counts() has found; asked for with every heartbeat, so the rows are
+       counted only after one of them has changed. */
+    bool counted;
+    uint64_t whole_count, damaged_count, file_bytes;
     bool look_again; /* a file may be left that no row names: the next start looks */
 };
 
@@ -121,6 +125,7 @@ void store_remove_files(struct store *store, const struct id *segment, unsigned 
 /* The shard behind (segment, index) in their order; ERR_NOT_FOUND at the end. */
 MUST_CHECK enum err store_catalogue_next(struct store *store, const struct id *segment, int index,
                                          struct store_shard *out, struct errmsg *msg);
+/* Not inside a transaction that changes shards. */
 MUST_CHECK enum err store_catalogue_counts(struct store *store, uint64_t *whole, uint64_t *damaged,
                                            uint64_t *bytes, struct errmsg *msg);
 /* Compares the shard files with the catalogue: unknown ones are added, rows without a file become

@@ -183,6 +183,7 @@ static enum err free_rows(struct store *store, const struct id *segments, size_t
                           struct found *found, struct errmsg *msg)
 {
     enum err e = ERR_OK;
+    store->counted = false;
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
         found->position = (uint32_t)i;
         e = store_segment(store, &segments[i], collect, found, msg);
