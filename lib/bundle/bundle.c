@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+/* Freeing fills what an entry lacks with zeros, which nobody takes; not more than this. */
+#define FILL_MAX ((uint64_t)64 << 20)
+
 enum { BLOCK_BYTES = 256 << 10, LAST_BLOCK_BYTES = 10240, ACL_MAX = 1024 };
 
 struct bundle {
@@ -15,28 +18,28 @@ struct bundle {
     bundle_write_fn *write;
     void *user;
     enum err write_e; /* what write() said */
+    uint64_t left;    /* bytes that the entry still has to get */
 };
 
+/* What cannot be written is swallowed, and told by failed(): libarchive (3.6) leaks its buffer when
+   this function fails. */
 static la_ssize_t on_write(struct archive *archive, void *user, const void *bytes, size_t size)
 {
     struct bundle *bundle = user;
     (void)archive;
     if (bundle->write_e == ERR_OK)
         bundle->write_e = bundle->write(bundle->user, slice_of(bytes, size));
-    if (bundle->write_e == ERR_OK)
-        return (la_ssize_t)size;
-    archive_set_error(archive, EIO, "%s", err_words(bundle->write_e));
-    return -1;
+    return (la_ssize_t)size;
 }
 
 /* libarchive's word for it. ARCHIVE_WARN is fine: a name was kept as the bytes that it is. */
 static enum err failed(struct bundle *bundle, int result, struct errmsg *msg)
 {
     const char *why = archive_error_string(bundle->archive);
-    if (result == ARCHIVE_OK || result == ARCHIVE_WARN)
-        return ERR_OK;
     if (bundle->write_e != ERR_OK)
         return err_say(msg, bundle->write_e, "cannot write: %s", err_words(bundle->write_e));
+    if (result == ARCHIVE_OK || result == ARCHIVE_WARN)
+        return ERR_OK;
     return err_say(msg, result == ARCHIVE_FAILED ? ERR_UNSUPPORTED : ERR_IO, "%s",
                    why ? why : "libarchive gives no reason");
 }
@@ -86,7 +89,10 @@ void bundle_free(struct bundle *bundle)
         return;
     archive_entry_free(bundle->entry);
     if (bundle->archive) {
-        (void)archive_write_fail(bundle->archive); /* nothing more is written */
+        if (bundle->write_e == ERR_OK)
+            bundle->write_e = ERR_CANCELLED; /* nothing more is written */
+        if (bundle->left > FILL_MAX)
+            (void)archive_write_fail(bundle->archive);
         (void)archive_write_free(bundle->archive);
     }
     free(bundle);
@@ -171,17 +177,17 @@ enum err bundle_entry(struct bundle *bundle, const struct bundle_entry *entry, s
         return err_say(msg, ERR_UNSUPPORTED, "a zip cannot hold it; tar can");
     archive_entry_clear(bundle->entry);
     set_entry(bundle->entry, entry);
+    bundle->left = (uint64_t)archive_entry_size(bundle->entry);
     return failed(bundle, archive_write_header(bundle->archive, bundle->entry), msg);
 }
 
 enum err bundle_bytes(struct bundle *bundle, struct slice bytes, struct errmsg *msg)
 {
+    if (bytes.size > bundle->left)
+        return err_say(msg, ERR_STATE, "there are more bytes than the entry has");
     const la_ssize_t written = archive_write_data(bundle->archive, bytes.data, bytes.size);
-    if (written == (la_ssize_t)bytes.size)
-        return ERR_OK;
-    if (written < 0)
-        return failed(bundle, (int)written, msg);
-    return err_say(msg, ERR_STATE, "there are more bytes than the entry has");
+    bundle->left -= bytes.size;
+    return failed(bundle, written < 0 ? (int)written : ARCHIVE_OK, msg);
 }
 
 enum err bundle_finish(struct bundle *bundle, struct errmsg *msg)

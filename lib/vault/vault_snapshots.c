@@ -1,5 +1,7 @@
 #include "vault/vault_snapshots_internal.h"
 
+#include "vault/vault_manifest.h"
+
 #include <stdlib.h>
 
 enum { LOAD_AT_ONCE = 64, PREFIX_MIN = 4 };
@@ -76,6 +78,7 @@ struct loading {
     struct work_job job;
     struct vault *vault;
     struct vault_snapshots snapshots;
+    struct buf manifest; /* of a reader: the one that the index has now */
     vault_snapshots_fn *done;
     void *user;
     enum err e;
@@ -85,15 +88,24 @@ struct loading {
 static void load_run(struct work_job *job)
 {
     struct loading *loading = container_of(job, struct loading, job);
+    struct slice manifest;
     loading->e = vault_snapshots_load(loading->vault->index, &loading->snapshots, &loading->msg);
+    if (loading->vault->access == VAULT_READ &&
+        index_fact_get(loading->vault->index, "manifest", &manifest, NULL) == ERR_OK)
+        err_ignore(buf_append(&loading->manifest, manifest.data, manifest.size));
 }
 
 static void load_done(struct work_job *job)
 {
     struct loading *loading = container_of(job, struct loading, job);
+    /* A reader that stays (a mount) must open what a device wrote that came to the account since:
+       whoever put its snapshots into the index put its manifest there too. */
+    if (loading->manifest.size > 0)
+        err_ignore(vault_manifest_seen(loading->vault, buf_slice(&loading->manifest), NULL, NULL));
     loading->done(loading->user, loading->e, loading->e == ERR_OK ? &loading->snapshots : NULL,
                   &loading->msg);
     vault_snapshots_free(&loading->snapshots);
+    buf_free(&loading->manifest);
     free(loading);
 }
 
@@ -103,8 +115,11 @@ enum err vault_snapshots(struct vault *vault, vault_snapshots_fn *done, void *us
     struct loading *loading = calloc(1, sizeof(*loading));
     if (!loading)
         return err_say(msg, ERR_NOMEM, "out of memory");
-    *loading = (struct loading){
-        .job = {.run = load_run, .done = load_done}, .vault = vault, .done = done, .user = user};
+    *loading = (struct loading){.job = {.run = load_run, .done = load_done},
+                                .vault = vault,
+                                .manifest = BUF_INIT(LIMIT_MANIFEST_BYTES),
+                                .done = done,
+                                .user = user};
     work_submit(vault->ports.work, vault->lane, &loading->job);
     return ERR_OK;
 }

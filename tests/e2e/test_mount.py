@@ -13,6 +13,7 @@ import time
 import pytest
 
 from conftest import Vault, differences, make_tree, run
+from household import joined
 from mounting import Mount, is_mounted, needs_fuse, wait_for
 
 pytestmark = needs_fuse
@@ -136,6 +137,21 @@ def test_a_new_snapshot_appears_while_it_is_mounted(shared, tmp_path):
         (new,) = set(os.listdir(m.path)) - versions
         assert (m.path / new / str(tree)[1:] / "file").read_text() == "second"
         assert (m.path / "snapshots" / old / str(tree)[1:] / "file").read_text() == "first"
+
+
+def test_a_device_that_joins_while_it_is_mounted(shared, tmp_path):
+    admin = Vault(tmp_path / "admin", shared.swarm)
+    tree = make_tree(tmp_path / "first", seed=12, files=10, big=1)
+    admin.backup(tree)
+    with Mount(admin, tmp_path / "mnt") as m:
+        assert differences(tree, m.latest(tree)) == []
+        second = joined(admin, tmp_path / "second", "second")
+        other = make_tree(tmp_path / "other", seed=13, files=10, big=1)
+        made = second.backup(other)
+        admin.ctl("snapshots")  # catches up with the other device
+        seen = m.path / "ids" / made["snapshot_id"][:10]
+        wait_for(seen.exists, "the other device's snapshot")
+        assert differences(other, str(seen) + str(other)) == []
 
 
 def test_random_reads_of_large_files_while_cells_die(new_swarm, tmp_path):
