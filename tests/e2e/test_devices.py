@@ -157,6 +157,26 @@ def test_recovery_sees_the_snapshots_of_all_devices(house, tmp_path):
     assert "fourth" in devices(house.admin)
 
 
+def test_joining_without_a_coordinator(new_swarm, tmp_path):
+    swarm = new_swarm(4, "1+1")
+    admin = Vault(tmp_path / "admin", swarm, options=("--name", "desk"))
+    tree = tree_with(tmp_path / "tree", 91, files=5, big=1)
+    made = admin.backup(tree)["snapshot_id"]
+    string = invite(admin)
+    swarm.do("stop", "coordinator")
+    cell = swarm.cell(swarm.indexes()[1])["address"]
+    second = Vault(tmp_path / "second")
+    done = second.ctl("join", "--invite", string, "--no-passphrase", "--no-wait", expect=1)
+    assert b"--from" in done.stderr
+    second.ctl("join", "--from", cell, "--no-wait", "--name", "second", expect=1)
+    assert set(devices(admin)) == {"desk", "second"}
+    second.ctl("join", "--from", cell)
+    second.restore(tmp_path / "out", made)
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+    swarm.do("start", "coordinator")
+    assert second.backup(tree)["data_blobs"] == 0
+
+
 def test_a_vault_in_use_is_locked_and_a_dead_process_holds_nothing(house, tmp_path):
     house.admin.ctl("unlock")
     holder = subprocess.Popen([str(CELLCTL), "--vault", str(house.admin.directory), "device", "invite", "--wait"],

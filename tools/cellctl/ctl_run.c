@@ -184,6 +184,10 @@ static void on_synced(void *user, enum err e, const struct vault_sync_summary *s
                       const struct errmsg *msg)
 {
     struct ctl *ctl = user;
+    if (summary->problems > 0)
+        ctl_warn(&ctl->out,
+                 "some of what other devices have backed up cannot be read now (with -v: "
+                 "why); the next run tries again");
     if (summary->snapshots > 0)
         ctl_say_more(&ctl->out, "%llu snapshots of other devices are new.",
                      (unsigned long long)summary->snapshots);
