@@ -391,6 +391,10 @@ static void heads_got(void *user, enum err e, const struct swarm_heads_result *r
                     "nobody of the %u who answered knows this account: is the phrase of another "
                     "swarm, or are the cells that keep it asleep?",
                     result->answered);
+    else if (e == ERR_DENIED || e == ERR_STALE)
+        e = err_say(&r->msg, ERR_SECRET,
+                    "nobody lets in who has these words: they were replaced by others, or the "
+                    "account is none of this swarm's");
     else if (e != ERR_OK)
         r->msg = *msg;
     if (e == ERR_OK) {

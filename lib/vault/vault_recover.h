@@ -50,8 +50,8 @@ struct vault_recovery_events {
 };
 
 /* Once. UNREACHABLE: nobody of `from` answers; NOT_FOUND: nobody knows the account (a phrase of
-   another swarm, or a typing mistake that the check of the words did not see). After an error
-   nothing is left in `dir`. */
+   another swarm, or a typing mistake that the check of the words did not see); SECRET: the words
+   have been replaced. After an error nothing is left in `dir`. */
 MUST_CHECK enum err vault_recovery_start(struct vault_recovery *recovery, struct net *net,
                                          const struct vault_recovery_events *events, void *user,
                                          struct errmsg *msg);

@@ -205,7 +205,8 @@ def test_the_phrase_is_replaced(shared, tmp_path):
     assert b"revoked" in gone.ctl("backup", tree, expect=1).stderr
     # recovery: by the new words only
     stale = Vault(tmp_path / "stale", phrase=admin.phrase)
-    stale.ctl("recover", "--phrase-file", admin.phrase, "--no-passphrase", expect=1)
+    refused = stale.ctl("recover", "--phrase-file", admin.phrase, "--no-passphrase", expect=12)
+    assert b"replaced" in refused.stderr and not (stale.directory / "settings.ini").exists()
     fresh = Vault(tmp_path / "fresh", phrase=new)
     fresh.ctl("recover", "--phrase-file", new, "--no-passphrase", "--name", "fresh")
     assert before | after <= snapshot_ids(fresh)
