@@ -114,6 +114,7 @@ enum cell_work_state { WORK_IDLE, WORK_ASKING, WORK_DOING, WORK_REPORTING, WORK_
 struct cell_work {
     enum cell_work_state state;
     unsigned wanted; /* WIRE_WORK_* */
+    bool many;       /* proofs: one after the other */
     struct timer timer;
     struct net_message *message; /* NULL: none is under way */
     struct buf body;

@@ -70,7 +70,7 @@ static void reported(void *user, enum err e, unsigned status, struct slice body,
         log_say(cell->options.log, LOG_INFO, "a ticket's report was not taken: %s", msg.text);
     const uint64_t pause_ms = w->moved_bytes * 1000 / cell->options.repair_bytes_s + PAUSE_MIN_MS;
     w->timer.fire = pause_over;
-    if (w->ticket.target_count == 0 || cell->stopping ||
+    if ((w->ticket.target_count == 0 && !w->many) || cell->stopping ||
         timer_start(cell->options.clock, &w->timer, pause_ms) != ERR_OK)
         idle(cell);
     else
@@ -231,6 +231,7 @@ static void ask(struct cell *cell)
 
 void cell_work_offered(struct cell *cell, unsigned kinds)
 {
+    cell->work.many = kinds & WIRE_WORK_MANY;
     kinds &= WIRE_WORK_REPAIR | WIRE_WORK_PROOF;
     if (cell->work.state != WORK_IDLE || !kinds)
         return;

@@ -369,10 +369,10 @@ static void describe(void *owner, const struct serve_request *request, uint64_t 
 
 /* --- heartbeats are written down now and then --- */
 
-static void check_stopped(struct coordinator *c)
+void coordinator_check_stopped(struct coordinator *c)
 {
     if (!c->stopping || c->stop_posted || c->flush_busy || c->counting ||
-        serve_under_way(c->serve) || !c->on_stopped)
+        !list_empty(&c->gathers) || serve_under_way(c->serve) || !c->on_stopped)
         return;
     coordinator_stopped_fn *stopped = c->on_stopped;
     c->on_stopped = NULL;
@@ -381,7 +381,7 @@ static void check_stopped(struct coordinator *c)
 
 static void idle(void *owner)
 {
-    check_stopped(owner);
+    coordinator_check_stopped(owner);
 }
 
 static void run_flush(struct work_job *job)
@@ -415,9 +415,11 @@ static void flush_done(struct work_job *job)
 {
     struct coordinator *c = container_of(job, struct coordinator, flush_job);
     c->flush_busy = false;
-    if (!c->stopping)
+    if (!c->stopping) {
         set_timer(c);
-    check_stopped(c);
+        coordinator_gather_pump(c);
+    }
+    coordinator_check_stopped(c);
 }
 
 static void fire(struct timer *timer)
@@ -466,7 +468,7 @@ static void count_done(struct work_job *job)
     counting->counted(counting->user, counting->e, &counting->counts, &counting->msg);
     free(counting);
     c->counting--;
-    check_stopped(c);
+    coordinator_check_stopped(c);
 }
 
 enum err coordinator_count(struct coordinator *c, coordinator_counted_fn *counted, void *user,
@@ -491,6 +493,19 @@ enum err coordinator_count(struct coordinator *c, coordinator_counted_fn *counte
 
 /* --- life --- */
 
+/* What cells that we call are shown first. */
+static enum err introduce(struct coordinator *c, struct errmsg *msg)
+{
+    struct buf hello = BUF_INIT(WIRE_HELLO_BYTES);
+    const struct wire_hello message = {.kind = WIRE_PEER_COORDINATOR,
+                                       .document = c->options.certificate};
+    enum err e = wire_hello_encode(&message, &hello);
+    if (e == ERR_OK)
+        e = net_introduce(c->options.net, wire_path_plain(WIRE_HELLO), buf_slice(&hello));
+    buf_free(&hello);
+    return e == ERR_OK ? e : err_say(msg, e, "the coordinator cannot be introduced");
+}
+
 enum err coordinator_new(const struct coordinator_options *options, struct coordinator **out,
                          struct errmsg *msg)
 {
@@ -501,6 +516,7 @@ enum err coordinator_new(const struct coordinator_options *options, struct coord
     c->options = *options;
     if (!c->options.flush_ms)
         c->options.flush_ms = COORDINATOR_FLUSH_MS;
+    list_init(&c->gathers);
     c->flush_job = (struct work_job){.run = run_flush, .done = flush_done};
     c->flush_timer.fire = fire;
     const struct serve_options serve = {
@@ -518,13 +534,16 @@ enum err coordinator_new(const struct coordinator_options *options, struct coord
         .describe = describe,
         .redundancy = options->redundancy,
     };
-    const enum err e = serve_open(&serve, &c->serve, msg);
+    enum err e = introduce(c, msg);
+    if (e == ERR_OK)
+        e = serve_open(&serve, &c->serve, msg);
     if (e != ERR_OK) {
         free(c);
         return e;
     }
     serve_on_idle(c->serve, idle);
     set_timer(c);
+    coordinator_gather_pump(c);
     *out = c;
     return ERR_OK;
 }
@@ -533,7 +552,7 @@ static void stop_done(struct work_job *job)
 {
     struct coordinator *c = container_of(job, struct coordinator, stop_job);
     c->stop_posted = false;
-    check_stopped(c);
+    coordinator_check_stopped(c);
 }
 
 void coordinator_stop(struct coordinator *c, coordinator_stopped_fn *stopped, void *user)
@@ -542,6 +561,7 @@ void coordinator_stop(struct coordinator *c, coordinator_stopped_fn *stopped, vo
     c->on_stopped = stopped;
     c->stopped_user = user;
     serve_stop(c->serve);
+    coordinator_gather_stop(c);
     timer_stop(c->options.clock, &c->flush_timer);
     c->stop_job.done = stop_done;
     c->stop_posted = true;
@@ -552,6 +572,7 @@ void coordinator_free(struct coordinator *c)
 {
     if (!c)
         return;
+    coordinator_gather_free(c);
     serve_close(c->serve);
     free(c);
 }

@@ -30,6 +30,10 @@ struct coordinator_options {
     const char *redundancy; /* "4+2"; "": by the table of levels */
     uint64_t heartbeat_ms;  /* told to cells */
     uint64_t flush_ms;      /* heartbeats are written so often; 0: COORDINATOR_FLUSH_MS */
+    /* Whenever no cell is left that answers and has not been asked for what it holds (a rebuild);
+       of the others there are so many. May be NULL. */
+    void (*gathered)(void *user, uint64_t silent_cells);
+    void *gathered_user;
 };
 
 MUST_CHECK enum err coordinator_new(const struct coordinator_options *options,

@@ -76,6 +76,12 @@ static const char *const migrations[] = {
     /* leases */
     "CREATE TABLE renewal (account INTEGER PRIMARY KEY, signer BLOB NOT NULL,"
     " sequence INTEGER NOT NULL, received_s INTEGER NOT NULL, doc BLOB NOT NULL)",
+
+    /* a registry that is rebuilt: what has not been asked, who is not believed yet */
+    "ALTER TABLE cell ADD COLUMN ungathered INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE account ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 1;"
+    "CREATE TABLE dead_voice (segment BLOB NOT NULL, household BLOB NOT NULL,"
+    " PRIMARY KEY (segment, household)) WITHOUT ROWID",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)
@@ -91,7 +97,11 @@ static enum err load_list(struct registry *registry, struct errmsg *msg)
     registry->list_number = list->number;
     registry->list_hash = list->hash;
     /* one that another incarnation signed is not ours to hand out */
-    registry->list_stale = list->incarnation != registry->options.incarnation;
+    registry->list_stale = list->incarnation != registry->options.incarnation ||
+                           !slice_equal(list->coordinator_doc, registry->options.certificate);
+    /* we have moved: cells are told, not only answered */
+    for (size_t i = 0; registry->list_stale && i < registry->cell_count; i++)
+        registry->cells[i]->uninformed = true;
     member_list_free(list);
     return ERR_OK;
 }
@@ -312,8 +322,10 @@ static enum err add_account(struct registry *registry, const struct id *account,
                             struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(
-        registry->db, "INSERT OR IGNORE INTO account (id, joined_s) VALUES (?1, ?2)", &s, msg);
+    enum err e = db_prepare(registry->db,
+                            "INSERT INTO account (id, joined_s) VALUES (?1, ?2)"
+                            " ON CONFLICT (id) DO UPDATE SET confirmed = 1",
+                            &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_id(s, 1, account);
@@ -346,7 +358,8 @@ enum err registry_account_known(struct registry *registry, const struct id *acco
                                 struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(registry->db, "SELECT 1 FROM account WHERE id = ?1", &s, msg);
+    enum err e =
+        db_prepare(registry->db, "SELECT 1 FROM account WHERE id = ?1 AND confirmed = 1", &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_id(s, 1, account);
@@ -373,6 +386,9 @@ enum err registry_counts(struct registry *registry, int64_t now_s, struct regist
     out->repairs_leased = registry->repairs[REPAIR_LEASED];
     out->repairs_waiting = registry->repairs[REPAIR_WAITING];
     out->segments_lost = registry->repairs[REPAIR_LOST];
+    uint64_t tried;
+    out->ungathered = registry_gather_left(registry, &tried);
+    out->unproven = registry->unproven_rows;
     out->segments_inconsistent = registry->repairs[REPAIR_INCONSISTENT];
     out->repaired_count = registry->repaired_count;
     out->proofs_passed = registry->proofs_passed;
@@ -384,7 +400,8 @@ enum err registry_counts(struct registry *registry, int64_t now_s, struct regist
     if (registry->pace > 0)
         out->repair_left_s =
             (uint64_t)((double)(out->repairs_ready + out->repairs_leased) / registry->pace);
-    enum err e = db_number(registry->db, "SELECT count(*) FROM account", &number, msg);
+    enum err e =
+        db_number(registry->db, "SELECT count(*) FROM account WHERE confirmed = 1", &number, msg);
     if (e != ERR_OK)
         return e;
     out->accounts = (uint64_t)number;

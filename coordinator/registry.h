@@ -123,7 +123,9 @@ MUST_CHECK enum err registry_claim(struct registry *registry, const struct id *c
 
 struct registry_counts {
     uint64_t cells, up, asleep, gone, leaving, accounts, segments;
-    uint64_t untrusted; /* cells that get no new shards before they have proven more */
+    uint64_t ungathered; /* cells that a rebuilt coordinator has not heard all of yet */
+    uint64_t unproven;   /* shards that it was told of and has no proof of yet */
+    uint64_t untrusted;  /* cells that get no new shards before they have proven more */
     /* segments of the repair queue */
     uint64_t repairs_ready, repairs_leased;
     uint64_t repairs_waiting; /* for a new cell */
@@ -229,6 +231,47 @@ MUST_CHECK enum err registry_ledger(struct registry *registry, registry_ledger_f
 /* Counts the directory again from its first row to its last: CORRUPT when the ledger says something
    else. */
 MUST_CHECK enum err registry_ledger_check(struct registry *registry, struct errmsg *msg);
+
+/* --- a registry that was lost: registry_gather.c, docs/operations.md --- */
+
+struct member_list;
+
+/* A new coordinator, before it serves: the members of the list that its predecessor signed last,
+   not gathered yet. STATE: this registry has members. */
+MUST_CHECK enum err registry_adopt(struct registry *registry, const struct member_list *list,
+                                   int64_t now_s, struct errmsg *msg);
+
+struct registry_gather {
+    struct id cell;
+    struct address_list addresses;
+    bool gather; /* false: it only has to be told of the newest member list */
+};
+/* A cell that is to be told, or asked; it is until registry_gather_end(). */
+bool registry_gather_next(struct registry *registry, int64_t now_s, struct registry_gather *out);
+/* Cells that have not been asked for all yet; of them, *tried: they do not answer. */
+uint64_t registry_gather_left(const struct registry *registry, uint64_t *tried);
+
+/* One page of a cell's inventory: appends the IDs of segments that are not in the directory yet,
+   and of accounts not in `accounts` yet. Then the answers about those, then the same page's places.
+   What does not verify is left out and counted. */
+MUST_CHECK enum err registry_gather_page(struct registry *registry, struct wire_list items,
+                                         struct buf *segments, struct buf *accounts,
+                                         struct errmsg *msg);
+/* The account in a claim document, when it is one. */
+MUST_CHECK enum err registry_gather_claimant(struct registry *registry, struct slice doc,
+                                             struct buf *accounts);
+MUST_CHECK enum err registry_gather_heads(struct registry *registry, const struct id *account,
+                                          struct slice body, struct errmsg *msg);
+MUST_CHECK enum err registry_gather_claim(struct registry *registry, const struct id *cell,
+                                          struct slice doc, struct errmsg *msg);
+MUST_CHECK enum err registry_gather_segments(struct registry *registry, struct slice ids,
+                                             struct wire_list described, uint64_t *refused,
+                                             struct errmsg *msg);
+MUST_CHECK enum err registry_gather_places(struct registry *registry, const struct id *cell,
+                                           struct wire_list items, struct errmsg *msg);
+/* The cell has said all (ERR_OK), or does not answer and is asked again later. */
+MUST_CHECK enum err registry_gather_end(struct registry *registry, const struct id *cell,
+                                        enum err how, int64_t now_s, struct errmsg *msg);
 
 /* --- deleting: registry_removal.c --- */
 

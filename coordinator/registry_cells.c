@@ -94,9 +94,9 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
                    "INSERT OR REPLACE INTO cell (number, id, key, addresses, site, sequence,"
                    " give_bytes, household, leaving, last_seen_s, free_bytes, used_bytes,"
                    " shard_count, damaged_count, away_until_s, trust, proof_count, fault_count,"
-                   " observed_s, up_s, lost)"
+                   " observed_s, up_s, lost, ungathered)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-                   " ?16, ?17, ?18, ?19, ?20, ?21)",
+                   " ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -121,6 +121,7 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
     db_bind_u64(s, 19, cell->observed_s);
     db_bind_u64(s, 20, cell->up_s);
     db_bind_bool(s, 21, cell->lost);
+    db_bind_bool(s, 22, cell->ungathered);
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -154,6 +155,7 @@ static enum err read_cell(struct db_statement *s, struct registry_cell *cell)
     cell->observed_s = db_column_u64(s, 18);
     cell->up_s = db_column_u64(s, 19);
     cell->lost = db_column_bool(s, 20);
+    cell->ungathered = db_column_bool(s, 21);
     return e;
 }
 
@@ -165,7 +167,7 @@ enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
                    "SELECT number, id, key, addresses, site, sequence, give_bytes, household,"
                    " leaving, last_seen_s, free_bytes, used_bytes, shard_count,"
                    " damaged_count, away_until_s, trust, proof_count, fault_count, observed_s,"
-                   " up_s, lost FROM cell ORDER BY number",
+                   " up_s, lost, ungathered FROM cell ORDER BY number",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -207,6 +209,7 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     registry->list_stale |= registry_cell_state(registry, cell, now_s) == WIRE_CELL_GONE;
     registry->list_stale |= cell->leaving != beat->leaving;
     registry_watch_beat(registry, cell, beat, now_s);
+    cell->uninformed = false;
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
     if (cell->free_bytes < LIMIT_SHARD_BYTES && beat->free_bytes >= LIMIT_SHARD_BYTES)

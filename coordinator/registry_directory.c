@@ -174,6 +174,9 @@ static enum err take_receipts(struct registry *registry, const struct wire_regis
             return err_say(msg, e, "the segment has more shards than the directory holds");
         e = registry_damage_clear(registry, &record->segment, receipt.index, cell, msg);
         if (e == ERR_OK)
+            e = registry_unproven_clear(registry, &record->segment, receipt.index, cell,
+                                        receipt.shard_bytes, msg);
+        if (e == ERR_OK)
             e = registry_moved_back(registry, &record->segment, receipt.index, cell, msg);
         if (e != ERR_OK)
             return e;

@@ -32,8 +32,12 @@ struct registry_cell {
     int64_t away_until_s; /* its owner has said that it will be silent till then */
     uint32_t trust;       /* registry_proof.c */
     uint64_t proof_count, fault_count;
-    uint64_t observed_s, up_s;   /* registry_watch.c */
-    bool lost;                   /* gone, and counted as that */
+    uint64_t observed_s, up_s; /* registry_watch.c */
+    bool lost;                 /* gone, and counted as that */
+    bool ungathered; /* a new coordinator has not heard yet what it holds: registry_gather.c */
+    bool uninformed; /* it may not know of this coordinator, or of where it is now */
+    bool gathering;  /* it is being asked */
+    int64_t gather_after_s;
     enum registry_hold swept_as; /* when the last sweep began; 0: no sweep since it is here */
     bool swept_awake;
     struct id
@@ -96,6 +100,9 @@ struct registry {
 
     struct idmap promises; /* struct promise of registry_ledger.c, by account; owned */
     bool promises_changed; /* since they were written */
+
+    uint64_t unproven_rows; /* registry_gather.c */
+    size_t unproven_turn;
 
     /* how cells do: registry_watch.c */
     int64_t awake_s, awake_since_s; /* when we were last alive, and since when without a pause */
@@ -188,6 +195,17 @@ MUST_CHECK enum err registry_ledger_promise(struct registry *registry, const str
 void registry_ledger_kept(struct registry *registry, const struct id *account, uint64_t bytes);
 /* Inside a transaction of registry_flush(). */
 MUST_CHECK enum err registry_ledger_flush(struct registry *registry, struct errmsg *msg);
+
+/* --- registry_gather.c: proofs of what cells said --- */
+
+/* A receipt or a proof is here now. */
+MUST_CHECK enum err registry_unproven_clear(struct registry *registry, const struct id *segment,
+                                            unsigned index, const struct registry_cell *cell,
+                                            uint32_t shard_bytes, struct errmsg *msg);
+/* A shard without proof, at a cell of another household. NOT_FOUND. */
+MUST_CHECK enum err registry_unproven_pick(struct registry *registry, const struct id *not_of,
+                                           struct id *segment, unsigned *index,
+                                           struct registry_cell **cell, struct errmsg *msg);
 
 /* --- registry_watch.c --- */
 

@@ -546,6 +546,10 @@ enum err registry_ledger_load(struct registry *registry, struct errmsg *msg)
     buf_free(&fact);
     if (e == ERR_NOT_FOUND) /* a registry from before there was a ledger, or a new one */
         e = registry_ledger_count(registry, msg);
+    int64_t unproven = 0;
+    if (e == ERR_OK)
+        e = db_number(registry->db, "SELECT count(*) FROM unproven", &unproven, msg);
+    registry->unproven_rows = (uint64_t)unproven;
     return e == ERR_OK ? load_promises(registry, msg) : e;
 }
 

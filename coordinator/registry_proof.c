@@ -246,6 +246,26 @@ static enum err pick_of_cell(struct registry *registry, const struct registry_ce
     return e == ERR_OK ? ERR_NOT_FOUND : e;
 }
 
+/* One that a new coordinator was told of and has no proof of yet: those come without any lot. */
+static enum err pick_unproven(struct registry *registry, const struct registry_cell *auditor,
+                              int64_t now_s, struct registry_segment *segment, size_t *place,
+                              struct errmsg *msg)
+{
+    struct registry_cell *cell;
+    struct id id;
+    unsigned index;
+    enum err e = registry_unproven_pick(registry, household_of(auditor), &id, &index, &cell, msg);
+    if (e == ERR_OK)
+        e = registry_segment_get(registry, &id, segment, msg);
+    if (e == ERR_NOT_FOUND)
+        return e;
+    for (*place = 0; e == ERR_OK && *place < segment->count; (*place)++)
+        if (segment->places[*place].cell == cell && segment->places[*place].index == index)
+            return may_ask(registry, auditor, &segment->places[*place], now_s) ? ERR_OK
+                                                                               : ERR_NOT_FOUND;
+    return e == ERR_OK ? ERR_NOT_FOUND : e;
+}
+
 static struct registry_audit *free_audit(struct registry *registry, int64_t now_s)
 {
     for (size_t i = 0; i < REGISTRY_AUDITS; i++)
@@ -301,9 +321,15 @@ enum err registry_proof_take(struct registry *registry, const struct id *id, int
     const struct registry_cell *auditor = registry_cell_find(registry, id);
     if (!auditor || auditor->leaving || !registry_trusted(auditor))
         return err_say(msg, ERR_DENIED, "only members that stay and are trusted get tickets");
-    if (period_ms == 0 || registry->audit_credit_ms < period_ms)
+    const bool credit = period_ms > 0 && registry->audit_credit_ms >= period_ms;
+    if (!credit && (period_ms == 0 || registry->unproven_rows == 0))
         return ERR_NOT_FOUND;
-    enum err e = pick_doubted(registry, auditor, now_s, &segment, &place, msg);
+    enum err e = pick_unproven(registry, auditor, now_s, &segment, &place, msg);
+    if (e == ERR_OK)
+        return make_ticket(registry, &segment, &segment.places[place], id, now_s, out, msg);
+    if (e != ERR_NOT_FOUND || !credit)
+        return e;
+    e = pick_doubted(registry, auditor, now_s, &segment, &place, msg);
     registry->cells_turn = !registry->cells_turn;
     for (int lot = 0; registry->cells_turn && lot < LOTS && e == ERR_NOT_FOUND; lot++)
         e = pick_of_cell(registry, auditor, now_s, &segment, &place, msg);
@@ -331,6 +357,19 @@ static struct registry_audit *find_audit(struct registry *registry, const struct
     return NULL;
 }
 
+static enum err prove_row(struct registry *registry, const struct registry_audit *audit,
+                          const struct registry_cell *cell, struct errmsg *msg)
+{
+    struct registry_segment segment;
+    if (registry->unproven_rows == 0)
+        return ERR_OK;
+    const enum err e = registry_segment_get(registry, &audit->segment, &segment, msg);
+    if (e != ERR_OK)
+        return e == ERR_NOT_FOUND ? ERR_OK : e;
+    return registry_unproven_clear(registry, &segment.id, audit->index, cell, segment.shard_bytes,
+                                   msg);
+}
+
 static enum err take_proof(struct registry *registry, const struct registry_audit *audit,
                            enum wire_outcome outcome, int64_t now_s, struct errmsg *msg)
 {
@@ -341,6 +380,8 @@ static enum err take_proof(struct registry *registry, const struct registry_audi
     if (outcome == WIRE_OUTCOME_DONE) {
         registry_trust_proven(registry, cell);
         e = clear_doubt(registry, &audit->segment, audit->index, cell, msg);
+        if (e == ERR_OK)
+            e = prove_row(registry, audit, cell, msg);
     } else if (outcome == WIRE_OUTCOME_DISPROVED) {
         e = registry_doubt(registry, &audit->segment, audit->index, cell, &audit->auditor, now_s,
                            msg);

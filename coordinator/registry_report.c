@@ -97,6 +97,10 @@ static enum err take_receipt(struct registry *registry, const struct wire_report
         !is_target(leased, receipt.index, cell->number))
         return err_say(msg, ERR_DENIED, "a receipt is not one of this ticket's");
     e = registry_damage_clear(registry, &segment->id, receipt.index, NULL, msg);
+    for (size_t i = 0; e == ERR_OK && i < segment->count; i++)
+        if (segment->places[i].index == receipt.index)
+            e = registry_unproven_clear(registry, &segment->id, receipt.index,
+                                        segment->places[i].cell, segment->shard_bytes, msg);
     if (e == ERR_OK)
         e = registry_moved(registry, segment, receipt.index, cell, buf_slice(&leased->ticket), doc,
                            now_s, msg);

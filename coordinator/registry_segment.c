@@ -26,7 +26,8 @@ enum err registry_account_number(struct registry *registry, const struct id *acc
                                  struct errmsg *msg)
 {
     struct db_statement *s;
-    enum err e = db_prepare(registry->db, "SELECT number FROM account WHERE id = ?1", &s, msg);
+    enum err e = db_prepare(registry->db,
+                            "SELECT number FROM account WHERE id = ?1 AND confirmed = 1", &s, msg);
     if (e != ERR_OK)
         return e;
     db_bind_id(s, 1, account);

@@ -29,6 +29,8 @@ static unsigned find_work(struct registry *registry, const struct registry_cell 
         registry->audit_credit_ms >= registry->options.proof_period_ms &&
         random_below(registry->options.random, PROOF_LOT) == 0)
         work |= WIRE_WORK_PROOF;
+    if (registry->options.proof_period_ms && registry->unproven_rows)
+        work |= WIRE_WORK_PROOF | WIRE_WORK_MANY;
     return work;
 }
 

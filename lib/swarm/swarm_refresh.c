@@ -17,9 +17,10 @@ struct swarm_refresh_task {
     struct swarm_task task;
     struct swarm *swarm;
     unsigned asking;
-    bool asked_cells, members_wanted, from_members;
-    unsigned lists; /* that came from members */
-    enum err e;     /* the coordinator's */
+    bool asked_cells, members_wanted, from_members, asked_new;
+    uint64_t list_number; /* at the beginning */
+    unsigned lists;       /* that came from members */
+    enum err e;           /* the coordinator's */
     struct errmsg msg;
     swarm_done_fn *done;
     void *user;
@@ -106,6 +107,8 @@ static void step(struct swarm_task *task)
     struct swarm *swarm = r->swarm;
     if (r->asking > 0)
         return;
+    if (r->asked_new && r->e == ERR_OK)
+        r->from_members = false; /* the new one's list may be newer than the one it was found in */
     if (r->e == ERR_OK && r->members_wanted) {
         r->members_wanted = false;
         r->e = ask_members(r, swarm->coordinator, &r->msg);
@@ -121,6 +124,14 @@ static void step(struct swarm_task *task)
     }
     if (r->e != ERR_OK && !r->from_members) {
         ask_some_members(r);
+        if (r->asking > 0)
+            return;
+    }
+    if (r->from_members && !r->asked_new && swarm->coordinator &&
+        swarm_list_number(swarm) != r->list_number) {
+        /* members know a newer list, perhaps of a new coordinator, or of where it is now */
+        r->asked_new = true;
+        r->e = ask_cells(r, &r->msg);
         if (r->asking > 0)
             return;
     }
@@ -147,6 +158,7 @@ enum err swarm_refresh(struct swarm *swarm, swarm_done_fn *done, void *user, str
     swarm_task_begin(&r->task, swarm, step);
     r->e = ERR_UNREACHABLE;
     (void)err_say(&r->msg, r->e, "no coordinator is known");
+    r->list_number = swarm_list_number(swarm);
     if (swarm->coordinator)
         r->e = ask_cells(r, &r->msg);
     if (r->asking == 0)

@@ -14,8 +14,9 @@
 #include "wire/wire_list.h"
 
 /* Bits: of a heartbeat's answer (there is some), and of a request (I would do some). ORDERS only in
-   a heartbeat's answer: delete orders wait for the cell (wire_removal.h). */
-enum { WIRE_WORK_REPAIR = 1, WIRE_WORK_PROOF = 2, WIRE_WORK_ORDERS = 4 };
+   a heartbeat's answer: delete orders wait for the cell (wire_removal.h). MANY the same: there are
+   many proofs, another one can be asked for after each. */
+enum { WIRE_WORK_REPAIR = 1, WIRE_WORK_PROOF = 2, WIRE_WORK_ORDERS = 4, WIRE_WORK_MANY = 8 };
 
 enum {
     WIRE_TICKET_ID_SIZE = 16,
