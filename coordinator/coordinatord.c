@@ -4,22 +4,28 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "coordinator.h"
+#include "coordinatord_move.h"
 #include "coordinatord_status.h"
+#include "coordinatord_succeed.h"
 #include "crypto/crypto.h"
 #include "crypto/secret.h"
 #include "daemon/daemon.h"
 #include "daemon/daemon_control.h"
+#include "db/db.h"
 #include "identity/invite_text.h"
 #include "identity/phrase.h"
 #include "placement/placement_level.h"
 #include "uvio/uvio_net.h"
 #include "uvio/uvio_reach.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 struct settings {
     char listen[CONFIG_TEXT_SIZE];
@@ -65,6 +71,9 @@ static const char usage[] =
     "                    [--ticket-lease T]\n"
     "       coordinatord --data DIR invite --cell [--stranger]|--account [--uses N] [--expires T]\n"
     "       coordinatord --data DIR status [--json]\n"
+    "       coordinatord --data DIR rebuild --swarm-root SHEET --from ID@HOST:PORT[,...]\n"
+    "       coordinatord --data DIR move --to [HOST:]DIR --advertise ADDR:PORT --swarm-root SHEET\n"
+    "                    [--listen ADDR:PORT] [--rsh COMMAND]\n"
     "\n"
     "Knows the members of a swarm, issues grants, keeps the directory of segments. It sees no "
     "file,\n"
@@ -87,6 +96,8 @@ struct program {
     struct work_lane *lane;
     struct registry *registry;
     struct coordinator *coordinator;
+    struct member_list *old_list; /* owned: of the coordinator whose place this one takes */
+    bool rebuild;                 /* the command: ends when all cells that answer are asked */
     struct uvio_control *control;
     struct errmsg msg;
     int exit_code;
@@ -154,6 +165,120 @@ static enum err make_swarm(struct program *p)
     return e;
 }
 
+static void stop(void *user, int signal_number);
+
+/* --- or a lost coordinator's place is taken --- */
+
+static enum err certify(struct program *p, const struct sign_key *root, uint32_t incarnation)
+{
+    struct coordinator_cert cert = {.incarnation = incarnation, .time_s = time(NULL)};
+    memcpy(cert.key, sign_key_public(p->d.key), sizeof(cert.key));
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < p->settings.advertise.count && e == ERR_OK; i++)
+        e = address_list_add(&cert.addresses, p->settings.advertise.items[i]);
+    if (e == ERR_OK && cert.addresses.count == 0 && uvio_reach_is_any(p->settings.listen))
+        return err_say(&p->msg, ERR_USAGE,
+                       "cells must be told where to find this coordinator: say --advertise "
+                       "HOST:PORT");
+    if (e == ERR_OK && cert.addresses.count == 0)
+        e = address_list_add(&cert.addresses, p->settings.listen);
+    buf_clear(&p->certificate);
+    if (e == ERR_OK)
+        e = coordinator_cert_make(&cert, &p->swarm, root, &p->certificate);
+    return e == ERR_OK ? e : err_say(&p->msg, e, "the coordinator cannot be certified");
+}
+
+static enum err split_from(struct program *p, char *text, const char **out, size_t *count)
+{
+    char *rest = text;
+    for (char *item; (item = strsep(&rest, ","));)
+        if (*item && *count < DAEMON_WORDS_MAX)
+            out[(*count)++] = item;
+    return *count ? ERR_OK
+                  : err_say(&p->msg, ERR_USAGE,
+                            "say which cell to ask: --from ID@HOST:PORT (from a cell's file "
+                            "\"address\", or a device's \"cellctl cells\")");
+}
+
+/* Certified by the root, one incarnation above the last; what it takes over is in old_list. */
+static enum err make_successor(struct program *p)
+{
+    struct sign_key *root = NULL;
+    const char *from[DAEMON_WORDS_MAX], *given = daemon_flag(&p->flags, "from");
+    size_t count = 0;
+    char *text = strdup(given ? given : "");
+    enum err e = text ? split_from(p, text, from, &count) : ERR_NOMEM;
+    if (e == ERR_OK)
+        e = coordinatord_sheet(daemon_flag(&p->flags, "swarm-root"), &root, &p->swarm, &p->msg);
+    if (e == ERR_OK)
+        e = coordinatord_last_list(&p->d, &p->swarm, from, count, &p->old_list, &p->msg);
+    if (e == ERR_OK)
+        e = certify(p, root, p->old_list->incarnation + 1);
+    sign_key_free(root);
+    free(text);
+    return e;
+}
+
+/* After the registry has adopted the members: a start that dies before makes it all again. */
+static enum err keep_successor(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    enum err e = registry_adopt(p->registry, p->old_list, time(NULL), &p->msg);
+    if (e == ERR_STATE) /* adopted before */
+        e = ERR_OK;
+    if (e == ERR_OK)
+        e = file_write(daemon_path(&p->d, "swarm-root.pub", path), 0644,
+                       slice_of(p->swarm.key, sizeof(p->swarm.key)), &p->msg);
+    if (e == ERR_OK)
+        e = file_write(daemon_path(&p->d, "certificate", path), 0644, buf_slice(&p->certificate),
+                       &p->msg);
+    if (e == ERR_OK)
+        log_say(&p->d.log, LOG_INFO, "incarnation %u takes over %zu members", p->cert.incarnation,
+                p->old_list->count);
+    return e;
+}
+
+static void rebuilt(void *user, enum err e, const struct registry_counts *counts,
+                    const struct errmsg *msg)
+{
+    struct program *p = user;
+    (void)msg;
+    if (e == ERR_OK)
+        printf("%llu of %llu cells have said what they hold: %llu segments of %llu accounts, %llu "
+               "shards still to be proven\n",
+               (unsigned long long)(counts->cells - counts->ungathered),
+               (unsigned long long)counts->cells, (unsigned long long)counts->segments,
+               (unsigned long long)counts->accounts, (unsigned long long)counts->unproven);
+    fflush(stdout);
+    stop(p, 0);
+}
+
+static void gathered(void *user, uint64_t silent_cells)
+{
+    struct program *p = user;
+    if (!p->rebuild)
+        return;
+    p->rebuild = false;
+    if (silent_cells)
+        log_say(&p->d.log, LOG_WARN, "%llu cells do not answer: they are asked when they come back",
+                (unsigned long long)silent_cells);
+    if (coordinator_count(p->coordinator, rebuilt, p, &p->msg) != ERR_OK)
+        stop(p, 0);
+}
+
+static enum err refuse_moved(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    struct buf note = BUF_INIT(8192);
+    const enum err e = file_read(daemon_path(&p->d, "moved", path), &note, &p->msg);
+    const int size = (int)note.size;
+    if (e == ERR_OK)
+        err_say(&p->msg, ERR_STATE, "this coordinator has moved to %.*s", size > 0 ? size - 1 : 0,
+                (const char *)note.data);
+    buf_free(&note);
+    return e == ERR_OK ? ERR_STATE : e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
 static enum err load_swarm(struct program *p)
 {
     char path[DAEMON_PATH_SIZE];
@@ -178,6 +303,10 @@ static enum err open_swarm(struct program *p)
     buf_free(&known);
     if (e == ERR_OK)
         e = load_swarm(p);
+    else if (e == ERR_NOT_FOUND && daemon_flag(&p->flags, "swarm-root"))
+        e = make_successor(p);
+    else if (e == ERR_NOT_FOUND && p->rebuild)
+        e = err_say(&p->msg, ERR_USAGE, "say where the swarm root's sheet is: --swarm-root SHEET");
     else if (e == ERR_NOT_FOUND)
         e = make_swarm(p);
     if (e == ERR_OK)
@@ -317,6 +446,8 @@ static enum err open_coordinator(struct program *p)
         .certificate = buf_slice(&p->certificate),
         .redundancy = p->settings.redundancy,
         .heartbeat_ms = heartbeat_ms(&p->settings),
+        .gathered = gathered,
+        .gathered_user = p,
     };
     return coordinator_new(&options, &p->coordinator, &p->msg);
 }
@@ -349,6 +480,11 @@ static void asked(void *user, struct uvio_control_request *request, struct slice
     struct errmsg msg = {{0}};
     struct question *question = NULL;
     const bool json = slice_equal(bytes, slice_text("status --json"));
+    if (slice_equal(bytes, slice_text("stop"))) {
+        daemon_control_answer(request, 0, slice_text("stopping\n"));
+        stop(p, 0);
+        return;
+    }
     enum err e = json || slice_equal(bytes, slice_text("status")) ? ERR_OK : ERR_UNSUPPORTED;
     if (e == ERR_OK && !(question = malloc(sizeof(*question))))
         e = ERR_NOMEM;
@@ -424,6 +560,8 @@ static enum err start(struct program *p)
         e = uvio_new(&(struct uvio_options){.log = &p->d.log}, &p->io, &p->msg);
     if (e == ERR_OK)
         e = open_registry(p);
+    if (e == ERR_OK && p->old_list)
+        e = keep_successor(p);
     if (e == ERR_OK && !(p->lane = work_lane_new(uvio_work(p->io), "registry")))
         e = err_say(&p->msg, ERR_NOMEM, "out of memory for a thread");
     if (e == ERR_OK)
@@ -458,6 +596,7 @@ static void finish(struct program *p)
     uvio_free(p->io);
     coordinator_free(p->coordinator);
     registry_close(p->registry);
+    member_list_free(p->old_list);
     buf_free(&p->certificate);
     daemon_close(&p->d);
 }
@@ -511,15 +650,124 @@ static int run_status(struct program *p)
     return e == ERR_OK ? code : e == ERR_USAGE ? 2 : 1;
 }
 
+/* --- move --- */
+
+enum { STOP_SECONDS = 20 };
+
+/* A server that runs is asked to stop, and waited for. */
+static enum err open_stopped(struct program *p)
+{
+    struct buf text = BUF_INIT(UVIO_CONTROL_BYTES);
+    int code = 0;
+    enum err e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
+    for (int i = 0; e == ERR_LOCKED && i < STOP_SECONDS * 10; i++) {
+        if (i == 0) {
+            e = open_beside(p);
+            if (e == ERR_OK)
+                e = daemon_control_ask(&p->d, "stop", &code, &text, &p->msg);
+            buf_free(&p->certificate);
+            daemon_close(&p->d);
+            if (e != ERR_OK)
+                break;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
+    }
+    buf_free(&text);
+    return e;
+}
+
+/* One file, without a write-ahead log. */
+static enum err copy_registry(struct program *p)
+{
+    char path[DAEMON_PATH_SIZE];
+    enum err e = uvio_new(&(struct uvio_options){.log = &p->d.log}, &p->io, &p->msg);
+    if (e == ERR_OK)
+        e = open_registry(p);
+    if (e == ERR_OK && mkdir(daemon_path(&p->d, "moving", path), 0700) != 0 && errno != EEXIST)
+        e = err_say_errno(&p->msg, errno, "cannot make %s", path);
+    if (e == ERR_OK && unlink(daemon_path(&p->d, "moving/" REGISTRY_FILE, path)) != 0 &&
+        errno != ENOENT)
+        e = err_say_errno(&p->msg, errno, "cannot remove %s", path);
+    if (e == ERR_OK)
+        e = db_copy(registry_db(p->registry), path, &p->msg);
+    return e;
+}
+
+static enum err move_it(struct program *p, const char *to)
+{
+    struct sign_key *root = NULL;
+    struct swarm_root swarm;
+    struct buf settings = BUF_INIT(65536), note = BUF_INIT(8192);
+    const char *rsh = daemon_flag(&p->flags, "rsh"), *sheet = daemon_flag(&p->flags, "swarm-root");
+    char path[DAEMON_PATH_SIZE];
+    enum err e = coordinatord_sheet(sheet, &root, &swarm, &p->msg);
+    if (e == ERR_OK && !id_equal(&swarm.hash, &p->swarm.hash))
+        e = err_say(&p->msg, ERR_USAGE, "%s is the sheet of another swarm", sheet);
+    if (e == ERR_OK)
+        e = certify(p, root, p->cert.incarnation);
+    if (e == ERR_OK)
+        e = config_write_text(keys, ARRAY_COUNT(keys), &p->settings, &settings);
+    if (e == ERR_OK)
+        e = copy_registry(p);
+    const struct coordinatord_move move = {.data = p->d.data,
+                                           .to = to,
+                                           .rsh = rsh ? rsh : "ssh",
+                                           .certificate = buf_slice(&p->certificate),
+                                           .settings = buf_slice(&settings)};
+    if (e == ERR_OK)
+        e = coordinatord_move(&move, &p->msg);
+    /* two with one key would be worse than none */
+    if (e == ERR_OK)
+        e = buf_append_format(&note, "%s\n", to);
+    if (e == ERR_OK)
+        e = file_write(daemon_path(&p->d, "moved", path), 0600, buf_slice(&note), &p->msg);
+    sign_key_free(root);
+    buf_free(&settings);
+    buf_free(&note);
+    return e;
+}
+
+static int run_move(struct program *p)
+{
+    const char *to = daemon_flag(&p->flags, "to");
+    enum err e =
+        !to ? err_say(&p->msg, ERR_USAGE, "say where to: --to DIR or --to HOST:DIR") : ERR_OK;
+    if (e == ERR_OK && !daemon_flag(&p->flags, "swarm-root"))
+        e = err_say(&p->msg, ERR_USAGE,
+                    "the new address is certified by the swarm's root: say --swarm-root SHEET");
+    if (e == ERR_OK && !daemon_flag(&p->flags, "advertise"))
+        e = err_say(&p->msg, ERR_USAGE, "say where it will be reached: --advertise HOST:PORT");
+    if (e == ERR_OK)
+        e = open_stopped(p);
+    if (e == ERR_OK)
+        e = refuse_moved(p);
+    if (e == ERR_OK)
+        e = open_swarm(p);
+    if (e == ERR_OK)
+        e = move_it(p, to);
+    if (e == ERR_OK)
+        printf("The coordinator is in %s now and no longer here. Start it there: its cells and "
+               "devices follow.\n",
+               to);
+    else
+        fprintf(stderr, "coordinatord: not moved: %s\n", p->msg.text);
+    finish(p);
+    return e == ERR_OK ? 0 : e == ERR_USAGE ? 2 : 1;
+}
+
 /* Subcommands take flags that are no settings. */
 static enum err parse(int argc, char **argv, struct program *p)
 {
     static const char *const invite[] = {"cell", "account", "stranger", "uses=", "expires=", NULL};
     static const char *const status[] = {"json", NULL};
-    const char *const *extra = NULL;
+    static const char *const move[] = {"to=", "swarm-root=", "rsh=", NULL};
+    static const char *const start[] = {"swarm-root=", "from=", NULL};
+    const char *const *extra = start;
     for (int i = 1; i < argc; i++)
         extra = strcmp(argv[i], "invite") == 0   ? invite
                 : strcmp(argv[i], "status") == 0 ? status
+                : strcmp(argv[i], "move") == 0   ? move
                                                  : extra;
     return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra, &p->flags, &p->msg);
 }
@@ -541,7 +789,10 @@ int main(int argc, char **argv)
         return run_invite(p);
     if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "status") == 0)
         return run_status(p);
-    if (e == ERR_OK && p->flags.word_count)
+    if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "move") == 0)
+        return run_move(p);
+    p->rebuild = p->flags.word_count == 1 && strcmp(p->flags.words[0], "rebuild") == 0;
+    if (e == ERR_OK && p->flags.word_count && !p->rebuild)
         e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
     if (e == ERR_OK)
         e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
@@ -549,7 +800,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "coordinatord: %s\n", p->msg.text);
         return e == ERR_USAGE ? 2 : 1;
     }
-    e = open_swarm(p);
+    e = refuse_moved(p);
+    if (e == ERR_OK)
+        e = open_swarm(p);
     if (e == ERR_OK)
         e = start(p);
     if (e == ERR_OK)

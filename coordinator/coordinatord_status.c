@@ -49,6 +49,11 @@ enum err coordinatord_status_text(const struct registry_counts *c, struct buf *o
     if (e == ERR_OK && c->leases_ending)
         e = buf_append_format(out, "leases: of %llu accounts end soon: nobody has renewed them\n",
                               (ull)c->leases_ending);
+    if (e == ERR_OK && c->ungathered + c->unproven)
+        e = buf_append_format(out,
+                              "rebuilt: %llu cells have not said yet what they hold, %llu shards "
+                              "are not proven yet\n",
+                              (ull)c->ungathered, (ull)c->unproven);
     return e;
 }
 
@@ -79,6 +84,8 @@ enum err coordinatord_status_json(const struct registry_counts *c, struct buf *o
         {"proofs_passed", c->proofs_passed},
         {"proofs_failed", c->proofs_failed},
         {"leases_ending", c->leases_ending},
+        {"ungathered", c->ungathered},
+        {"unproven", c->unproven},
     };
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         json_line_u64(line, numbers[i].name, numbers[i].value);

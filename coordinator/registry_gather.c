@@ -533,8 +533,9 @@ static enum err confirm_accounts(struct registry *registry, struct errmsg *msg)
     db_done(s);
     e = e == ERR_END ? ERR_OK : e;
     for (size_t i = 0; i < numbers.size && e == ERR_OK; i += 8)
-        e = run(registry, "UPDATE account SET confirmed = 1 WHERE number = ?2 AND ?1 IS NULL", NULL,
-                (int64_t)get_le64(numbers.data + i), 0, msg);
+        e = run(registry,
+                "UPDATE account SET confirmed = 1 WHERE number = ?2 AND ?1 IS NULL AND ?3 = 0",
+                NULL, (int64_t)get_le64(numbers.data + i), 0, msg);
     buf_free(&numbers);
     return e;
 }
