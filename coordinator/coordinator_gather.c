@@ -110,7 +110,8 @@ static enum err run_described(struct gather *g)
     if (e != ERR_OK)
         return err_say(&g->msg, e, "its descriptions of segments cannot be read");
     g->segment_at += g->asked;
-    return registry_gather_segments(g->c->options.registry, ids, described, &g->refused, &g->msg);
+    return registry_gather_segments(g->c->options.registry, ids, described, g->now_s, &g->refused,
+                                    &g->msg);
 }
 
 static enum err run_places(struct gather *g)
@@ -121,7 +122,7 @@ static enum err run_places(struct gather *g)
     struct slice claim;
     enum err e = wire_inventory_reply_decode(buf_slice(&g->page), &items, &g->more, &claim);
     if (e == ERR_OK && !g->claimed)
-        e = registry_gather_claim(registry, &g->what.cell, claim, &g->msg);
+        e = registry_gather_claim(registry, &g->what.cell, claim, g->now_s, &g->msg);
     g->claimed = true;
     if (e == ERR_OK)
         e = registry_gather_places(registry, &g->what.cell, items, &g->msg);

@@ -263,10 +263,10 @@ MUST_CHECK enum err registry_gather_claimant(struct registry *registry, struct s
 MUST_CHECK enum err registry_gather_heads(struct registry *registry, const struct id *account,
                                           struct slice body, struct errmsg *msg);
 MUST_CHECK enum err registry_gather_claim(struct registry *registry, const struct id *cell,
-                                          struct slice doc, struct errmsg *msg);
+                                          struct slice doc, int64_t now_s, struct errmsg *msg);
 MUST_CHECK enum err registry_gather_segments(struct registry *registry, struct slice ids,
-                                             struct wire_list described, uint64_t *refused,
-                                             struct errmsg *msg);
+                                             struct wire_list described, int64_t now_s,
+                                             uint64_t *refused, struct errmsg *msg);
 MUST_CHECK enum err registry_gather_places(struct registry *registry, const struct id *cell,
                                            struct wire_list items, struct errmsg *msg);
 /* The cell has said all (ERR_OK), or does not answer and is asked again later. */

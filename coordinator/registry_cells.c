@@ -210,6 +210,7 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     registry->list_stale |= cell->leaving != beat->leaving;
     registry_watch_beat(registry, cell, beat, now_s);
     cell->uninformed = false;
+    cell->gather_after_s = 0; /* it is there: now it can be asked */
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
     if (cell->free_bytes < LIMIT_SHARD_BYTES && beat->free_bytes >= LIMIT_SHARD_BYTES)

@@ -248,7 +248,7 @@ enum err registry_gather_heads(struct registry *registry, const struct id *accou
 }
 
 enum err registry_gather_claim(struct registry *registry, const struct id *id, struct slice doc,
-                               struct errmsg *msg)
+                               int64_t now_s, struct errmsg *msg)
 {
     struct registry_cell *cell = registry_cell_find(registry, id);
     struct claim claim;
@@ -285,7 +285,7 @@ enum err registry_gather_claim(struct registry *registry, const struct id *id, s
             e = run(registry,
                     "INSERT INTO account (id, joined_s, confirmed) VALUES (?1, ?2, ?3)"
                     " ON CONFLICT (id) DO UPDATE SET confirmed = 1",
-                    &claim.account, 0, 1, msg);
+                    &claim.account, now_s, 1, msg);
     }
     return e == ERR_OK ? registry_cell_write(registry, cell, msg) : e;
 }
@@ -306,25 +306,27 @@ struct describing {
     struct registry *registry;
     struct manifest *manifest; /* owned: of the last segment's account, or NULL */
     uint64_t refused;
+    int64_t now_s;
 };
 
-static enum err account_row(struct registry *registry, const struct id *account, int64_t *number,
-                            struct errmsg *msg)
+static enum err account_row(struct registry *registry, const struct id *account, int64_t now_s,
+                            int64_t *number, struct errmsg *msg)
 {
     enum err e =
         run(registry, "INSERT OR IGNORE INTO account (id, joined_s, confirmed) VALUES (?1, ?2, ?3)",
-            account, 0, 0, msg);
+            account, now_s, 0, msg); /* its lease begins anew */
     return e == ERR_OK
                ? look(registry, "SELECT number FROM account WHERE id = ?1", account, 0, number, msg)
                : e;
 }
 
 static enum err insert_segment(struct registry *registry, const struct id *id,
-                               const struct segment_header *header, struct errmsg *msg)
+                               const struct segment_header *header, int64_t now_s,
+                               struct errmsg *msg)
 {
     struct db_statement *s;
     int64_t account;
-    enum err e = account_row(registry, &header->account, &account, msg);
+    enum err e = account_row(registry, &header->account, now_s, &account, msg);
     if (e == ERR_OK)
         e = db_prepare(registry->db,
                        "INSERT OR IGNORE INTO segment (id, account, k, m, shard_bytes, shards)"
@@ -376,13 +378,14 @@ static enum err take_described(struct describing *d, const struct id *id,
     if (id_equal(&name, id) && segment_header_decode(segment->header, &header, NULL) == ERR_OK)
         e = check_record(d, id, &header, segment->record, &holds, msg);
     d->refused += !holds;
-    return e == ERR_OK && holds ? insert_segment(d->registry, id, &header, msg) : e;
+    return e == ERR_OK && holds ? insert_segment(d->registry, id, &header, d->now_s, msg) : e;
 }
 
 enum err registry_gather_segments(struct registry *registry, struct slice ids,
-                                  struct wire_list described, uint64_t *refused, struct errmsg *msg)
+                                  struct wire_list described, int64_t now_s, uint64_t *refused,
+                                  struct errmsg *msg)
 {
-    struct describing d = {.registry = registry};
+    struct describing d = {.registry = registry, .now_s = now_s};
     struct wire_described segment;
     enum err e = db_begin(registry->db, msg);
     if (e != ERR_OK)
@@ -716,6 +719,13 @@ enum err registry_unproven_pick(struct registry *registry, const struct id *not_
             e = unproven_behind(registry, (*cell)->number, &first, segment, index, msg);
         if (e != ERR_END)
             return e;
+    }
+    if (registry->unproven_rows == 1) { /* it may be 0: see registry_unproven_clear() */
+        int64_t rows = 1;
+        const enum err e = db_number(registry->db, "SELECT count(*) FROM unproven", &rows, msg);
+        if (e != ERR_OK)
+            return e;
+        registry->unproven_rows = (uint64_t)rows;
     }
     return ERR_NOT_FOUND;
 }

@@ -519,7 +519,8 @@ static void settle_level(struct vault_backup *b)
     struct swarm_survey survey;
     vault_level(b->vault, &s->k, &s->m);
     swarm_survey(b->vault->swarm, &survey);
-    if (s->k == 0 || survey.domains_up == 0 || survey.domains_up >= swarm_commit_count(s->k, s->m))
+    const unsigned enough = b->options.accept_risk ? s->k : swarm_commit_count(s->k, s->m);
+    if (s->k == 0 || survey.domains_up == 0 || survey.domains_up >= enough)
         return;
     const struct placement_level level = placement_level_for(survey.domains_up);
     s->k = level.k;

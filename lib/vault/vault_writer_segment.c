@@ -1,3 +1,4 @@
+#include "vault/vault_registrations.h"
 #include "vault/vault_writer_internal.h"
 
 #include "identity/signed_record.h"
@@ -117,18 +118,55 @@ static void commit_job(struct work_job *job)
     free(chunks);
 }
 
-static void registered(void *user, enum err e, uint32_t taken, const struct errmsg *msg)
+struct registering {
+    struct work_job job;
+    struct vault_writer *writer;
+    struct buf body; /* the message; kept in the vault when it is not taken */
+};
+
+static void registering_end(struct registering *r)
 {
-    struct vault_writer *w = user;
-    (void)taken;
-    if (e != ERR_OK)
-        log_say(w->vault->ports.log, LOG_WARN, "the coordinator did not note a segment: %s",
-                msg->text);
+    struct vault_writer *w = r->writer;
+    buf_free(&r->body);
+    free(r);
     w->registering--;
     vault_writer_check_flushed(w);
 }
 
-/* The directory learns of it; a coordinator that is away learns it from the cells later. */
+static void run_keep(struct work_job *job)
+{
+    struct registering *r = container_of(job, struct registering, job);
+    struct vault *vault = r->writer->vault;
+    struct errmsg msg;
+    if (vault_registrations_add(vault, buf_slice(&r->body), &msg) != ERR_OK)
+        log_say(vault->ports.log, LOG_WARN, "a segment's registration is not kept: %s", msg.text);
+}
+
+static void keep_done(struct work_job *job)
+{
+    registering_end(container_of(job, struct registering, job));
+}
+
+static void keep_for_later(struct registering *r)
+{
+    r->job = (struct work_job){.run = run_keep, .done = keep_done};
+    work_submit(r->writer->vault->ports.work, r->writer->vault->lane, &r->job);
+}
+
+static void registered(void *user, enum err e, uint32_t taken, const struct errmsg *msg)
+{
+    struct registering *r = user;
+    (void)taken;
+    if (e == ERR_OK) {
+        registering_end(r);
+        return;
+    }
+    log_say(r->writer->vault->ports.log, LOG_INFO,
+            "the coordinator is told of a segment by a later run: %s", msg->text);
+    keep_for_later(r);
+}
+
+/* The directory learns of it; a coordinator that is away learns it from a later run. */
 static void register_segment(struct vault_writer_segment *s)
 {
     struct vault_writer *w = s->writer;
@@ -145,10 +183,19 @@ static void register_segment(struct vault_writer_segment *s)
         .receipts = receipts,
         .receipt_count = s->receipt_count,
     };
-    if (swarm_register(w->vault->swarm, &registration, 1, registered, w, &msg) == ERR_OK)
-        w->registering++;
-    else
-        log_say(w->vault->ports.log, LOG_WARN, "a segment is not registered: %s", msg.text);
+    struct registering *r = calloc(1, sizeof(*r));
+    if (r) {
+        r->writer = w;
+        r->body = BUF_INIT(WIRE_REGISTER_BYTES);
+    }
+    if (!r || wire_register_encode(&registration, 1, &r->body) != ERR_OK) {
+        log_say(w->vault->ports.log, LOG_WARN, "a segment is not registered: out of memory");
+        free(r);
+        return;
+    }
+    w->registering++;
+    if (swarm_register(w->vault->swarm, &registration, 1, registered, r, &msg) != ERR_OK)
+        keep_for_later(r);
 }
 
 static void committed(struct work_job *job)

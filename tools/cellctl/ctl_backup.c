@@ -7,6 +7,7 @@
 #include "vault/vault_debts.h"
 #include "vault/vault_grants.h"
 #include "vault/vault_orders.h"
+#include "vault/vault_registrations.h"
 #include "vault/vault_renew.h"
 #include "vault/vault_repairs.h"
 
@@ -374,6 +375,10 @@ int ctl_backup(struct ctl *ctl)
         goto out;
     }
     if (!options.dry_run)
+        e = vault_registrations_send(ctl->vault, ctl_done, ctl, &ctl->msg);
+    if (e == ERR_OK && !options.dry_run)
+        e = ctl_wait(ctl);
+    if (e == ERR_OK && !options.dry_run)
         e = vault_grants_keep(ctl->vault, ctl_done, ctl, &ctl->msg);
     if (e == ERR_OK && !options.dry_run)
         e = ctl_wait(ctl);
