@@ -221,6 +221,10 @@ static enum err keys_read(struct vault *vault, struct keys_file *file, struct er
     if (r.e == ERR_OK && file->box.size < BOX_OVERHEAD)
         cbor_read_refuse(&r, ERR_FORMAT);
     e = cbor_read_finish(&r, msg, "the vault's key file");
+    if (e == ERR_FORMAT)
+        return err_say(msg, e,
+                       "%s/keys is damaged: move the vault away and recover it with the phrase",
+                       vault->dir);
     if (e == ERR_OK)
         swarm_root_of(root, &vault->swarm_root);
     return e;
@@ -267,7 +271,9 @@ static enum err open_secrets(struct vault *vault, const struct keys_file *file,
         return err_say(msg, ERR_NOMEM, "out of memory");
     enum err e = box_open(vault->vault_key, slice_of(aad, AAD_SIZE), file->box, plain);
     if (e != ERR_OK)
-        e = err_say(msg, e == ERR_SECRET ? ERR_CORRUPT : e, "the vault's keys are damaged");
+        e = err_say(
+            msg, e == ERR_SECRET ? ERR_CORRUPT : e,
+            "the vault's keys are damaged: move the vault away and recover it with the phrase");
     if (e == ERR_OK)
         e = secrets_decode(slice_of(plain, size), vault->secrets, msg);
     secret_free(plain);

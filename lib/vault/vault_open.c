@@ -93,6 +93,10 @@ static enum err read_manifest(struct vault *vault, struct errmsg *msg)
 {
     struct slice bytes;
     enum err e = index_fact_get(vault->index, "manifest", &bytes, msg);
+    if (e == ERR_NOT_FOUND)
+        return err_say(msg, ERR_CORRUPT,
+                       "the vault's index is damaged: the account's manifest is not in it; it can "
+                       "be rebuilt from what the swarm holds");
     return e == ERR_OK ? vault_manifest_take(vault, bytes, msg)
                        : err_wrap(msg, e, "the vault's index does not know the account's manifest");
 }

@@ -52,11 +52,22 @@ static void remove_all(const struct vault *vault, const char *name)
     }
 }
 
+/* An index of a newer version is not damaged, and not ours to replace. */
+static enum err refuse_newer(struct vault *vault, struct errmsg *msg)
+{
+    const enum err e = vault_index_open(vault, INDEX_FILE, false, msg);
+    index_close(vault->index);
+    vault->index = NULL;
+    return e == ERR_VERSION ? e : ERR_OK;
+}
+
 enum err vault_rebuild_begin(struct vault *vault, struct errmsg *msg)
 {
     struct buf manifest = BUF_INIT(LIMIT_MANIFEST_BYTES);
     char *path = vault_path(vault, "manifest");
-    enum err e = path ? file_read(path, &manifest, msg) : ERR_NOMEM;
+    enum err e = path ? refuse_newer(vault, msg) : ERR_NOMEM;
+    if (e == ERR_OK)
+        e = file_read(path, &manifest, msg);
     if (e == ERR_NOT_FOUND)
         e = err_say(msg, ERR_STATE,
                     "the vault has no copy of the account's manifest beside its index: move %s "

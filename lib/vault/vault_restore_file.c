@@ -229,6 +229,12 @@ static void file_finish(struct restore_file *file)
     struct errmsg msg = {0};
     enum err e = ERR_OK;
     file->finished = true;
+    if (atomic_load(&restore->fatal) != ERR_OK && !file->failed) { /* why was said already */
+        file->failed = true;
+        if (file->source)
+            file->source->failed = true;
+        atomic_fetch_add(&restore->failed, 1);
+    }
     if (!file->failed && !restore->options.dry_run) {
         e = file_meta(file, &meta, &msg);
         if (e == ERR_OK && file->file) {
@@ -381,6 +387,8 @@ static void make_link(struct vault_restore *restore, const struct restore_link *
     struct snapshot_entry entry;
     struct restore_meta meta = {0};
     struct errmsg msg = {0};
+    if (atomic_load(&restore->fatal) != ERR_OK)
+        return;
     enum err e = snapshot_entry_decode(link->bytes, &entry, &msg);
     if (e == ERR_OK)
         e = vault_restore_meta(&entry, &meta);

@@ -1,9 +1,8 @@
-"""What makes the programs pleasant: help with examples, manual pages that know every flag, completion, colours and live
+"""What makes the programs pleasant: help with examples, manual pages that know every flag, colours and live
 lines on terminals only, local times with their zone, human units, and an end without words when nobody reads any more."""
 import os
 import pty
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -75,22 +74,6 @@ def test_the_pages_render_without_a_complaint():
         source = BUILD / "docs/man/cellctl.1.scd" if name == "cellctl" else ROOT / f"docs/man/{name}.1.scd"
         done = subprocess.run(["scdoc"], stdin=open(source, "rb"), capture_output=True, check=False)
         assert done.returncode == 0 and not done.stderr, done.stderr
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_know_all_commands_and_are_valid(shell, tmp_path):
-    script = run([CELLCTL, "completion", shell]).stdout.decode()
-    for command in commands():
-        assert command in script
-    for flag in ("stdin-filename", "read-data-subset", "passphrase-file"):
-        assert flag in script
-    if shutil.which(shell):
-        (tmp_path / "script").write_text(script)
-        run([shell, "-n", tmp_path / "script"])
-    if shell == "bash":
-        ask = script + "\nCOMP_WORDS=(cellctl backup --exclude-c); COMP_CWORD=2; _cellctl; echo \"${COMPREPLY[*]}\""
-        assert run(["bash", "-c", ask]).stdout.decode().split() == ["--exclude-caches"]
-    run([CELLCTL, "completion", "tcsh"], expect=2)
 
 
 # --- with a swarm ---

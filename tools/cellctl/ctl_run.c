@@ -105,7 +105,7 @@ int ctl_open(struct ctl *ctl, enum vault_access access)
     if (e == ERR_OK)
         e = open_vault(ctl, dir, access, false);
     free(dir);
-    if (e == ERR_NOT_FOUND)
+    if (e == ERR_NOT_FOUND) /* all else that can be missing has another error */
         return ctl_fail(&ctl->out, CTL_NO_VAULT, ctl->msg.text);
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }

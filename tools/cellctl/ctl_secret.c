@@ -39,8 +39,10 @@ static enum err read_all(FILE *file, struct buf *out)
 static enum err from_file(const char *path, struct buf *out, struct errmsg *msg)
 {
     FILE *file = fopen(path, "re");
-    if (!file)
-        return err_say_errno(msg, errno, "cannot read the passphrase from %s", path);
+    if (!file) {
+        (void)err_say_errno(msg, errno, "cannot read the passphrase from %s", path);
+        return ERR_SECRET;
+    }
     const enum err e = read_all(file, out);
     fclose(file);
     if (e != ERR_OK)
