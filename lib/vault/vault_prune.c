@@ -331,6 +331,17 @@ static void say_problem(void *user, enum err e, const char *sentence)
     log_say(p->vault->ports.log, LOG_WARN, "%s", sentence);
 }
 
+/* Parity shards of the level in force. While too many cells sleep to place it, nothing is gained by
+   re-encoding. */
+static unsigned level_to_reach(const struct vault *vault)
+{
+    struct swarm_survey survey;
+    unsigned k, m;
+    vault_level(vault, &k, &m);
+    swarm_survey(vault->swarm, &survey);
+    return survey.domains_up >= k + m ? m : 0;
+}
+
 enum err vault_prune_start(struct vault *vault, const struct vault_prune_options *options,
                            const struct vault_prune_events *events, void *user,
                            struct vault_prune **out, struct errmsg *msg)
@@ -346,6 +357,7 @@ enum err vault_prune_start(struct vault *vault, const struct vault_prune_options
         return err_say(msg, ERR_NOMEM, "out of memory");
     *p = (struct vault_prune){.vault = vault, .options = *options, .events = *events, .user = user};
     p->summary.hold_s = vault->manifest->hold_s;
+    p->plan.level_m = level_to_reach(vault);
     e = vault_sync_start(vault, &sync, p, msg);
     if (e != ERR_OK) {
         free(p);

@@ -30,11 +30,16 @@ struct vault_prune_options {
     bool rewrite;
 };
 
+/* The swarm has grown: segments that survive fewer losses than the level in force now are repacked
+   as well, the oldest first, so much of them in one run. */
+#define VAULT_PRUNE_REENCODE_BYTES ((uint64_t)4 << 30)
+
 struct vault_prune_summary {
     uint64_t segments, bytes;             /* that count, before; bytes of sealed records */
     uint64_t chunks_needed, bytes_needed; /* marked */
     uint64_t segments_condemned;          /* nothing in them is needed, or it has moved */
     uint64_t segments_repacked, bytes_repacked;
+    uint64_t segments_reencoded;    /* of those repacked: for the sake of a better level */
     uint64_t shard_bytes_condemned; /* on the cells' disks, parity included */
     uint64_t bytes_unused_left;
     uint64_t segments_ordered; /* delete orders were made for, now */

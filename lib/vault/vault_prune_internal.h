@@ -21,6 +21,7 @@ struct prune_plan {
     struct prune_numbers dead;   /* nothing in them is needed */
     struct prune_numbers repack; /* something is */
     struct prune_numbers rescue; /* condemned before, and something in them is needed now */
+    unsigned level_m;            /* of the level in force, when it can be placed now; else 0 */
 };
 
 MUST_CHECK enum err prune_numbers_add(struct prune_numbers *numbers, uint64_t number);

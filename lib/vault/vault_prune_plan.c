@@ -139,6 +139,7 @@ struct planning {
     struct candidate *candidates; /* owned: partly dead segments */
     size_t count, capacity;
     uint64_t shard_bytes; /* of one that is looked at */
+    uint64_t reencode_bytes;
 };
 
 /* Must it stay where it is? Another device finds its catalogue there; or a device that reads no
@@ -177,6 +178,12 @@ static bool is_old(const struct planning *p, const struct index_segment *row)
     return p->options->rewrite && own && row->epoch < vault_epoch_current(p->vault)->epoch;
 }
 
+/* Written when the swarm was smaller? */
+static bool is_weak(const struct planning *p, const struct index_segment *row)
+{
+    return row->m < p->plan->level_m && p->reencode_bytes < VAULT_PRUNE_REENCODE_BYTES;
+}
+
 static enum err repack(struct planning *p, const struct index_segment *row, uint64_t live_bytes)
 {
     p->summary->bytes_repacked += live_bytes;
@@ -206,6 +213,11 @@ static enum err look_at(struct planning *p, const struct index_segment_live *liv
     if (live->live_chunks == 0) {
         s->shard_bytes_condemned += (uint64_t)(row.k + row.m) * row.shard_bytes;
         return prune_numbers_add(&p->plan->dead, live->number);
+    }
+    if (is_weak(p, &row)) {
+        s->segments_reencoded++;
+        p->reencode_bytes += live->live_bytes;
+        return repack(p, &row, live->live_bytes);
     }
     if (is_old(p, &row))
         return repack(p, &row, live->live_bytes);

@@ -53,3 +53,24 @@ def test_every_owner_is_backed_up_by_the_others(boxes, new_swarm, tmp_path):
         process.wait()
     state = says(swarm)
     assert state["untrusted"] == 0 and state["proofs_failed"] == 0
+
+
+def test_old_segments_are_coded_anew_when_the_swarm_has_grown(new_swarm, tmp_path):
+    swarm = new_swarm(3, "", QUICK)
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = make_tree(tmp_path / "tree", files=20, big=1)
+    assert vault.backup(tree)["margin_min"] == 2  # 1+2
+    newcomers = [another_cell(swarm, tmp_path / f"newcomer-{i}") for i in range(3)]
+    try:
+        wait_for(lambda: says(swarm)["up"] == 6)
+        pruned = [o for o in vault.json("prune") if o["message_type"] == "prune_summary"][0]
+        assert pruned["segments_reencoded"] > 0
+        wait_for(lambda: vault.json("status", expect=(0, 4))[-1]["margin_min"] == 4, seconds=20)  # 2+4
+        assert [o for o in vault.json("prune") if o["message_type"] == "prune_summary"][0]["segments_reencoded"] == 0
+        swarm.do("kill", 0, 1, 2)  # all that had it before
+        vault.restore(tmp_path / "out")
+        assert differences(tree, restored(tmp_path / "out", tree)) == []
+    finally:
+        for process in newcomers:
+            process.terminate()
+            process.wait()

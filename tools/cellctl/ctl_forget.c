@@ -52,6 +52,7 @@ static void prune_json(struct ctl *ctl, const struct vault_prune_summary *s)
     json_line_u64(line, "bytes_needed", s->bytes_needed);
     json_line_u64(line, "segments_condemned", s->segments_condemned);
     json_line_u64(line, "segments_repacked", s->segments_repacked);
+    json_line_u64(line, "segments_reencoded", s->segments_reencoded);
     json_line_u64(line, "bytes_repacked", s->bytes_repacked);
     json_line_u64(line, "bytes_unused", s->bytes_unused_left);
     json_line_u64(line, "shard_bytes_condemned", s->shard_bytes_condemned);
@@ -75,6 +76,9 @@ static void prune_words(struct ctl *ctl, const struct vault_prune_summary *s)
         ctl_say(out, "%llu partly needed segments %s repacked (%s).",
                 (unsigned long long)s->segments_repacked,
                 ctl->options.dry_run ? "would be" : "were", text_size(s->bytes_repacked, moved));
+    if (s->segments_reencoded > 0)
+        ctl_say(out, "Of these, %llu survive more losses now than when the swarm was smaller.",
+                (unsigned long long)s->segments_reencoded);
     ctl_print(out,
               "%llu segments %s not needed any more: %s on the cells' disks. %s that nobody "
               "needs stay in others.",
