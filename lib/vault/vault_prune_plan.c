@@ -138,8 +138,9 @@ struct planning {
     struct vault_prune_summary *summary;
     struct candidate *candidates; /* owned: partly dead segments */
     size_t count, capacity;
-    uint64_t shard_bytes; /* of one that is looked at */
     uint64_t reencode_bytes;
+    bool data_is_dead;   /* a segment of files' data is among the dead ones */
+    uint64_t dead_bytes; /* sealed records of the dead ones */
 };
 
 /* Must it stay where it is? Another device finds its catalogue there; or a device that reads no
@@ -212,6 +213,8 @@ static enum err look_at(struct planning *p, const struct index_segment_live *liv
         return ERR_OK;
     if (live->live_chunks == 0) {
         s->shard_bytes_condemned += (uint64_t)(row.k + row.m) * row.shard_bytes;
+        p->data_is_dead |= row.kind == INDEX_DATA;
+        p->dead_bytes += row.sealed_bytes;
         return prune_numbers_add(&p->plan->dead, live->number);
     }
     if (is_weak(p, &row)) {
@@ -282,6 +285,21 @@ static enum err look_at_all(struct planning *p, struct errmsg *msg)
     return e;
 }
 
+/* Each head leaves the catalogue before it behind, so there is always a little: a run that finds
+   nothing else leaves it to one that does, as far as it may stay unneeded. */
+static void leave_leftovers(struct planning *p)
+{
+    struct vault_prune_summary *s = p->summary;
+    struct prune_plan *plan = p->plan;
+    const uint64_t allowed = unused_allowed(p);
+    if (p->data_is_dead || plan->repack.count + plan->rescue.count > 0 ||
+        s->bytes_unused_left > allowed || p->dead_bytes > allowed - s->bytes_unused_left)
+        return;
+    plan->dead.count = 0;
+    s->bytes_unused_left += p->dead_bytes;
+    s->shard_bytes_condemned = 0;
+}
+
 static enum err find_rescues(struct planning *p, struct errmsg *msg)
 {
     uint64_t numbers[PIECE], after = 0;
@@ -315,6 +333,8 @@ enum err prune_plan_make(struct vault *vault, const struct vault_prune_options *
         e = choose(&p, msg);
     if (e == ERR_OK)
         e = find_rescues(&p, msg);
+    if (e == ERR_OK)
+        leave_leftovers(&p);
     free(p.candidates);
     summary->segments_condemned = plan->dead.count + plan->repack.count;
     summary->segments_repacked = plan->repack.count + plan->rescue.count;

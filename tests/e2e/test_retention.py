@@ -84,6 +84,8 @@ def test_what_is_forgotten_and_pruned_leaves_the_cells_and_the_rest_comes_back(n
         vault.restore(tmp_path / f"out-{number}", snapshot)
         assert differences(tmp_path / f"copy-{number}", restored(tmp_path / f"out-{number}", tree)) == []
     vault.ctl("check", "--read-data")
+    idle = summary(vault.json("prune"), "prune_summary")
+    assert idle["segments_condemned"] == idle["segments_repacked"] == 0, "there is nothing left to do"
 
     # the next backup reuses what is there, and nothing that is gone
     again = vault.backup(tree)
