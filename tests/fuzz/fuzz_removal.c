@@ -9,7 +9,7 @@
 enum { SIGN_IT = 0x80, OUT_MAX = 8 << 20 };
 
 static const char *const names[] = {"ticket",   "tombstone", "condemned", "delete",
-                                    "undelete", "drop",      "renewal"};
+                                    "undelete", "drop",      "renewal",   "lift"};
 enum { NAME_COUNT = ARRAY_COUNT(names) };
 
 static const struct identity_example *example_of(size_t kind)
