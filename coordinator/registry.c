@@ -82,6 +82,9 @@ static const char *const migrations[] = {
     "ALTER TABLE account ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 1;"
     "CREATE TABLE dead_voice (segment BLOB NOT NULL, household BLOB NOT NULL,"
     " PRIMARY KEY (segment, household)) WITHOUT ROWID",
+
+    /* silence while the coordinator was away does not count */
+    "ALTER TABLE cell ADD COLUMN unheard_s INTEGER NOT NULL DEFAULT 0",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)
@@ -275,6 +278,7 @@ static enum err add_cell(struct registry *registry, const struct member_statemen
     if (e == ERR_OK)
         e = registry_cell_take(cell, statement, &changed);
     cell->last_seen_s = now_s;
+    cell->unheard_s = 0;
     cell->leaving = false;
     if (e == ERR_OK)
         e = registry_cell_write(registry, cell, msg);

@@ -13,20 +13,12 @@ struct registry_cell *registry_cell_find(const struct registry *registry, const 
     return idmap_get(&registry->by_id, id);
 }
 
-/* After an absence of the coordinator's own, or a jump of its clock, everybody seems to have been
-   silent for long: nobody new is gone before they had time to be heard. */
-static bool has_listened(const struct registry *registry, int64_t now_s)
-{
-    return registry->awake_since_s != 0 &&
-           (now_s - registry->awake_since_s) * 1000 > (int64_t)registry->options.asleep_after_ms;
-}
-
 enum wire_cell_state registry_cell_state(const struct registry *registry,
                                          const struct registry_cell *cell, int64_t now_s)
 {
     const int64_t silent_ms = (now_s - cell->last_seen_s) * 1000;
-    if (now_s > cell->away_until_s && silent_ms > (int64_t)registry->options.gone_after_ms &&
-        (cell->lost || has_listened(registry, now_s)))
+    if (now_s > cell->away_until_s &&
+        silent_ms - cell->unheard_s * 1000 > (int64_t)registry->options.gone_after_ms)
         return WIRE_CELL_GONE;
     if (cell->leaving)
         return WIRE_CELL_LEAVING;
@@ -94,9 +86,9 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
                    "INSERT OR REPLACE INTO cell (number, id, key, addresses, site, sequence,"
                    " give_bytes, household, leaving, last_seen_s, free_bytes, used_bytes,"
                    " shard_count, damaged_count, away_until_s, trust, proof_count, fault_count,"
-                   " observed_s, up_s, lost, ungathered)"
+                   " observed_s, up_s, lost, ungathered, unheard_s)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-                   " ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+                   " ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -122,6 +114,7 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
     db_bind_u64(s, 20, cell->up_s);
     db_bind_bool(s, 21, cell->lost);
     db_bind_bool(s, 22, cell->ungathered);
+    db_bind_i64(s, 23, cell->unheard_s);
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -156,6 +149,7 @@ static enum err read_cell(struct db_statement *s, struct registry_cell *cell)
     cell->up_s = db_column_u64(s, 19);
     cell->lost = db_column_bool(s, 20);
     cell->ungathered = db_column_bool(s, 21);
+    cell->unheard_s = db_column_i64(s, 22);
     return e;
 }
 
@@ -167,7 +161,7 @@ enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
                    "SELECT number, id, key, addresses, site, sequence, give_bytes, household,"
                    " leaving, last_seen_s, free_bytes, used_bytes, shard_count,"
                    " damaged_count, away_until_s, trust, proof_count, fault_count, observed_s,"
-                   " up_s, lost, ungathered FROM cell ORDER BY number",
+                   " up_s, lost, ungathered, unheard_s FROM cell ORDER BY number",
                    &s, msg);
     if (e != ERR_OK)
         return e;
@@ -178,6 +172,8 @@ enum err registry_cells_load(struct registry *registry, struct errmsg *msg)
             e = read_cell(s, cell);
         if (e == ERR_OK)
             e = idmap_set(&registry->by_id, &cell->id, cell);
+        if (e == ERR_OK && cell->last_seen_s > registry->awake_s)
+            registry->awake_s = cell->last_seen_s; /* so long ago we still listened */
         if (e != ERR_OK) {
             err_say(msg, e, "a cell's row in the registry cannot be read");
             break;
@@ -213,6 +209,7 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     cell->gather_after_s = 0; /* it is there: now it can be asked */
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
+    cell->unheard_s = 0;
     if (cell->free_bytes < LIMIT_SHARD_BYTES && beat->free_bytes >= LIMIT_SHARD_BYTES)
         registry_look_again(registry);
     cell->free_bytes = beat->free_bytes;

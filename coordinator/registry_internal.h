@@ -38,6 +38,7 @@ struct registry_cell {
     bool uninformed; /* it may not know of this coordinator, or of where it is now */
     bool gathering;  /* it is being asked */
     int64_t gather_after_s;
+    int64_t unheard_s; /* of the time since last_seen_s: in which nobody here was listening */
     enum registry_hold swept_as; /* when the last sweep began; 0: no sweep since it is here */
     bool swept_awake;
     struct id
@@ -331,6 +332,7 @@ void registry_audit_tick(struct registry *registry, int64_t now_s);
 #define REGISTRY_FACT_LIST "members"
 
 struct registry_cell *registry_cell_find(const struct registry *registry, const struct id *id);
+/* Gone is who was silent for the grace time while the coordinator listened. */
 enum wire_cell_state registry_cell_state(const struct registry *registry,
                                          const struct registry_cell *cell, int64_t now_s);
 /* In memory; its number becomes the next one. */

@@ -17,11 +17,23 @@ enum {
 };
 #define WATCH_FACT "watch" /* le64 exposure_s, le64 loss_count */
 
+/* Nobody is to blame for a silence in which we did not listen, or for a jump of our clock. */
+static void forgive(struct registry *registry, int64_t now_s)
+{
+    for (size_t i = 0; i < registry->cell_count; i++) {
+        registry->cells[i]->unheard_s += now_s - registry->awake_s;
+        registry->cells[i]->unwritten = true;
+    }
+}
+
 static void be_awake(struct registry *registry, int64_t now_s)
 {
     const int64_t beats_s = (int64_t)(PAUSE_BEATS * registry->options.beat_ms / 1000);
     const int64_t pause_s = beats_s > PAUSE_S ? beats_s : PAUSE_S;
-    if (registry->awake_s == 0 || now_s - registry->awake_s > pause_s || now_s < registry->awake_s)
+    const bool paused = now_s - registry->awake_s > pause_s || now_s < registry->awake_s;
+    if (paused && registry->awake_s)
+        forgive(registry, now_s);
+    if (paused || registry->awake_since_s == 0)
         registry->awake_since_s = now_s;
     registry->awake_s = now_s;
 }

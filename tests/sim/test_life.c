@@ -133,8 +133,14 @@ static void test_a_coordinator_that_was_away_takes_nobody_for_gone(void **state)
     run(&l, HOUR_MS);
     sim_swarm_stop_coordinator(l.swarm, SIM_POWER);
     run(&l, 3 * (uint64_t)DAY_MS);
+    /* and one of them just then: only the silence that was listened to counts (seed 45) */
+    sim_swarm_stop_cell(l.swarm, 7, SIM_KILL);
+    run(&l, 10 * (uint64_t)HOUR_MS);
     sim_swarm_start_coordinator(l.swarm);
     run(&l, 12 * (uint64_t)HOUR_MS);
+    assert_int_equal(counts(&l).asleep, 1);
+    sim_swarm_start_cell(l.swarm, 7);
+    run(&l, HOUR_MS);
     assert_int_equal(counts(&l).up, 8);
     assert_int_equal(repair_bytes(&l), 0);
     sim_node_clock_jump(l.swarm->coordinator_node, 365 * (int64_t)DAY_MS);
