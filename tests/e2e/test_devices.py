@@ -1,5 +1,6 @@
 """Several devices of one account on one swarm of real programs: joining, backing up side by side, rights, revoking."""
 import os
+import signal
 import subprocess
 import time
 
@@ -41,6 +42,29 @@ def test_both_need_not_be_on_at_once_and_an_invite_counts_once(shared, tmp_path)
     assert b"invite" in late.stderr
     again = second.ctl("join", "--invite", string, "--no-passphrase", expect=1)
     assert b"already" in again.stderr
+
+
+def test_an_interrupted_join_goes_on_with_its_passphrase(house, tmp_path):
+    secret, wrong = tmp_path / "secret", tmp_path / "wrong"
+    secret.write_text("open sesame\n")
+    wrong.write_text("open rye\n")
+    vault = Vault(tmp_path / "vault")
+    string = invite(house.admin)
+    join = subprocess.Popen([str(a) for a in (CELLCTL, "--vault", vault.directory, "join", "--invite", string, "--name", "slow",
+                                              "--passphrase-file", secret)],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"Waiting" in join.stdout.readline()
+    vault.ctl("join", "--passphrase-file", secret, expect=11)
+    join.send_signal(signal.SIGINT)
+    assert join.wait(timeout=60) == 130
+    vault.ctl("join", "--passphrase-file", wrong, expect=12)
+    other = invite(house.admin)
+    assert b"unfinished" in vault.ctl("join", "--invite", other, "--passphrase-file", secret, expect=1).stderr
+    assert "slow" in devices(house.admin)
+    vault.ctl("join", "--passphrase-file", secret)
+    assert not (vault.directory / "joining").exists()
+    vault.ctl("snapshots", "--passphrase-file", secret)
+    vault.ctl("snapshots", "--passphrase-file", wrong, expect=12)
 
 
 def test_bad_invites_and_bad_usage(shared, tmp_path, house):

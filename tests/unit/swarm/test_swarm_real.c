@@ -705,6 +705,53 @@ static void test_real_old_manifest_of_a_revoked_device_is_refused(void **state)
     real_free(&real);
 }
 
+static void change_done(void *user, enum err e, const struct swarm_heads_result *result,
+                        const struct errmsg *msg)
+{
+    struct real *real = user;
+    real->count = result->asked;
+    finished(real, e, msg);
+}
+
+static enum err put_change(struct real *real, uint64_t hold_s)
+{
+    struct buf document = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    real->manifest->hold_s = hold_s;
+    OK(manifest_certify_admins(real->manifest, &real->root, real->keys.root));
+    OK(manifest_make(real->manifest, &real->root, real->keys.root, &document));
+    OK(swarm_heads_put(real->swarm,
+                       &(struct swarm_heads_put){.account = real->keys.account,
+                                                 .manifest = buf_slice(&document),
+                                                 .coordinator_first = true,
+                                                 .done = change_done,
+                                                 .user = real},
+                       NULL, &real->msg));
+    buf_free(&document);
+    OK(sim_world_run_until(real->world, is_done, real, 120000));
+    real->done = false;
+    return real->e;
+}
+
+/* Of two changes under one number the coordinator takes the first, and no cell is even asked to
+   take the other; without a coordinator the cells are. */
+static void test_real_changes_pass_the_coordinator_first(void **state)
+{
+    (void)state;
+    struct real real;
+    real_new(&real);
+    real.manifest->number = manifest_next_number(real.manifest->number, true);
+    assert_int_equal(put_change(&real, 100), ERR_OK);
+    assert_int_equal(real.count, CELLS + 1);
+    assert_int_equal(put_change(&real, 200), ERR_STALE);
+    assert_int_equal(real.count, 1);
+    real.manifest->number = manifest_next_number(real.manifest->number, true);
+    sim_net_refuse(real.coordinator.node, true);
+    sim_net_break(real.coordinator.node, real.device.node);
+    assert_int_equal(put_change(&real, 300), ERR_OK);
+    assert_int_equal(real.count, CELLS + 1);
+    real_free(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -715,6 +762,7 @@ int main(void)
         cmocka_unit_test(test_real_claim_changes_the_survey),
         cmocka_unit_test(test_real_old_manifest_is_let_in_and_learns),
         cmocka_unit_test(test_real_old_manifest_of_a_revoked_device_is_refused),
+        cmocka_unit_test(test_real_changes_pass_the_coordinator_first),
     };
     return cmocka_run_group_tests_name("swarm and the real servers", tests, NULL, NULL);
 }
