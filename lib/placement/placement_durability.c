@@ -47,7 +47,10 @@ double placement_loss_rate(const struct placement_loss *loss)
     /* what lazy repair leaves alone counts as gone all the time */
     const uint32_t left = loss->unrepaired < loss->m ? loss->unrepaired : loss->m;
     const uint32_t count = loss->count - left, m = loss->m - left;
-    const double load = loss->rate_year * loss->window_year;
+    double all_year = loss->rate_year; /* of one domain, whatever takes it */
+    for (size_t i = 0; i < loss->event_count; i++)
+        all_year += loss->events[i].rate_year * loss->events[i].each;
+    const double load = all_year * loss->window_year;
     const double gone = load / (1 + load);
     double rate = 0;
     if (loss->count <= loss->m)
@@ -57,9 +60,9 @@ double placement_loss_rate(const struct placement_loss *loss)
     else if (m == 0)
         rate = count * loss->rate_year;
     for (size_t i = 0; i < loss->event_count; i++) {
-        const struct placement_event *event = &loss->events[i];
-        rate +=
-            event->rate_year * placement_tail(count, m, gone + event->each - gone * event->each);
+        /* stays, if it is there, is not hit, and does not go in the window after the blow either */
+        const double stays = (1 - gone) * (1 - loss->events[i].each) * exp(-load);
+        rate += loss->events[i].rate_year * placement_tail(count, m, 1 - stays);
     }
     return rate;
 }

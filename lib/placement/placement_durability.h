@@ -41,8 +41,9 @@ struct placement_loss {
 
 /* Losses a year to be expected. Each domain is there and gone by turns: gone for the window, with
    the stationary probability q = r w / (1 + r w), which does not depend on how the window is
-   distributed; data is lost when the (m + 1)-th goes while m are gone, or when an event takes so
-   many. */
+   distributed (r counts the events' losses too); data is lost when the (m + 1)-th goes while m are
+   gone, or when an event takes so many, with those that were gone before and those that go in the
+   window after it. */
 double placement_loss_rate(const struct placement_loss *loss);
 
 /* The probability that something happens within a year that is expected `rate` times in it. */

@@ -15,7 +15,7 @@
 #include "sim_swarm.h"
 #include "swarm/swarm.h"
 
-enum { SIM_BACKUP_SEGMENTS_MAX = 256, SIM_BACKUP_SHARDS_MAX = 16 };
+enum { SIM_BACKUP_SEGMENTS_MAX = 256, SIM_BACKUP_SHARDS_MAX = 32 };
 
 struct sim_segment {
     struct id id;
