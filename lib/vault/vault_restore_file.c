@@ -101,11 +101,15 @@ enum err vault_restore_make_dir(struct vault_restore *restore, struct restore_di
     struct snapshot_entry entry;
     struct restore_meta meta;
     enum fs_want want = FS_WANT_CREATE;
-    if (dir->fs || restore->options.dry_run)
+    if (dir->fs || (restore->options.dry_run && (!dir->parent || dir->made)))
         return ERR_OK;
     if (dir->failed || (dir->parent && dir->parent->failed))
         return err_say(msg, ERR_STATE, "its directory could not be made");
     enum err e = dir->parent ? vault_restore_make_dir(restore, dir->parent, msg) : ERR_OK;
+    if (e == ERR_OK && !dir->parent->fs) { /* a dry run, in which it was not made */
+        dir->made = true;
+        return ERR_OK;
+    }
     if (e == ERR_OK)
         e = snapshot_entry_decode(dir->bytes, &entry, msg);
     if (e == ERR_OK)
