@@ -197,6 +197,8 @@ static void mount_free(struct mount *mount)
     if (mount->session)
         fuse_session_destroy(mount->session);
     vault_cache_free(mount->chunks);
+    while (!list_empty(&mount->files))
+        mount_file_free(container_of(mount->files.next, struct mount_file, link));
     mount_dirs_free(mount);
     mount_view_free(mount->view);
     free(mount->buffer.mem);
@@ -244,6 +246,7 @@ enum err mount_new(struct vault *vault, const struct mount_options *options,
     mount->events = *events;
     mount->user = user;
     mount->ticker.fire = refresh;
+    list_init(&mount->files);
     list_init(&mount->requests);
     list_init(&mount->awaiting);
     const struct vault_cache_options chunks = {

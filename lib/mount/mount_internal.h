@@ -40,6 +40,7 @@ struct mount_dir {
 
 /* A file that somebody has open. */
 struct mount_file {
+    struct list link; /* in mount->files */
     struct buf entry; /* owned */
     uint64_t next;    /* where a reader goes on that reads one byte after the other */
 };
@@ -54,6 +55,7 @@ struct mount {
     int fd;
     struct fuse_buf buffer; /* its memory is owned */
     bool mounted, paused, stopping, chunks_stopped;
+    struct list files;    /* struct mount_file: what was not closed when it is unmounted */
     struct list requests; /* struct mount_request */
     size_t request_count;
     uint8_t *scratch; /* owned: MOUNT_READ_MAX bytes, for one answer */
@@ -145,4 +147,5 @@ void mount_stat_latest(const struct mount *mount, const struct mount_dir *dir, s
 
 /* --- mount_ops.c --- */
 
+void mount_file_free(struct mount_file *file);
 extern const struct fuse_lowlevel_ops mount_ops;

@@ -241,6 +241,13 @@ static void on_readlink(fuse_req_t req, fuse_ino_t node)
 
 /* --- files --- */
 
+void mount_file_free(struct mount_file *file)
+{
+    list_remove(&file->link);
+    buf_free(&file->entry);
+    free(file);
+}
+
 static enum err open_file(struct mount_request *r, struct errmsg *msg)
 {
     struct mount_dir *dir = mount_dir_of(r->mount, r->node);
@@ -254,13 +261,12 @@ static enum err open_file(struct mount_request *r, struct errmsg *msg)
     struct mount_file *file = calloc(1, sizeof(*file));
     if (!file)
         return ERR_NOMEM;
+    list_append(&r->mount->files, &file->link);
     file->entry = BUF_INIT(SNAPSHOT_ENTRY_BYTES_MAX);
     e = buf_append(&file->entry, bytes.data, bytes.size);
     const struct fuse_file_info fi = {.fh = (uint64_t)(uintptr_t)file, .keep_cache = 1};
-    if (e != ERR_OK || fuse_reply_open(r->req, &fi) != 0) {
-        buf_free(&file->entry);
-        free(file);
-    }
+    if (e != ERR_OK || fuse_reply_open(r->req, &fi) != 0)
+        mount_file_free(file);
     return e;
 }
 
@@ -274,10 +280,8 @@ static void on_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 static void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-    struct mount_file *file = (struct mount_file *)(uintptr_t)fi->fh;
     (void)node;
-    buf_free(&file->entry);
-    free(file);
+    mount_file_free((struct mount_file *)(uintptr_t)fi->fh);
     (void)fuse_reply_err(req, 0);
 }
 

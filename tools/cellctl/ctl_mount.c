@@ -56,6 +56,12 @@ static void cancel(struct ctl *ctl)
         mount_stop(m->mount);
 }
 
+/* It has ended; whoever still wants that gets it. */
+static void cancel_nothing(struct ctl *ctl)
+{
+    ctl->interrupted = false;
+}
+
 static void say_mounted(struct ctl *ctl)
 {
     struct json_line *line;
@@ -113,7 +119,7 @@ static enum err run(struct mounted *m)
     else
         mount_stop(m->mount);
     const enum err ended = ctl_wait(ctl);
-    ctl->cancel = NULL;
+    ctl->cancel = cancel_nothing;
     if (e != ERR_OK)
         ctl->msg = why;
     return e != ERR_OK ? e : ended;
