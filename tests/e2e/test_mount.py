@@ -255,7 +255,8 @@ def test_nothing_is_left_mounted(shared, tmp_path, how):
     assert m.latest(shared.tree).exists() or os.listdir(m.path / "ids")
     if how == "fusermount3":
         run(["fusermount3", "-u", m.path])
-        assert m.end() == 0
+        assert m.process.wait(timeout=20) == 0, m.said()
+        m.end()
     else:
         code = m.end(getattr(signal, how))
         assert code == (-signal.SIGKILL if how == "SIGKILL" else 0), m.said()
