@@ -232,6 +232,26 @@ static enum err add_device(const struct admit *a, struct manifest *m, struct wis
     return e == ERR_OK ? manifest_add_epoch(m, wish->slot, &request->epoch) : e;
 }
 
+/* Does its data key open for those who read? One that was sealed to an older reading key, or is
+   none at all, would make all that the device stores unreadable for everybody else. */
+static enum err check_data_key(const struct admit *a, const struct manifest *m,
+                               const struct wish *wish, struct errmsg *msg)
+{
+    const struct account_secrets *secrets =
+        a->root ? &a->root->keys.secrets : &a->vault->secrets->account;
+    const struct manifest_epoch *epoch = &wish->request.epoch;
+    uint8_t key[MANIFEST_DATA_KEY_SIZE];
+    if (!a->root && (vault_device_may(a->vault) & MANIFEST_READ) == 0)
+        return ERR_OK; /* it cannot know */
+    const enum err e = seal_open(m->reading_key, secrets->reading_secret,
+                                 slice_of(epoch->sealed, sizeof(epoch->sealed)), key);
+    secret_wipe(key, sizeof(key));
+    return e == ERR_OK ? e
+                       : err_say(msg, ERR_DENIED,
+                                 "its data key is not sealed to the account's reading key; let it "
+                                 "ask again");
+}
+
 /* ERR_END: nothing to do for this one. */
 static enum err grant(struct admit *a, struct manifest *m, struct wish *wish)
 {
@@ -241,15 +261,16 @@ static enum err grant(struct admit *a, struct manifest *m, struct wish *wish)
     enum err e = ERR_OK;
     if (there && (there->revoked || manifest_epoch_find(there, request->epoch.epoch)))
         return ERR_END;
-    if (there) {
+    if (!there && !request->invited)
+        return ERR_END;
+    e = there ? ERR_OK : check_wish(a, m, wish, &why);
+    if (e == ERR_OK)
+        e = check_data_key(a, m, wish, &why);
+    if (e == ERR_OK && there) {
         wish->slot = there->slot;
         e = manifest_add_epoch(m, there->slot, &request->epoch);
-    } else if (!request->invited) {
-        return ERR_END;
-    } else {
-        e = check_wish(a, m, wish, &why);
-        if (e == ERR_OK)
-            e = add_device(a, m, wish);
+    } else if (e == ERR_OK) {
+        e = add_device(a, m, wish);
     }
     if (e != ERR_OK && e != ERR_NOMEM) {
         refuse(a, e, request, why.text[0] ? why.text : err_words(e));

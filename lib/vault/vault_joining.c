@@ -38,6 +38,7 @@ struct vault_joining {
     uint64_t number;     /* its number; 0: none */
     char redundancy[WIRE_DEVICE_REDUNDANCY_BYTES + 1];
     struct buf request;
+    uint8_t reading_key[SEAL_PUBLIC_SIZE]; /* to which the data key in `request` is sealed */
     struct errmsg msg;
 };
 
@@ -336,6 +337,7 @@ static enum err make_request(struct vault_joining *j, struct errmsg *msg)
     random_fill(vault->ports.random, ephemeral, sizeof(ephemeral));
     enum err e = seal(vault->manifest->reading_key, ephemeral,
                       slice_of(s->epochs[0].data_key, SEGMENT_DATA_KEY_SIZE), request.epoch.sealed);
+    memcpy(j->reading_key, vault->manifest->reading_key, sizeof(j->reading_key));
     buf_clear(&j->request);
     if (e == ERR_OK)
         e = device_request_make(&request, &vault->swarm_root, vault->device, &j->request);
@@ -386,7 +388,9 @@ static enum err wait_a_while(struct vault_joining *j)
 /* ERR_OK: it goes on by itself. */
 static enum err wait_for_admin(struct vault_joining *j)
 {
-    if (!j->requested) {
+    const bool right_key =
+        memcmp(j->reading_key, j->vault->manifest->reading_key, sizeof(j->reading_key)) == 0;
+    if (!j->requested || !right_key) { /* the phrase may be replaced meanwhile */
         const enum err e = make_request(j, &j->msg);
         j->requested = e == ERR_OK;
         return e == ERR_OK ? ask(j) : e;

@@ -215,8 +215,19 @@ def test_the_phrase_is_replaced(shared, tmp_path):
     assert fresh.backup(tree)["data_blobs"] == 0
     # what only the root may do, by the new words; and once more
     assert b"replaced" in admin.ctl("device", "revoke", "fresh", "--phrase-file", admin.phrase, expect=12).stderr
+    # one that asked before the phrase was replaced once more asks again
+    late = Vault(tmp_path / "late")
+    late.ctl("join", "--invite", invite(admin), "--name", "late", "--no-passphrase", "--no-wait", expect=1)
     third = tmp_path / "third.phrase"
     house.reader.ctl("phrase", "replace", "--phrase-file", new, "--new-phrase-file", third)
+    assert "late" in devices(admin) or b"ask again" in admin.ctl("device", "list").stderr
+    late.ctl("join", "--no-wait", expect=(0, 1))
+    devices(admin)
+    late.ctl("join", "--no-wait")
+    assert before | after <= snapshot_ids(late)
+    made = late.backup(tree)["snapshot_id"]
+    admin.restore(tmp_path / "of-late", made)
+    assert differences(tree, restored(tmp_path / "of-late", tree)) == []
     admin.ctl("device", "revoke", "fresh", "--phrase-file", third)
     last = Vault(tmp_path / "last", phrase=third)
     last.ctl("recover", "--phrase-file", third, "--no-passphrase", "--name", "last")
