@@ -2,6 +2,7 @@
 
 #include "swarm/swarm_directory.h"
 #include "swarm/swarm_upload.h"
+#include "vault/vault_drops.h"
 #include "vault/vault_segment.h"
 
 #include <stdlib.h>
@@ -20,6 +21,8 @@ struct vault_debts {
     uint8_t wanted[LIMIT_SHARDS];
     size_t wanted_count;
     struct id stored[LIMIT_SHARDS];
+    struct id before[LIMIT_SHARDS]; /* who had it, and has it no more, or damaged; zero: nobody */
+    bool registered;
     struct slice shards[LIMIT_SHARDS];
     struct buf receipts; /* of this segment, one behind the other */
     size_t receipt_ends[LIMIT_SHARDS], receipt_count;
@@ -103,12 +106,38 @@ static void store_run(struct work_job *job)
 
 /* --- on the loop --- */
 
+static void dropped(void *user, enum err e, const struct errmsg *msg)
+{
+    (void)e;
+    (void)msg;
+    find_next(user);
+}
+
+/* Cells that had lost or damaged what is stored elsewhere now may free what is left of it. */
+static size_t list_drops(const struct vault_debts *d, struct vault_drop drops[WIRE_ORDERS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < d->wanted_count && count < WIRE_ORDERS_MAX; i++) {
+        const uint8_t index = d->wanted[i];
+        const struct index_shard *now = &d->segment->shards[index];
+        if (now->state == INDEX_SHARD_STORED && !id_is_zero(&d->before[index]) &&
+            !id_equal(&now->cell, &d->before[index]))
+            drops[count++] = (struct vault_drop){
+                .segment = d->segment->row.id, .cell = d->before[index], .index = index};
+    }
+    return count;
+}
+
 static void store_done(struct work_job *job)
 {
     struct vault_debts *d = container_of(job, struct vault_debts, job);
-    if (d->e != ERR_OK)
+    struct vault_drop drops[WIRE_ORDERS_MAX];
+    if (d->e != ERR_OK) {
         debts_end(d, d->e);
-    else
+        return;
+    }
+    const size_t count = d->registered ? list_drops(d, drops) : 0;
+    if (count == 0 || vault_drops_send(d->vault, drops, count, dropped, d, NULL) != ERR_OK)
         find_next(d);
 }
 
@@ -138,6 +167,7 @@ static void registered(void *user, enum err e, uint32_t taken, const struct errm
 {
     struct vault_debts *d = user;
     (void)taken;
+    d->registered = e == ERR_OK;
     if (e != ERR_OK) /* it is a help to find shards, no more */
         log_say(d->vault->ports.log, LOG_INFO, "the directory was not told of new shards: %s",
                 msg->text);
@@ -221,7 +251,10 @@ static void pay(struct vault_debts *d)
     const struct vault_segment *s = d->segment;
     const unsigned n = s->header.k + s->header.m;
     d->wanted_count = 0;
+    d->registered = false;
     for (unsigned i = 0; i < n; i++) {
+        d->before[i] =
+            s->shards[i].state == INDEX_SHARD_MISSING ? s->shards[i].cell : (struct id){0};
         const bool there = s->shards[i].state == INDEX_SHARD_STORED;
         d->stored[i] = there ? s->shards[i].cell : (struct id){0};
         d->shards[i] = slice_of(NULL, 0);

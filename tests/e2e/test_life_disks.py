@@ -78,6 +78,41 @@ def test_a_cell_that_lost_its_shards_is_told_and_gets_no_new_ones(new_swarm, tmp
     assert differences(second, restored(tmp_path / "out", second)) == []
 
 
+def test_what_the_owner_finds_damaged_is_made_anew_and_is_there_once(new_swarm, tmp_path):
+    swarm = new_swarm(8, "2+2", (*QUICK[:4], "--repair-delay", "1h", *QUICK[6:]))
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = small_tree(tmp_path / "tree")
+    vault.backup(tree)
+    before = sum(len(swarm.shard_files(i)) for i in swarm.indexes())
+    cell = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    file = swarm.shard_files(cell)[0]
+    with open(file, "r+b") as out:
+        out.seek(file.stat().st_size - 100)
+        out.write(b"rot")
+    vault.ctl("check", "--read-data", expect=4)
+    vault.ctl("repair", "--read-data", expect=(0, 4))
+    vault.ctl("check", "--read-data")
+    wait_for(lambda: says(swarm, cell)["shards_damaged"] == 0)
+    wait_for(lambda: not list((swarm.cell_dir(cell) / "quarantine").iterdir()))
+    names = [f.name for i in swarm.indexes() for f in swarm.shard_files(i)]
+    assert len(names) == len(set(names)) >= before
+
+
+def test_an_announced_absence_is_sleep(new_swarm, tmp_path):
+    swarm = new_swarm(5, "2+2", QUICK)
+    vault = Vault(tmp_path / "vault", swarm)
+    vault.ctl("cells", "claim", swarm.cell(4)["id"])
+    vault.backup(small_tree(tmp_path / "tree"))
+    vault.ctl("cells", "away", swarm.cell(4)["id"], "--until", "1h")
+    vault.ctl("cells", "away", swarm.cell(0)["id"], "--until", "1h", expect=1)  # somebody else's
+    swarm.do("kill", 4)
+    swarm.do("kill", 0)
+    wait_for(lambda: says(swarm)["gone"] == 1)
+    time.sleep(3)
+    state = says(swarm)
+    assert (state["gone"], state["asleep"]) == (1, 1)
+
+
 def test_the_scrub_finds_rot_and_says_when_it_was_through(new_swarm, tmp_path):
     swarm = new_swarm(6, "2+2", (*QUICK, "--scrub-period", "2s"))
     vault = Vault(tmp_path / "vault", swarm)
