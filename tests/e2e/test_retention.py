@@ -187,6 +187,27 @@ def test_a_cell_that_was_away_while_pruning_learns_what_to_free(new_swarm, tmp_p
     assert summary(vault.json("prune"), "prune_summary")["orders_waiting"] == 0
 
 
+def test_a_longer_hold_is_an_admins_word_and_a_shorter_one_takes_the_phrase(new_swarm, tmp_path):
+    swarm = new_swarm(6)
+    vault = Vault(tmp_path / "vault", swarm, options=("--hold", "2d"))
+    assert vault.json("hold")[-1]["hold_seconds"] == 2 * 86400
+    assert vault.json("hold", "3d")[-1]["hold_seconds"] == 3 * 86400
+    wrong = tmp_path / "wrong"
+    wrong.write_text("abandon " * 23 + "art\n")
+    vault.ctl("hold", "1s", "--phrase-file", wrong, expect=12)
+    assert b"phrase" in vault.ctl("hold", "1s", expect=2).stderr  # no terminal to ask at
+    vault.ctl("hold", "soon", expect=2)
+    assert vault.json("hold")[-1]["hold_seconds"] == 3 * 86400
+    assert vault.json("hold", "1s", "--phrase-file", vault.phrase)[-1]["hold_seconds"] == 1
+    tree = tmp_path / "tree"
+    for number in (1, 2):
+        grow(tree, number)
+        vault.backup(tree)
+    before = bytes_on_cells(swarm)
+    vault.ctl("forget", "--keep-last", "1", "--prune")
+    wait_until("space is freed", lambda: bytes_on_cells(swarm) < before - (1 << 20))
+
+
 def test_partly_needed_segments_are_repacked_beyond_max_unused(new_swarm, tmp_path):
     swarm = new_swarm(6)
     vault = Vault(tmp_path / "vault", swarm, options=("--hold", "1s"))

@@ -136,6 +136,7 @@ int ctl_forget(struct ctl *ctl);
 int ctl_prune(struct ctl *ctl);
 int ctl_tag(struct ctl *ctl);
 int ctl_undelete(struct ctl *ctl);
+int ctl_hold(struct ctl *ctl);
 int ctl_repair(struct ctl *ctl);
 int ctl_drill(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);

@@ -156,6 +156,10 @@ static const struct ctl_flag undelete_flags[] = {
     LIST("path", "PATH", paths, "only snapshots of this path"),
 };
 
+static const struct ctl_flag hold_flags[] = {
+    TEXT("phrase-file", "FILE", phrase_file, "the 24 words, for a shorter hold"),
+};
+
 static const struct ctl_flag check_flags[] = {
     SWITCH("read-data", read_data, "fetch and verify every shard"),
     TEXT("read-data-subset", "N%|n/t", read_data_subset, "only a part of them"),
@@ -379,6 +383,16 @@ static const struct ctl_command commands[] = {
         FLAGS(undelete_flags),
         .arguments_max = UINT_MAX,
         .run = ctl_undelete,
+    },
+    {
+        .name = "hold",
+        .arguments = "[T]",
+        .summary = "show or change how long cells keep what is deleted",
+        .text = "A longer hold takes an admin device, a shorter one the recovery phrase.",
+        .example = "cellctl hold 60d",
+        FLAGS(hold_flags),
+        .arguments_max = 1,
+        .run = ctl_hold,
     },
     {
         .name = "check",
