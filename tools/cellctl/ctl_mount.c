@@ -83,7 +83,12 @@ static int check_dir(struct ctl *ctl)
 {
     const char *dir = ctl->options.arguments.items[0];
     struct stat stat_of;
-    if (stat(dir, &stat_of) != 0)
+    if (stat(dir, &stat_of) != 0 && errno == ENOTCONN)
+        err_ignore(err_say(&ctl->msg, ERR_USAGE,
+                           "cannot mount on %s: a mount is left there whose process is gone; "
+                           "\"fusermount3 -u %s\" takes it away",
+                           dir, dir));
+    else if (stat(dir, &stat_of) != 0)
         err_ignore(err_say_errno(&ctl->msg, errno, "cannot mount on %s", dir));
     else if (!S_ISDIR(stat_of.st_mode))
         err_ignore(err_say(&ctl->msg, ERR_USAGE, "cannot mount on %s: it is no directory", dir));
