@@ -85,6 +85,40 @@ static void test_reader_passes_over_holes(void **state)
     fs_reader_close(&reader);
 }
 
+/* A backup that goes on after a kill: from wherever it skips to, the same bytes follow as when all
+   is read. */
+static void test_reader_skips_to_any_byte_of_the_data(void **state)
+{
+    (void)state;
+    static uint8_t all[3 * 4096], rest[sizeof(all)];
+    int fd = open("k", O_RDWR | O_CREAT, 0600);
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned j = 0; j < 4096; j++)
+            all[i * 4096 + j] = (uint8_t)(i * 7 + j * 13 + 1);
+        assert_int_equal(pwrite(fd, all + i * 4096, 4096, (off_t)i << 20), 4096);
+    }
+    assert_int_equal(ftruncate(fd, 4 << 20), 0);
+    close(fd);
+    struct fs_entry entry = entry_of("k");
+    struct fs_reader reader;
+    const struct fs_run *runs;
+    size_t count, got;
+    OK(fs_reader_open(&reader, root, &entry, &msg));
+    OK(fs_reader_runs(&reader, &runs, &count, &msg));
+    assert_int_equal(count, 3);
+    for (size_t from = 0; from <= sizeof(all); from += from % 4096 ? 1361 : 1) {
+        fs_reader_rewind(&reader);
+        fs_reader_skip(&reader, from);
+        OK(fs_reader_next(&reader, rest, sizeof(rest), &got, &msg));
+        assert_int_equal(got, sizeof(all) - from);
+        assert_memory_equal(rest, all + from, got);
+    }
+    fs_reader_skip(&reader, UINT64_MAX); /* beyond the end is the end */
+    OK(fs_reader_next(&reader, rest, sizeof(rest), &got, &msg));
+    assert_int_equal(got, 0);
+    fs_reader_close(&reader);
+}
+
 static void test_reader_joins_runs_that_are_too_many(void **state)
 {
     (void)state;
@@ -156,6 +190,18 @@ static void test_reader_tells_what_changed(void **state)
     OK(fs_reader_finish(&reader, &changed, &msg));
     assert_true(changed);
     assert_non_null(strstr(msg.text, "metadata"));
+    assert_false(reader.gone);
+    fs_reader_close(&reader);
+
+    /* removed: what was read is whole */
+    OK(fs_reader_open(&reader, root, &entry, &msg));
+    usleep(20000);
+    assert_int_equal(unlink("f"), 0);
+    OK(fs_reader_next(&reader, data, 64, &got, &msg));
+    assert_int_equal(got, 40);
+    OK(fs_reader_finish(&reader, &changed, &msg));
+    assert_false(changed);
+    assert_true(reader.gone);
     fs_reader_close(&reader);
 }
 
@@ -234,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reader_passes_over_holes, begin, end),
+        cmocka_unit_test_setup_teardown(test_reader_skips_to_any_byte_of_the_data, begin, end),
         cmocka_unit_test_setup_teardown(test_reader_joins_runs_that_are_too_many, begin, end),
         cmocka_unit_test_setup_teardown(test_reader_tells_what_changed, begin, end),
         cmocka_unit_test_setup_teardown(test_reader_refuses_what_is_no_file_any_more, begin, end),
