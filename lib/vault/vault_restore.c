@@ -16,6 +16,8 @@ static void restore_free(struct vault_restore *r)
     vault_restore_tools_free(r);
     vault_restore_fetch_free(r);
     vault_reader_free(r->reader);
+    if (r->sync_lane)
+        work_lane_free(r->vault->ports.work, r->sync_lane);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
@@ -92,14 +94,45 @@ static void plan(struct vault_restore *r)
         restore_end(r, e, &msg);
 }
 
+/* --- what is written is made durable on the way, so that the end has little left to wait for ---
+ */
+
+static void sync_run(struct work_job *job)
+{
+    struct vault_restore *r = container_of(job, struct vault_restore, sync_job);
+    if (r->sync_e == ERR_OK) /* the kernel tells of an error once */
+        r->sync_e = fs_target_sync(r->target, &r->sync_msg);
+}
+
+static void sync_done(struct work_job *job)
+{
+    struct vault_restore *r = container_of(job, struct vault_restore, sync_job);
+    r->sync_busy = false;
+    vault_restore_go_on(r);
+}
+
+static void sync_on_the_way(struct vault_restore *r)
+{
+    const uint64_t bytes = atomic_load(&r->bytes_done);
+    if (r->sync_busy || r->options.dry_run || vault_restore_fetch_idle(r) ||
+        bytes - r->synced_bytes < RESTORE_SYNC_BYTES)
+        return; /* idle: the sync at the end comes next */
+    r->synced_bytes = bytes;
+    r->sync_busy = true;
+    r->sync_job = (struct work_job){.run = sync_run, .done = sync_done};
+    work_submit(r->vault->ports.work, r->sync_lane, &r->sync_job);
+}
+
 /* --- the end of a batch --- */
 
 static void batch_end_run(struct work_job *job)
 {
     struct vault_restore *r = container_of(job, struct vault_restore, job);
     vault_restore_batch_end(r);
-    r->e = ERR_OK;
-    if (r->walked && !r->options.dry_run)
+    r->e = r->sync_e;
+    if (r->e != ERR_OK)
+        r->msg = r->sync_msg;
+    else if (r->walked && !r->options.dry_run)
         r->e = fs_target_sync(r->target, &r->msg);
 }
 
@@ -124,7 +157,9 @@ static void batch_end_done(struct work_job *job)
 void vault_restore_go_on(struct vault_restore *r)
 {
     vault_restore_fetch_more(r);
-    if (!vault_restore_fetch_idle(r) || r->next_use < r->batch.use_count || r->ending)
+    sync_on_the_way(r);
+    if (r->sync_busy || !vault_restore_fetch_idle(r) || r->next_use < r->batch.use_count ||
+        r->ending)
         return;
     r->ending = true;
     r->job = (struct work_job){.run = batch_end_run, .done = batch_end_done};
@@ -178,7 +213,10 @@ enum err vault_restore_start(struct vault *vault, const struct vault_restore_opt
     pthread_mutex_init(&r->lock, NULL);
     list_init(&r->flight);
     r->notes_end = &r->notes;
-    enum err e = vault_reader_new(vault, RESTORE_METADATA_BYTES, &r->reader, msg);
+    r->sync_lane = work_lane_new(vault->ports.work, "sync");
+    enum err e = r->sync_lane ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory");
+    if (e == ERR_OK)
+        e = vault_reader_new(vault, RESTORE_METADATA_BYTES, &r->reader, msg);
     if (e == ERR_OK)
         e = timer_start(vault->ports.clock, &r->ticker, TICK_MS);
     if (e == ERR_OK)

@@ -28,6 +28,7 @@ enum {
 };
 #define RESTORE_FLIGHT_BYTES   MIB(32) /* of segments on their way */
 #define RESTORE_METADATA_BYTES MIB(32)
+#define RESTORE_SYNC_BYTES     MIB(128) /* written, until the target is synced */
 
 /* --- vault_restore_meta.c --- */
 
@@ -166,6 +167,13 @@ struct vault_restore {
     enum err e;
     struct errmsg msg;
     struct work_job job; /* batch end */
+
+    struct work_lane *sync_lane; /* owned; it waits for the disk */
+    struct work_job sync_job;
+    bool sync_busy;
+    uint64_t synced_bytes;
+    enum err sync_e;
+    struct errmsg sync_msg;
 };
 
 /* --- vault_restore_plan.c --- */
