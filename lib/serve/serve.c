@@ -90,6 +90,22 @@ static void handle(void *user, struct net_answer *answer)
     buf_free(&newer);
 }
 
+/* Who was refused what stands in the log; asking for what is not here, or for what is newer there,
+   is no offence. `path` NULL: none that there is. */
+static void count_refusal(struct serve *serve, const struct serve_peer *peer,
+                          const struct wire_path *path, unsigned status, struct slice body)
+{
+    char what[WIRE_PATH_SIZE];
+    struct errmsg msg = {.text = ""};
+    const bool usual = status == wire_status(ERR_NOT_FOUND) || status == wire_status(ERR_STALE);
+    serve->refused_count++;
+    if (body.size)
+        err_ignore(wire_error_take(status, body, NULL, &msg));
+    log_say(serve->options.log, usual ? LOG_DEBUG : LOG_INFO, "%s was refused %s (%u)%s%s",
+            serve_peer_text(peer).text, path ? wire_path_format(path, what) : "an unknown path",
+            status, msg.text[0] ? ": " : "", msg.text);
+}
+
 static void after(void *user, struct net_answer *answer)
 {
     (void)user;
@@ -105,7 +121,8 @@ static void after(void *user, struct net_answer *answer)
     request->manifest = NULL;
     request->effect = NULL;
     if (answer->status >= 400 && answer->status < 500)
-        serve->refused_count++;
+        count_refusal(serve, &request->peer, &request->path, answer->status,
+                      buf_slice(&answer->reply));
     if (answer->status >= 500)
         log_say(serve->options.log, LOG_WARN, "a request from %s was answered %u",
                 serve_peer_text(&request->peer).text, answer->status);
@@ -225,10 +242,15 @@ static enum err start(struct serve *serve, struct exchange *exchange, struct net
 }
 
 /* A short reply without a body. */
-static void refuse(struct serve *serve, struct net_exchange *x, enum err e)
+static void refuse(struct serve *serve, struct net_exchange *x, const struct net_incoming *incoming,
+                   enum err e)
 {
-    serve->refused_count++;
     const unsigned status = e == ERR_DENIED ? (unsigned)WIRE_STATUS_UNKNOWN_PEER : wire_status(e);
+    struct serve_peer peer;
+    struct wire_path path;
+    peer_of(incoming->session, &peer);
+    const bool known = wire_path_parse(incoming->path, &path) == ERR_OK;
+    count_refusal(serve, &peer, known ? &path : NULL, status, slice_of(NULL, 0));
     if (net_reply_start(x, status, 0) != ERR_OK)
         net_exchange_abort(x);
 }
@@ -246,7 +268,7 @@ static void on_request(void *user, struct net_exchange *x, const struct net_inco
     const enum err e = start(serve, exchange, x, incoming);
     if (e != ERR_OK) {
         exchange->events = NULL;
-        refuse(serve, x, e);
+        refuse(serve, x, incoming, e);
     }
 }
 
