@@ -150,7 +150,7 @@ enum err vault_rebuild_start(struct vault *vault, const struct vault_sync_events
 bool vault_rebuild_is_due(const char *dir)
 {
     char path[4096];
-    const int size = snprintf(path, sizeof(path), "%s/keys", dir);
+    const int size = snprintf(path, sizeof(path), "%s/settings.ini", dir);
     if (size < 0 || (size_t)size >= sizeof(path) - sizeof(INDEX_FILE) || access(path, F_OK) != 0)
         return false;
     snprintf(path, sizeof(path), "%s/" INDEX_FILE, dir);
