@@ -1,12 +1,14 @@
 """Which snapshots a policy keeps, by the calendar, and that several devices of an account prune safely side by side."""
+import fcntl
 import os
+import subprocess
 import time
 
 import pytest
 
-from conftest import Vault, differences, restored, run
+from conftest import CELLCTL, Vault, differences, restored, run
 from household import house, joined  # pylint: disable=unused-import
-from test_retention import bytes_on_cells, grow, snapshots, summary, write
+from test_retention import bytes_on_cells, grow, snapshots, summary, wait_until, write
 
 BERLIN = {**os.environ, "TZ": "Europe/Berlin"}
 UTC = {**os.environ, "TZ": "UTC"}
@@ -164,3 +166,46 @@ def test_a_device_without_the_right_forgets_nothing(new_swarm, tmp_path):
     for command in (["forget", made], ["prune"], ["tag", "--add", "x", made]):
         assert b"may not" in second.ctl(*command, expect=1).stderr
     assert [s["id"] for s in snapshots(second)] == [made]
+
+
+def test_a_prune_that_is_killed_at_any_moment_is_ended_by_the_next(new_swarm, tmp_path):
+    swarm = new_swarm(6)
+    vault = Vault(tmp_path / "vault", swarm, options=("--hold", "1s"))
+    tree = tmp_path / "tree"
+    kept = []
+    for number in range(1, 7):
+        grow(tree, number)
+        kept.append(vault.backup(tree)["snapshot_id"])
+    run(["cp", "-a", tree, tmp_path / "copy"])
+    before = bytes_on_cells(swarm)
+    killed = 0
+    for number, delay in enumerate((0.05, 0.1, 0.15, 0.2, 0.3)):
+        running = subprocess.Popen([str(a) for a in (CELLCTL, "--vault", vault.directory, "forget", kept[number],
+                                                     "--prune")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        time.sleep(delay)
+        killed += running.poll() is None
+        running.kill()
+        running.communicate()
+        assert kept[-1] in {s["id"] for s in snapshots(vault)}
+    assert killed > 0
+    vault.ctl("forget", "--keep-last", "1")
+    assert summary(vault.json("prune"), "prune_summary")["orders_waiting"] == 0
+    wait_until("space is freed", lambda: bytes_on_cells(swarm) < before - 4 * (1 << 20))
+    vault.restore(tmp_path / "out")
+    assert differences(tmp_path / "copy", restored(tmp_path / "out", tree)) == []
+    vault.ctl("check", "--read-data")
+    fresh = Vault(tmp_path / "fresh", phrase=vault.phrase)
+    fresh.ctl("recover", "--phrase-file", vault.phrase, "--no-passphrase")
+    assert [s["id"] for s in snapshots(fresh)] == kept[-1:]
+
+
+def test_without_a_vault_and_with_a_locked_one(tmp_path, shared):
+    nobody = Vault(tmp_path / "nothing")
+    for command in (["forget", "--keep-last", "1"], ["prune"], ["tag", "--add", "x"], ["undelete"], ["hold"]):
+        assert nobody.ctl(*command, expect=10).stderr
+    vault = Vault(tmp_path / "vault", shared.swarm)
+    with open(vault.directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (["forget", "--keep-last", "1"], ["prune"], ["tag", "--add", "x"], ["hold", "60d"]):
+            assert vault.ctl(*command, expect=11).stderr
