@@ -1,6 +1,7 @@
 #include "vault/vault_sync.h"
 
 #include "identity/head.h"
+#include "index/index_removal.h"
 #include "swarm/swarm_heads.h"
 #include "vault/vault_import.h"
 #include "vault/vault_manifest.h"
@@ -176,6 +177,28 @@ static enum err judge(struct vault_sync *s, struct sync_head *h)
     return ERR_OK;
 }
 
+/* A device was revoked: what it published later than it was allowed to forgets and condemns
+   nothing, also where it was believed before. */
+static enum err void_records(struct vault_sync *s)
+{
+    struct index_record rows[64];
+    size_t count = 64;
+    uint64_t after = 0;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && count == 64) {
+        e = index_records(s->vault->index, 0, after, rows, 64, &count, &s->msg);
+        for (size_t i = 0; e == ERR_OK && i < count; i++) {
+            const struct manifest_device *device =
+                manifest_device_find(s->vault->manifest, &rows[i].device);
+            after = rows[i].number;
+            if (device && rows[i].type != INDEX_LIFT && !rows[i].lifted &&
+                !manifest_valid(device, rows[i].head))
+                e = index_record_void(s->vault->index, rows[i].number, &s->msg);
+        }
+    }
+    return e;
+}
+
 static void judge_run(struct work_job *job)
 {
     struct vault_sync *s = container_of(job, struct vault_sync, job);
@@ -183,6 +206,8 @@ static void judge_run(struct work_job *job)
     if (s->summary.manifest_changed)
         s->e = index_fact_put(s->vault->index, "manifest", buf_slice(&s->vault->manifest_bytes),
                               &s->msg);
+    if (s->e == ERR_OK && s->summary.manifest_changed)
+        s->e = void_records(s);
     for (size_t i = 0; s->e == ERR_OK && i < s->count; i++)
         s->e = judge(s, &s->heads[i]);
 }

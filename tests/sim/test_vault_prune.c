@@ -11,7 +11,9 @@
 #include "harness/temp_dir.h"
 #include "identity/invite_text.h"
 #include "vault/vault_backup.h"
+#include "vault/vault_device.h"
 #include "vault/vault_forget.h"
+#include "vault/vault_phrase.h"
 #include "vault/vault_prune.h"
 #include "vault/vault_recover.h"
 #include "vault/vault_restore.h"
@@ -51,7 +53,7 @@ struct world {
     struct sim_world *sim;
     struct sim_swarm *swarm;
     char dir[TEMP_DIR_SIZE], tree[PATH_SIZE], phrase[PATH_SIZE];
-    struct machine a, b;
+    struct machine a, b, c;
     unsigned restores;
 };
 
@@ -163,6 +165,15 @@ static void on_recovered(void *user, enum err e, const struct vault_recovery_sum
     on_done(user, e, msg);
 }
 
+static void read_words(struct world *w, char words[1024])
+{
+    FILE *file = fopen(w->phrase, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(words, 1024, file));
+    fclose(file);
+    words[strcspn(words, "\n")] = 0;
+}
+
 /* Another device of the account, from the phrase. */
 static void recover(struct world *w, struct machine *m)
 {
@@ -170,11 +181,7 @@ static void recover(struct world *w, struct machine *m)
                                                         .done = on_recovered};
     char words[1024] = "", id[ID_TEXT_SIZE], from[ID_TEXT_SIZE + 32];
     const char *all[1] = {from};
-    FILE *file = fopen(w->phrase, "r");
-    assert_non_null(file);
-    assert_non_null(fgets(words, sizeof(words), file));
-    fclose(file);
-    words[strcspn(words, "\n")] = 0;
+    read_words(w, words);
     snprintf(from, sizeof(from), "%s@coordinator:1",
              id_format(&w->swarm->coordinator_node->id, id));
     const struct vault_recovery_options options = {
@@ -200,6 +207,7 @@ static void set_up_world(struct world *w, uint64_t seed)
     snprintf(w->phrase, sizeof(w->phrase), "%s/phrase", w->dir);
     set_up_machine(w, &w->a, "a");
     set_up_machine(w, &w->b, "b");
+    set_up_machine(w, &w->c, "c");
     create_vault(w);
     open_machine(&w->a);
 }
@@ -217,6 +225,7 @@ static void tear_down_world(struct world *w)
 {
     tear_down_machine(&w->a);
     tear_down_machine(&w->b);
+    tear_down_machine(&w->c);
     sim_swarm_free(w->swarm);
     sim_world_free(w->sim);
     temp_dir_remove(w->dir);
@@ -652,6 +661,42 @@ static void test_a_list_waits_for_the_other_device_to_acknowledge_it(void **stat
     tear_down_world(&w);
 }
 
+/* A thief's device forgets and condemns, and others believe it; then it is revoked, by one who had
+   not seen that: none of it counts any more, anywhere. */
+static void test_what_a_device_did_after_its_last_valid_head_is_void_everywhere(void **state)
+{
+    (void)state;
+    struct world w;
+    struct vault_root *root;
+    char words[1024];
+    set_up_world(&w, 51);
+    const struct id first = back_up(&w.a, 0), second = back_up(&w.a, 2);
+    recover(&w, &w.b);
+    recover(&w, &w.c);
+    forget(&w.b, &first);
+    prune(&w.b);
+    assert_true(w.b.pruned.segments_condemned > 0);
+    catch_up(&w.a);
+    assert_int_equal(start_forget(&w.a, &first), ERR_OK);
+    wait_done(&w.a);
+    assert_int_equal(w.a.e, ERR_NOT_FOUND); /* it is forgotten */
+    read_words(&w, words);
+    assert_int_equal(vault_phrase_open(w.c.vault, words, &root, &w.c.msg), ERR_OK);
+    assert_int_equal(
+        vault_device_revoke(w.c.vault, vault_device(w.b.vault), root, on_done, &w.c, &w.c.msg),
+        ERR_OK);
+    wait_done(&w.c);
+    must_be_ok(&w.c);
+    vault_phrase_close(root);
+    catch_up(&w.a);
+    assert_restores(&w.a, &first, 0);
+    assert_restores(&w.a, &second, 2);
+    (void)back_up(&w.a, 4);
+    pass(&w, 4 * HOLD_S * 1000ull);
+    assert_restores(&w.a, &first, 0);
+    tear_down_world(&w);
+}
+
 static bool both_done(void *user)
 {
     struct world *w = user;
@@ -705,6 +750,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_nothing_needs_is_freed_after_the_hold),
         cmocka_unit_test(test_a_list_waits_for_the_other_device_to_acknowledge_it),
+        cmocka_unit_test(test_what_a_device_did_after_its_last_valid_head_is_void_everywhere),
         cmocka_unit_test(test_a_backup_beside_a_prune_of_another_device_loses_no_chunk),
         cmocka_unit_test(test_a_crash_behind_any_commit_of_forget_and_prune_loses_nothing),
     };
