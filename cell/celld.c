@@ -44,7 +44,7 @@ static const struct config_key keys[] = {
 
 /* The invite is taken on the first start only (DATA/swarm keeps it); the others are the
    subcommands'. */
-static const char *const extra_flags[] = {"invite=", NULL};
+static const char *const extra_flags[] = {"invite=", "new-disk", NULL};
 static const char *const status_flags[] = {"json", NULL};
 static const char *const leave_flags[] = {"stay", "no-wait", NULL};
 
@@ -53,6 +53,8 @@ static const char usage[] =
     "             [--advertise ADDR:PORT]... [--site NAME] [--scrub-period T]\n"
     "             [--repair-rate BYTES]                                           first start\n"
     "       celld --data DIR                                                      later starts\n"
+    "       celld --data DIR --new-disk                the old disk with the shards is lost for "
+    "good\n"
     "       celld --data DIR status [--json]\n"
     "       celld --data DIR leave [--no-wait] | leave --stay\n"
     "\n"
@@ -152,7 +154,8 @@ static enum err open_store(struct program *p)
         .log = &p->d.log,
         .catalogue_path = daemon_path(&p->d, STORE_CATALOGUE_NAME, path),
         .cell = *sign_key_id(p->d.key),
-        .first_start = p->d.first_start,
+        /* an owner who knows that the old disk is lost says so; else a missing marker is sleep */
+        .first_start = p->d.first_start || daemon_flag(&p->flags, "new-disk"),
         .give_bytes = p->settings.give_bytes,
     };
     return store_open(&options, &p->store, &p->msg);

@@ -113,6 +113,7 @@ struct registry {
     /* accounts whose lease is over, the latest ones, as the sweep began */
     int64_t over[REGISTRY_OVER_ACCOUNTS];
     size_t over_count;
+    int64_t leases_said_s; /* when the log last told of leases near their end */
 
     /* proof: registry_proof.c */
     struct registry_audit audits[REGISTRY_AUDITS];
@@ -262,6 +263,9 @@ MUST_CHECK enum err registry_moved_expire(struct registry *registry, int64_t now
 /* Fills `over`. */
 MUST_CHECK enum err registry_leases_over(struct registry *registry, int64_t now_s,
                                          struct errmsg *msg);
+/* Says in the log, once a day, how many accounts are near the end of their lease. */
+MUST_CHECK enum err registry_lease_announce(struct registry *registry, int64_t now_s,
+                                            struct errmsg *msg);
 bool registry_lease_is_over(const struct registry *registry, int64_t account);
 /* Accounts in the last part of their lease, or beyond it. */
 MUST_CHECK enum err registry_leases_ending(struct registry *registry, int64_t now_s, uint64_t *out,

@@ -186,6 +186,21 @@ enum err registry_leases_over(struct registry *registry, int64_t now_s, struct e
     return e == ERR_END ? ERR_OK : e;
 }
 
+enum err registry_lease_announce(struct registry *registry, int64_t now_s, struct errmsg *msg)
+{
+    uint64_t ending;
+    if (now_s - registry->leases_said_s < 86400 && now_s >= registry->leases_said_s)
+        return ERR_OK;
+    registry->leases_said_s = now_s;
+    const enum err e = registry_leases_ending(registry, now_s, &ending, msg);
+    if (e == ERR_OK && ending)
+        log_say(
+            registry->options.log, LOG_WARN,
+            "%llu accounts have not renewed their lease for long: what they have will be let go",
+            (unsigned long long)ending);
+    return e;
+}
+
 bool registry_lease_is_over(const struct registry *registry, int64_t account)
 {
     for (size_t i = 0; i < registry->over_count; i++)

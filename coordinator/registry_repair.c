@@ -341,6 +341,8 @@ static enum err sweep_slice(struct registry *registry, int64_t now_s, struct err
         e = end_sweep(registry, msg);
     if (e == ERR_OK && rows < SWEEP_ROWS)
         e = registry_moved_expire(registry, now_s, msg);
+    if (e == ERR_OK && rows < SWEEP_ROWS)
+        e = registry_lease_announce(registry, now_s, msg);
     if (e == ERR_OK)
         e = db_commit(registry->db, msg);
     if (e != ERR_OK) { /* from the beginning, with the next tick */

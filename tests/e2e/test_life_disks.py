@@ -1,5 +1,6 @@
 """Disks in the life of a swarm: away, emptied, rotten; and settings and questions to running daemons."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -76,6 +77,38 @@ def test_a_cell_that_lost_its_shards_is_told_and_gets_no_new_ones(new_swarm, tmp
     assert len(swarm.shard_files(loser)) <= before
     vault.restore(tmp_path / "out")
     assert differences(second, restored(tmp_path / "out", second)) == []
+
+
+def test_an_emptied_cell_is_found_out_and_its_shards_are_made_elsewhere(new_swarm, tmp_path):
+    swarm = new_swarm(8, "2+2", (*QUICK, "--proof-period", "1s"))
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = small_tree(tmp_path / "tree")
+    vault.backup(tree)
+    cell = max(swarm.indexes(), key=lambda i: len(swarm.shard_files(i)))
+    folder = swarm.cell_dir(cell)
+    swarm.do("stop", cell)
+    shutil.rmtree(folder / "shards")
+    for file in folder.glob("catalogue.db*"):
+        file.unlink()
+    # it keeps its name and knows of nothing; without the owner's word it does not even start
+    assert b"mounted" in run([CELLD, "--data", folder], expect=1).stderr
+    with open(swarm.directory / "new-disk.log", "wb") as log:
+        process = subprocess.Popen([CELLD, "--data", folder, "--new-disk"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=log)
+    try:
+        assert b"@" in process.stdout.readline()
+        wait_for(lambda: says(swarm, cell)["faults"] > 0)
+        assert says(swarm, cell)["trust"] < 500
+        wait_for(lambda: says(swarm)["untrusted"] == 1)
+        wait_calm(swarm)
+        assert "are missing or wrong" in (swarm.directory / "new-disk.log").read_text()
+        others = [i for i in swarm.indexes() if i != cell]
+        wait_for(lambda: len({f.name for i in others for f in swarm.shard_files(i)}) >= 4)
+    finally:
+        process.terminate()
+        process.wait()
+    vault.restore(tmp_path / "out")
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
 
 
 def test_what_the_owner_finds_damaged_is_made_anew_and_is_there_once(new_swarm, tmp_path):
