@@ -1,6 +1,7 @@
 /* cellbench: measures the rooms by themselves. Each bench is a file of its own; docs/benchmarks.md
    has what they said, when and where. */
 #include "bench_chunk.h"
+#include "bench_coordinator.h"
 #include "bench_erasure.h"
 #include "bench_index.h"
 #include "bench_pipeline.h"
@@ -17,6 +18,7 @@ static const struct {
     const char *what;
 } benches[] = {
     {"chunk", bench_chunk, "cutting files, packing and unpacking chunks"},
+    {"coordinator", bench_coordinator, "heartbeats, grants, a large directory, a rebuild"},
     {"erasure", bench_erasure, "Reed-Solomon beside libisal, Jerasure and liberasurecode"},
     {"index", bench_index, "the vault's index with ten million chunks"},
     {"pipeline", bench_pipeline, "what a first backup of a tree costs at least, step by step"},
@@ -31,6 +33,6 @@ int main(int argc, char **argv)
             return benches[i].run(argc - 1, argv + 1);
     (void)fputs("usage: cellbench BENCH [--json] [OPTIONS]\n", stderr);
     for (size_t i = 0; i < ARRAY_COUNT(benches); i++)
-        (void)fprintf(stderr, "  %-10s %s\n", benches[i].name, benches[i].what);
+        (void)fprintf(stderr, "  %-12s %s\n", benches[i].name, benches[i].what);
     return 2;
 }
