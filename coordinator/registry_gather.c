@@ -189,6 +189,10 @@ static enum err take_head(struct registry *registry, const struct manifest *m, s
     enum err e = head_open(doc, registry->options.swarm, NULL, head, msg);
     const struct manifest_device *device =
         e == ERR_OK ? manifest_device_find(m, &head->device) : NULL;
+    if (e == ERR_NOMEM) {
+        free(head);
+        return e;
+    }
     const bool counts = device && device->slot == head->slot &&
                         id_equal(&head->account, &m->account) &&
                         manifest_valid(device, head->sequence);
@@ -217,9 +221,10 @@ static enum err take_manifest(struct registry *registry, const struct id *accoun
                               struct errmsg *msg)
 {
     struct manifest *m, *known;
-    if (manifest_open(doc, registry->options.swarm, &m, msg) != ERR_OK)
-        return ERR_OK; /* what does not verify is no manifest */
-    enum err e = load_manifest(registry, account, &known, msg);
+    enum err e = manifest_open(doc, registry->options.swarm, &m, msg);
+    if (e != ERR_OK)
+        return e == ERR_NOMEM ? e : ERR_OK; /* what does not verify is no manifest */
+    e = load_manifest(registry, account, &known, msg);
     if (e == ERR_OK && id_equal(&m->account, account) &&
         (!known || manifest_follows(known, m, NULL) == ERR_OK))
         e = documents_manifest_put(registry->db, account, m->number, doc, msg);
@@ -257,8 +262,11 @@ enum err registry_gather_claim(struct registry *registry, const struct id *id, s
     enum err e = ERR_OK;
     if (!cell)
         return ERR_OK;
-    if (doc.size && claim_open(doc, registry->options.swarm, &claim, msg) == ERR_OK &&
-        claim.whole && !claim.released && id_equal(&claim.cell, id)) {
+    const enum err opened =
+        doc.size ? claim_open(doc, registry->options.swarm, &claim, msg) : ERR_NOT_FOUND;
+    if (opened == ERR_NOMEM)
+        return opened;
+    if (opened == ERR_OK && claim.whole && !claim.released && id_equal(&claim.cell, id)) {
         e = load_manifest(registry, &claim.account, &m, msg);
         const struct manifest_device *device = m ? manifest_device_find(m, &claim.signer) : NULL;
         holds = claim.by_root || (device && manifest_may(device, MANIFEST_ADMIN));
@@ -350,11 +358,12 @@ static enum err check_record(struct describing *d, const struct id *id,
                              struct errmsg *msg)
 {
     struct signed_record record;
-    enum err e = ERR_OK;
+    enum err e = signed_record_open(doc, d->registry->options.swarm, NULL, &record, NULL);
     *out = false;
-    if (signed_record_open(doc, d->registry->options.swarm, NULL, &record, NULL) != ERR_OK ||
-        !id_equal(&record.segment, id) || !id_equal(&record.account, &header->account) ||
-        record.slot != header->device_slot)
+    if (e == ERR_NOMEM)
+        return e;
+    if (e != ERR_OK || !id_equal(&record.segment, id) ||
+        !id_equal(&record.account, &header->account) || record.slot != header->device_slot)
         return ERR_OK;
     if (!d->manifest || !id_equal(&d->manifest->account, &header->account)) {
         manifest_free(d->manifest);
@@ -377,7 +386,7 @@ static enum err take_described(struct describing *d, const struct id *id,
     segment_header_id(segment->header, &name);
     if (id_equal(&name, id) && segment_header_decode(segment->header, &header, NULL) == ERR_OK)
         e = check_record(d, id, &header, segment->record, &holds, msg);
-    d->refused += !holds;
+    d->refused += e == ERR_OK && !holds;
     return e == ERR_OK && holds ? insert_segment(d->registry, id, &header, d->now_s, msg) : e;
 }
 

@@ -132,7 +132,7 @@ static inline void fixture_invite(struct fixture *f, enum invite_kind kind, bool
                             .stranger = stranger,
                             .uses = 1,
                             .expires_s = FIXTURE_NOW_S + INT64_C(3650) * 86400,
-                            .incarnation = 1};
+                            .incarnation = f->options.incarnation};
     put_le32(invite.id, ++f->invites);
     OK(invite_make(&invite, &f->root, f->key, out));
 }
@@ -214,16 +214,16 @@ struct shard_at {
 };
 
 /* The account's device registers a k+m segment: receipts as the cells would sign them. */
-static inline enum err register_segment(struct fixture *f, size_t account, uint64_t number,
-                                        uint8_t k, uint8_t m, uint32_t shard_bytes,
-                                        const struct shard_at *shards, size_t count)
+static inline enum err register_id(struct fixture *f, size_t account, const struct id *segment,
+                                   uint8_t k, uint8_t m, uint32_t shard_bytes,
+                                   const struct shard_at *shards, size_t count)
 {
     struct account *a = &f->accounts[account];
     struct buf record = BUF_INIT(SIGNED_RECORD_BYTES_MAX), body = BUF_INIT(WIRE_REGISTER_BYTES);
     struct buf docs[32];
     struct slice slices[32];
     struct signed_record r = {
-        .segment = segment_id(number), .account = a->keys.account, .list_number = 1, .sequence = 1};
+        .segment = *segment, .account = a->keys.account, .list_number = 1, .sequence = 1};
     struct wire_list list;
     uint32_t taken;
     assert_true(count <= 32);
@@ -253,6 +253,14 @@ static inline enum err register_segment(struct fixture *f, size_t account, uint6
     buf_free(&record);
     buf_free(&body);
     return e;
+}
+
+static inline enum err register_segment(struct fixture *f, size_t account, uint64_t number,
+                                        uint8_t k, uint8_t m, uint32_t shard_bytes,
+                                        const struct shard_at *shards, size_t count)
+{
+    const struct id segment = segment_id(number);
+    return register_id(f, account, &segment, k, m, shard_bytes, shards, count);
 }
 
 static inline struct registry_standing standing(struct fixture *f, size_t account)
