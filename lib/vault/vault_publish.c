@@ -27,6 +27,7 @@ struct vault_publish {
     struct keyed_hash *hash;
     struct snapshot_index index; /* the index object being made */
     struct buf published;        /* numbers of the segments in objects, le64 */
+    struct buf noted;            /* the same as bits */
     size_t object_first;         /* in `published`: where the object being made begins */
     struct list objects;
     struct vault_publish_item **items;
@@ -70,7 +71,13 @@ static enum err note_segment(struct vault_publish *p, const struct snapshot_segm
         cells[i] = shards[i].state == INDEX_SHARD_STORED ? shards[i].cell : (struct id){{0}};
     enum err e = snapshot_index_add(&p->index, segment, cells, count);
     put_le64(bytes, number);
-    return e == ERR_OK ? buf_append(&p->published, bytes, sizeof(bytes)) : e;
+    if (e == ERR_OK)
+        e = buf_append(&p->published, bytes, sizeof(bytes));
+    if (e == ERR_OK && number / 8 >= p->noted.size)
+        e = buf_append_zeros(&p->noted, number / 8 + 1 - p->noted.size);
+    if (e == ERR_OK)
+        p->noted.data[number / 8] |= (uint8_t)(1u << number % 8);
+    return e;
 }
 
 /* The object so far becomes a chunk. */
@@ -122,10 +129,7 @@ enum err vault_publish_note(struct vault_publish *p, const struct vault_writer_c
 
 static bool noted(const struct vault_publish *p, uint64_t number)
 {
-    for (size_t i = 0; i < p->published.size; i += 8)
-        if (get_le64(p->published.data + i) == number)
-            return true;
-    return false;
+    return number / 8 < p->noted.size && p->noted.data[number / 8] >> number % 8 & 1;
 }
 
 /* A committed segment that no object lists: of a run that was killed, or of the last publishing. */
@@ -720,6 +724,7 @@ enum err vault_publish_new(const struct vault_publish_options *options, struct v
         .options = *options,
         .vault = options->vault,
         .published = BUF_INIT(PUBLISHED_BYTES_MAX),
+        .noted = BUF_INIT(PUBLISHED_BYTES_MAX),
         .catalogue = BUF_INIT(SNAPSHOT_CATALOGUE_BYTES_MAX),
         .head = BUF_INIT(HEAD_BYTES_MAX),
         .sealed = BUF_INIT(HEAD_SEALED_MAX),
@@ -753,6 +758,7 @@ void vault_publish_free(struct vault_publish *p)
     snapshot_index_free(&p->index);
     snapshot_catalogue_free(&p->next);
     buf_free(&p->published);
+    buf_free(&p->noted);
     buf_free(&p->catalogue);
     buf_free(&p->head);
     buf_free(&p->sealed);

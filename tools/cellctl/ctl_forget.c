@@ -24,6 +24,7 @@ struct prune {
 static void on_stage(void *user, const char *words)
 {
     struct prune *prune = user;
+    ctl_live(&prune->ctl->out, words);
     ctl_say_more(&prune->ctl->out, "%s ...", words);
 }
 
@@ -31,6 +32,7 @@ static void on_pruned(void *user, enum err e, const struct vault_prune_summary *
                       const struct errmsg *msg)
 {
     struct prune *prune = user;
+    ctl_live(&prune->ctl->out, "");
     prune->ctl->cancel = NULL;
     prune->summary = *summary;
     ctl_done(prune->ctl, e, msg);
