@@ -93,6 +93,10 @@ MUST_CHECK enum err vault_open(const struct vault_open_options *options,
                                const struct vault_ports *ports, struct vault **out,
                                struct errmsg *msg);
 
+/* Is a vault in use? ERR_OK: nobody holds its lock; LOCKED: a living process does, the sentence
+   names it; NOT_FOUND: there is none. Who wants to write meanwhile waits. */
+MUST_CHECK enum err vault_in_use(const char *dir, struct errmsg *msg);
+
 /* Does it hold the lock? */
 bool vault_may_write(const struct vault *vault);
 /* Gives the lock back and reads from now on; when nothing is under way. */

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "placement/placement_level.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -112,6 +113,22 @@ static enum err take_lock(struct vault *vault, struct errmsg *msg)
     free(path);
     vault->access = e == ERR_OK || !short_use ? VAULT_WRITE : VAULT_READ;
     return short_use && e != ERR_NOMEM ? ERR_OK : e;
+}
+
+enum err vault_in_use(const char *dir, struct errmsg *msg)
+{
+    bool needed;
+    int fd;
+    char *path = NULL;
+    enum err e = vault_needs_passphrase(dir, &needed, msg);
+    if (e == ERR_OK && asprintf(&path, "%s/lock", dir) < 0)
+        e = err_say(msg, ERR_NOMEM, "out of memory");
+    if (e == ERR_OK)
+        e = vault_file_lock(path, true, &fd, msg);
+    if (e == ERR_OK)
+        close(fd);
+    free(path);
+    return e;
 }
 
 bool vault_may_write(const struct vault *vault)

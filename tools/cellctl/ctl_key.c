@@ -268,9 +268,13 @@ int ctl_phrase_command(struct ctl *ctl)
 
 int ctl_unlock(struct ctl *ctl)
 {
-    const int code = ctl_open(ctl, VAULT_WRITE);
-    if (code != CTL_OK)
-        return code;
+    char *dir = ctl_vault_dir(&ctl->options);
+    const enum err e = dir ? vault_in_use(dir, &ctl->msg) : ERR_NOMEM;
+    free(dir);
+    if (e == ERR_NOT_FOUND)
+        return ctl_fail(&ctl->out, CTL_NO_VAULT, ctl->msg.text);
+    if (e != ERR_OK)
+        return ctl_failed(ctl, e);
     ctl_say(&ctl->out, "Nothing holds the vault: a lock goes with the process that took it.");
     return CTL_OK;
 }
