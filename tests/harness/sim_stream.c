@@ -460,6 +460,8 @@ static void arrive_request_head(struct sim_message *m)
     s->exchange.ops = &sim_stream_ops;
     c->served++;
     sim_stream_ref(s);
+    if (list_empty(&s->on_connection)) /* the client has left already, its reset is on its way */
+        list_append(&c->streams, &s->on_connection);
     list_append(&server->exchanges, &s->by_server);
     server->counters.requests++;
     server->counters.exchanges_now++;
