@@ -201,3 +201,8 @@ void promise_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes
 /* --- sim_intruder.c --- */
 
 void intruder_try(struct sim_life *l);
+
+/* --- sim_vault.c --- */
+
+/* An account with a vault, and its recovery from the phrase. After the trace's hash was taken. */
+void vault_live(struct sim_life *l);
