@@ -188,34 +188,18 @@ static enum err certify(struct program *p, const struct sign_key *root, uint32_t
     return e == ERR_OK ? e : err_say(&p->msg, e, "the coordinator cannot be certified");
 }
 
-static enum err split_from(struct program *p, char *text, const char **out, size_t *count)
-{
-    char *rest = text;
-    for (char *item; (item = strsep(&rest, ","));)
-        if (*item && *count < DAEMON_WORDS_MAX)
-            out[(*count)++] = item;
-    return *count ? ERR_OK
-                  : err_say(&p->msg, ERR_USAGE,
-                            "say which cell to ask: --from ID@HOST:PORT (from a cell's file "
-                            "\"address\", or a device's \"cellctl cells\")");
-}
-
 /* Certified by the root, one incarnation above the last; what it takes over is in old_list. */
 static enum err make_successor(struct program *p)
 {
     struct sign_key *root = NULL;
-    const char *from[DAEMON_WORDS_MAX], *given = daemon_flag(&p->flags, "from");
-    size_t count = 0;
-    char *text = strdup(given ? given : "");
-    enum err e = text ? split_from(p, text, from, &count) : ERR_NOMEM;
+    enum err e =
+        coordinatord_sheet(daemon_flag(&p->flags, "swarm-root"), &root, &p->swarm, &p->msg);
     if (e == ERR_OK)
-        e = coordinatord_sheet(daemon_flag(&p->flags, "swarm-root"), &root, &p->swarm, &p->msg);
-    if (e == ERR_OK)
-        e = coordinatord_last_list(&p->d, &p->swarm, from, count, &p->old_list, &p->msg);
+        e = coordinatord_last_list(&p->d, &p->swarm, daemon_flag(&p->flags, "from"), &p->old_list,
+                                   &p->msg);
     if (e == ERR_OK)
         e = certify(p, root, p->old_list->incarnation + 1);
     sign_key_free(root);
-    free(text);
     return e;
 }
 

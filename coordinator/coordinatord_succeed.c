@@ -56,6 +56,9 @@ struct asking {
     const struct swarm_root *swarm;
     struct member_list *best; /* owned */
     unsigned open;
+    char *text; /* owned; the addresses point into it until all have answered */
+    const char *addresses[ASK_MAX];
+    size_t count;
     struct errmsg msg; /* of the last that failed */
 };
 
@@ -92,10 +95,10 @@ static enum err ask(struct asking *a, struct net *net, const char *text, struct 
     struct net_message *message;
     struct net_request request = {
         .method = NET_GET, .path = wire_path_plain(WIRE_MEMBERS), .net_class = NET_OTHER};
-    const char *const addresses[] = {at ? at + 1 : ""};
     if (!at || id_parse(text, (size_t)(at - text), &request.target.id) != ERR_OK)
         return err_say(msg, ERR_USAGE, "--from takes ID@HOST:PORT of a cell, not '%s'", text);
-    request.target.addresses = addresses;
+    a->addresses[a->count] = at + 1;
+    request.target.addresses = &a->addresses[a->count++];
     request.target.address_count = 1;
     const enum err e =
         net_message_start(net, &request, LIMIT_MEMBER_LIST_BYTES, answered, a, &message, msg);
@@ -103,9 +106,23 @@ static enum err ask(struct asking *a, struct net *net, const char *text, struct 
     return e;
 }
 
+/* Each of the cells in `from`, as far as there are ASK_MAX. */
+static enum err ask_all(struct asking *a, struct net *net, const char *from, struct errmsg *msg)
+{
+    a->text = strdup(from ? from : "");
+    enum err e = a->text ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for addresses");
+    char *rest = a->text;
+    for (char *item; e == ERR_OK && a->count < ASK_MAX && (item = strsep(&rest, ","));)
+        if (*item)
+            e = ask(a, net, item, msg);
+    if (e == ERR_OK && a->count == 0)
+        e = err_say(msg, ERR_USAGE,
+                    "say which cell to ask: --from ID@HOST:PORT, from a cell's file \"address\"");
+    return e;
+}
+
 enum err coordinatord_last_list(const struct daemon *d, const struct swarm_root *swarm,
-                                const char *const *from, size_t count, struct member_list **out,
-                                struct errmsg *msg)
+                                const char *from, struct member_list **out, struct errmsg *msg)
 {
     struct asking a = {.swarm = swarm};
     struct net *net = NULL;
@@ -113,8 +130,8 @@ enum err coordinatord_last_list(const struct daemon *d, const struct swarm_root 
     enum err e = uvio_new(&(struct uvio_options){.log = &d->log}, &a.io, msg);
     if (e == ERR_OK)
         e = uvio_net_open(a.io, &(struct uvio_net_options){.seed = d->seed}, &net, msg);
-    for (size_t i = 0; e == ERR_OK && i < count && i < ASK_MAX; i++)
-        e = ask(&a, net, from[i], msg);
+    if (e == ERR_OK)
+        e = ask_all(&a, net, from, msg);
     if (e == ERR_OK && a.open)
         uvio_run(a.io);
     if (net) {
@@ -122,12 +139,11 @@ enum err coordinatord_last_list(const struct daemon *d, const struct swarm_root 
         uvio_run(a.io);
     }
     uvio_free(a.io);
-    if (e == ERR_OK && !a.best)
-        e = a.msg.text[0]
-                ? err_wrap(&a.msg, ERR_UNREACHABLE, "no cell has a member list of this swarm")
-                : ERR_UNREACHABLE;
-    if (e == ERR_UNREACHABLE && a.msg.text[0])
+    free(a.text);
+    if (e == ERR_OK && !a.best) {
         *msg = a.msg;
+        e = err_wrap(msg, ERR_UNREACHABLE, "no cell has a member list of this swarm");
+    }
     if (e == ERR_OK)
         *out = a.best;
     else

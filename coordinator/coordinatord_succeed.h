@@ -14,8 +14,9 @@
 MUST_CHECK enum err coordinatord_sheet(const char *path, struct sign_key **root,
                                        struct swarm_root *swarm, struct errmsg *msg);
 
-/* The highest member list that the cells at `from` ("ID@host:port") give; *out is the caller's.
-   Runs a loop of its own until they have answered. UNREACHABLE when none does. */
+/* The highest member list that the cells of `from` give ("ID@host:port", several with commas; NULL
+   is a USAGE error); *out is the caller's. Runs a loop of its own until they have answered.
+   UNREACHABLE when none does. */
 MUST_CHECK enum err coordinatord_last_list(const struct daemon *d, const struct swarm_root *swarm,
-                                           const char *const *from, size_t count,
-                                           struct member_list **out, struct errmsg *msg);
+                                           const char *from, struct member_list **out,
+                                           struct errmsg *msg);

@@ -33,7 +33,7 @@ def wait_for(what, seconds=40):
 
 @pytest.fixture()
 def swarm(tmp_path):
-    swarm = Swarm(tmp_path / "swarm", 6, "2+2", ("--asleep-after", "2s", "--gone-after", "8s", "--repair-delay", "0s",
+    swarm = Swarm(tmp_path / "swarm", 6, "2+2", ("--asleep-after", "2s", "--gone-after", "5s", "--repair-delay", "0s",
                                                  "--proof-period", "1s"))
     yield swarm
     swarm.down()
@@ -52,7 +52,7 @@ def rebuild(swarm, sheet, *more):
     port = free_port()
     return run([COORDINATORD, "--data", swarm.directory / "coordinator", "rebuild", "--swarm-root", sheet,
                 "--from", swarm.cell(0)["address"], "--listen", f"127.0.0.1:{port}", "--advertise",
-                f"127.0.0.1:{port}", "--redundancy", "2+2", "--asleep-after", "2s", "--gone-after", "8s",
+                f"127.0.0.1:{port}", "--redundancy", "2+2", "--asleep-after", "2s", "--gone-after", "5s",
                 "--repair-delay", "0s", "--proof-period", "1s", *more]).stdout.decode()
 
 
@@ -63,7 +63,7 @@ def ledger(vault):
 
 def test_a_coordinator_that_is_down_stops_no_restore_and_no_backup(swarm, tmp_path):
     vault = Vault(tmp_path / "vault", swarm)
-    tree = make_tree(tmp_path / "tree")
+    tree = make_tree(tmp_path / "tree", files=40, big=1)
     vault.backup(tree)
     swarm.do("stop", "coordinator")
     (tree / "new.txt").write_text("written while nobody coordinates")
@@ -80,7 +80,7 @@ def test_a_coordinator_that_is_down_stops_no_restore_and_no_backup(swarm, tmp_pa
 
 def test_a_lost_coordinator_is_rebuilt_from_the_cells(swarm, tmp_path):
     owner, other = Vault(tmp_path / "vault", swarm), Vault(tmp_path / "other", swarm)
-    tree = make_tree(tmp_path / "tree", files=60, big=2)
+    tree = make_tree(tmp_path / "tree", files=40, big=1)
     owner.backup(tree)
     other.backup(make_tree(tmp_path / "more", seed=2, files=20, big=1))
     other.ctl("cells", "claim", swarm.cell(1)["id"])

@@ -56,7 +56,7 @@ struct bench {
     int64_t now_s;
     struct errmsg msg;
     /* what came out: seconds */
-    double list_s, beats_s, flush_s, place_s, place_all_s, fill_s, sweep_s, find_s, register_s;
+    double beats_s, flush_s, place_s, place_all_s, fill_s, sweep_s, find_s, register_s;
     double handshake_server_s, rebuild_s;
     uint64_t list_bytes, file_bytes, directory_rss_bytes;
 };
@@ -237,12 +237,10 @@ static void bench_beats(struct bench *b)
     const struct wire_heartbeat beat = {
         .free_bytes = UINT64_C(400) << 30, .used_bytes = UINT64_C(100) << 30, .shard_count = 50000};
     must(wire_heartbeat_encode(&beat, &body), b, "encoding a heartbeat");
-    double at = seconds();
     must(registry_members(b->registry, b->now_s, &list, &number, &b->msg), b, "the member list");
     b->list_bytes = list.size;
-    b->list_s = seconds() - at;
     b->now_s += 60;
-    at = seconds();
+    double at = seconds();
     for (uint64_t i = 0; i < b->cells; i++)
         one_beat(b, &b->ids[i], buf_slice(&body), &reply);
     b->beats_s = seconds() - at;
@@ -618,8 +616,8 @@ static void print_text(const struct bench *b)
            "%.2f s "
            "to write\n",
            beats, (unsigned long long)b->cells, b->beats_s, b->flush_s);
-    printf("member list  %.1f MiB for %llu cells, signed in %.2f s\n",
-           (double)b->list_bytes / 1048576, (unsigned long long)b->cells, b->list_s);
+    printf("member list  %.1f MiB for %llu cells\n", (double)b->list_bytes / 1048576,
+           (unsigned long long)b->cells);
     printf(
         "placements   %.0f a second (grants for the 12 cells of a segment); %.1f a second for all "
         "256 of a group\n",
@@ -650,7 +648,6 @@ static void print_json(const struct bench *b)
     json_line_real(line, "heartbeats_s", (double)b->cells / b->beats_s);
     json_line_real(line, "flush_s", b->flush_s);
     json_line_u64(line, "list_bytes", b->list_bytes);
-    json_line_real(line, "list_s", b->list_s);
     json_line_real(line, "placements_s", PLACES / b->place_s);
     json_line_real(line, "group_placements_s", PLACES / 20 / b->place_all_s);
     json_line_u64(line, "directory_bytes", b->file_bytes);
