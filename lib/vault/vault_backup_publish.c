@@ -4,6 +4,8 @@
  */
 #include "vault/vault_backup_internal.h"
 
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -24,6 +26,17 @@ static enum err newest_own(struct vault_backup *b, struct id *out, struct errmsg
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
+/* Who backs up, as the system calls them; "" when it has no name for them. */
+static void login_name(char *out, size_t size)
+{
+    struct passwd space, *found = NULL;
+    char memory[4096];
+    const char *name = getenv("USER");
+    if (getpwuid_r(getuid(), &space, memory, sizeof(memory), &found) == 0 && found)
+        name = found->pw_name;
+    snprintf(out, size, "%s", name ? name : "");
+}
+
 static enum err make_snapshot(void *user, struct vault_publish *p, struct errmsg *msg)
 {
     struct vault_backup *b = user;
@@ -31,7 +44,7 @@ static enum err make_snapshot(void *user, struct vault_publish *p, struct errmsg
     struct buf bytes = BUF_INIT(SNAPSHOT_BYTES_MAX);
     const struct vault_backup_options *o = &b->options;
     const char *const *roots;
-    const char *login = getenv("USER");
+    char login[LIMIT_NAME_BYTES + 1];
     char host[LIMIT_NAME_BYTES + 1] = "";
     const size_t root_count = b->walk ? fs_walk_roots(b->walk, &roots) : 1;
     if (!b->walk)
@@ -43,11 +56,12 @@ static enum err make_snapshot(void *user, struct vault_publish *p, struct errmsg
         e = slices_of(o->tags, o->tag_count, &tags);
     if (e == ERR_OK)
         e = slices_of(o->exclude_texts, o->exclude_text_count, &excludes);
+    login_name(login, sizeof(login));
     (void)gethostname(host, sizeof(host) - 1);
     struct snapshot snapshot = {
         .time_ns = o->time_ns ? o->time_ns : vault_publish_time_ns(p),
         .host = slice_text(o->host ? o->host : host),
-        .user = slice_text(login ? login : ""),
+        .user = slice_text(login),
         .uid = getuid(),
         .gid = getgid(),
         .paths = paths,

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { LOAD_AT_ONCE = 64, PREFIX_MIN = 4 };
+enum { LOAD_AT_ONCE = 64 };
 
 void vault_snapshots_free(struct vault_snapshots *snapshots)
 {
@@ -167,10 +167,8 @@ enum err vault_snapshots_pick(const struct vault_snapshots *snapshots, const cha
     size_t found = 0;
     if (!strcmp(text, "latest"))
         return pick_latest(snapshots, host, device, out_index, msg);
-    if (strlen(text) < PREFIX_MIN)
-        return err_say(msg, ERR_USAGE,
-                       "'%s' is too short for a snapshot's ID: give %d characters, or \"latest\"",
-                       text, PREFIX_MIN);
+    if (!text[0])
+        return err_say(msg, ERR_USAGE, "'' names no snapshot: give an ID, or \"latest\"");
     for (size_t i = 0; i < snapshots->count; i++) {
         if (begins_with(&snapshots->list[i].id, text)) {
             found++;

@@ -25,7 +25,7 @@ typedef void vault_snapshots_fn(void *user, enum err e, const struct vault_snaps
 MUST_CHECK enum err vault_snapshots(struct vault *vault, vault_snapshots_fn *done, void *user,
                                     struct errmsg *msg);
 
-/* The one that `text` names: an ID, the beginning of one (4 characters at least), or "latest": the
+/* The one that `text` names: an ID, the beginning of one, or "latest": the
    newest of `host` when that is given, else this device's, else (it has none) the newest of all.
    ERR_NOT_FOUND; ERR_USAGE when several begin like that. */
 MUST_CHECK enum err vault_snapshots_pick(const struct vault_snapshots *snapshots, const char *text,

@@ -19,7 +19,7 @@ struct vault_status {
     int64_t last_backup_s;                     /* of this device; 0: never */
     int64_t lease_until_s;                     /* that this device has renewed; 0: never */
     uint32_t members, members_up, own, others; /* cells; others: domains for this account */
-    bool coordinator_up;
+    bool coordinator_up;                       /* false: members_up is not known */
 
     /* By the coordinator's ledger; false: it was not asked, or did not answer. */
     bool standing_known;

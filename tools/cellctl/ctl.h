@@ -33,6 +33,8 @@ struct ctl {
                                         which nothing minds */
     void *operation;                 /* the command's own */
     bool interrupted;
+    uint32_t
+        admitted; /* devices that this run has taken in, on its way or because it was told to */
 };
 
 /* --- ctl_run.c --- */

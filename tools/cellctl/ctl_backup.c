@@ -11,9 +11,11 @@
 #include "vault/vault_renew.h"
 #include "vault/vault_repairs.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct backup {
@@ -29,6 +31,8 @@ struct backup {
     struct vault_debts_summary debts;
     struct ctl_stream *stream; /* NULL: paths */
     const char **command;      /* owned array */
+    const char **paths;        /* owned array: those of the arguments that are there */
+    size_t path_count;
 };
 
 static uint64_t now_ms(const struct ctl *ctl)
@@ -203,10 +207,10 @@ static void tell(struct ctl *ctl, const struct vault_backup_summary *s,
             text_duration(s->total_duration_ms / 1000, took), text_size(s->data_added, added),
             text_size(s->data_added_packed, packed), text_size(s->bytes_sent, sent), s->cells_used);
     if (ctl->options.dry_run)
-        ctl_print(&ctl->out, "This was a dry run: nothing was sent or kept.");
+        ctl_say(&ctl->out, "This was a dry run: nothing was sent or kept.");
     else
-        ctl_print(&ctl->out, "%sSnapshot %.10s is saved.%s", ctl_tint(&ctl->out, CTL_GOOD),
-                  id_format(&s->snapshot_id, id), ctl_tint(&ctl->out, CTL_PLAIN));
+        ctl_say(&ctl->out, "%sSnapshot %.10s is saved.%s", ctl_tint(&ctl->out, CTL_GOOD),
+                id_format(&s->snapshot_id, id), ctl_tint(&ctl->out, CTL_PLAIN));
     if (s->below_level)
         ctl_print(&ctl->out,
                   "Too few households are awake for the level that was chosen: this snapshot is "
@@ -218,6 +222,29 @@ static void tell(struct ctl *ctl, const struct vault_backup_summary *s,
             "%llu shards are missing, a debt to be paid by the next backup: until then less can "
             "be lost than %u+%u promises.",
             (unsigned long long)s->debts, s->k, s->m);
+}
+
+/* Those of the paths that are there; the others are said, and the rest is backed up. */
+static enum err existing_paths(struct ctl *ctl, struct backup *backup)
+{
+    const struct ctl_list *words = &ctl->options.arguments;
+    struct errmsg why;
+    struct stat st;
+    backup->paths = calloc(words->count, sizeof(*backup->paths));
+    if (!backup->paths)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < words->count; i++) {
+        const char *path = words->items[i];
+        if (lstat(*path ? path : ".", &st) == 0) {
+            backup->paths[backup->path_count++] = path;
+        } else {
+            (void)err_say_errno(&why, errno, "cannot back up %s", path);
+            ctl_problem(&ctl->out, "scan", slice_text(path), why.text);
+        }
+    }
+    return backup->path_count > 0
+               ? ERR_OK
+               : err_say(&ctl->msg, ERR_NOT_FOUND, "there is nothing of what is to be backed up");
 }
 
 /* What is to be backed up: paths, or one of the streams. */
@@ -235,7 +262,7 @@ static enum err source(struct ctl *ctl, struct backup *backup)
                        "backup takes either paths or standard input, not both: '%s'",
                        words->items[0]);
     if (!o->stdin_from_command && !input)
-        return words->count > 0 ? ERR_OK
+        return words->count > 0 ? existing_paths(ctl, backup)
                                 : err_say(&ctl->msg, ERR_USAGE,
                                           "backup needs PATH...; see: cellctl backup --help");
     if (o->stdin_from_command) {
@@ -291,8 +318,8 @@ static struct vault_backup_options what(const struct ctl *ctl, const struct back
 {
     const struct ctl_options *o = &ctl->options;
     return (struct vault_backup_options){
-        .paths = o->arguments.items,
-        .path_count = o->arguments.count,
+        .paths = backup->paths,
+        .path_count = backup->path_count,
         .stream = backup->stream ? ctl_stream_vault(backup->stream) : NULL,
         .tags = o->tags.items,
         .tag_count = o->tags.count,
@@ -336,6 +363,7 @@ static enum err run(struct ctl *ctl, struct backup *backup,
 int ctl_backup(struct ctl *ctl)
 {
     struct backup backup = {.ctl = ctl};
+    const size_t given = ctl->options.arguments.count;
     enum err e = source(ctl, &backup);
     if (e == ERR_OK)
         e = patterns(ctl, &backup);
@@ -398,7 +426,7 @@ int ctl_backup(struct ctl *ctl)
     if (backup.debts.paid > 0)
         ctl_say(&ctl->out, "%llu shards that were missing are stored now.",
                 (unsigned long long)backup.debts.paid);
-    if (backup.summary.problems > 0)
+    if (backup.summary.problems > 0 || (!backup.stream && backup.path_count < given))
         code = CTL_UNREADABLE;
     else if (backup.summary.debts > 0 || backup.summary.below_level)
         code = CTL_DEBTS;
@@ -406,5 +434,6 @@ out:
     fs_exclude_free(backup.exclude);
     ctl_stream_free(backup.stream);
     free(backup.command);
+    free(backup.paths);
     return code;
 }

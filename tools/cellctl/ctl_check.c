@@ -95,17 +95,17 @@ static void say_summary(struct ctl *ctl, const struct vault_check_summary *s)
 {
     struct ctl_output *out = &ctl->out;
     char bytes[TEXT_SIZE_SIZE];
-    ctl_print(out, "%u of %u cells answered about %llu segments.", s->cells_answered,
-              s->cells_asked, (unsigned long long)s->segments);
+    ctl_say(out, "%u of %u cells answered about %llu segments.", s->cells_answered, s->cells_asked,
+            (unsigned long long)s->segments);
     if (s->shards_read > 0)
-        ctl_print(out, "%llu shards (%s) were read and verified.",
-                  (unsigned long long)s->shards_read, text_size(s->bytes_read, bytes));
+        ctl_say(out, "%llu shards (%s) were read and verified.", (unsigned long long)s->shards_read,
+                text_size(s->bytes_read, bytes));
     if (s->shards_missing + s->shards_damaged + s->shards_unreachable > 0)
         ctl_print(out, "%llu shards are missing, %llu damaged, %llu on cells that do not answer.",
                   (unsigned long long)s->shards_missing, (unsigned long long)s->shards_damaged,
                   (unsigned long long)s->shards_unreachable);
     if (s->marked)
-        ctl_print(out, "The next backup makes what is missing or damaged again.");
+        ctl_say(out, "The next backup makes what is missing or damaged again.");
     if (s->segments_lost > 0)
         ctl_print(out, "%llu segments cannot be read now: too few of their shards are there.",
                   (unsigned long long)s->segments_lost);
@@ -115,7 +115,7 @@ static void say_summary(struct ctl *ctl, const struct vault_check_summary *s)
                   "can lose %d more.",
                   (unsigned long long)s->segments_below_target, s->margin_min);
     else
-        ctl_print(out, "Everything is as it should be.");
+        ctl_say(out, "Everything is as it should be.");
 }
 
 static int run(struct check *check)

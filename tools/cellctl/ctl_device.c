@@ -143,6 +143,7 @@ void ctl_device_admitted(struct ctl *ctl, const struct vault_device_row *device)
 {
     char id[ID_TEXT_SIZE], may[CAPABILITIES_SIZE], name[CTL_TEXT_SIZE];
     struct json_line *line;
+    ctl->admitted++;
     id_format(&device->id, id);
     capabilities_text(device->capabilities, may);
     if (!ctl->out.json)
@@ -252,6 +253,7 @@ static int invite_device(struct ctl *ctl)
 
 static int admit_devices(struct ctl *ctl)
 {
+    struct json_line *line;
     struct vault_root *root = NULL;
     uint32_t count = 0;
     const int code = ctl_open_swarm(ctl, VAULT_WRITE);
@@ -263,7 +265,12 @@ static int admit_devices(struct ctl *ctl)
     vault_phrase_close(root);
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
-    ctl_say(&ctl->out, "%u devices were taken in.", count);
+    if (ctl->admitted == 0)
+        ctl_say(&ctl->out, "Nobody waits to be taken in.");
+    if (ctl->out.json && json_line_new("summary", &line) == ERR_OK) {
+        json_line_u64(line, "devices_admitted", ctl->admitted);
+        ctl_json(&ctl->out, line);
+    }
     return CTL_OK;
 }
 
@@ -273,6 +280,7 @@ static int revoke_device(struct ctl *ctl, const char *text)
 {
     struct vault_device_row row = {0};
     struct vault_root *root = NULL;
+    struct json_line *line;
     char name[CTL_TEXT_SIZE];
     const int code = ctl_open_swarm(ctl, VAULT_WRITE);
     if (code != CTL_OK)
@@ -294,6 +302,11 @@ static int revoke_device(struct ctl *ctl, const char *text)
                 ? "\nIt knows the account's reading key: when it was stolen, also replace the "
                   "phrase (docs/devices.md)."
                 : "");
+    if (ctl->out.json && json_line_new("device_revoked", &line) == ERR_OK) {
+        json_line_id(line, "id", &row.id);
+        json_line_bytes(line, "name", slice_text(row.name));
+        ctl_json(&ctl->out, line);
+    }
     return CTL_OK;
 }
 

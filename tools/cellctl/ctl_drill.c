@@ -214,19 +214,22 @@ static void tell(struct drill *drill)
         tell_json(drill);
         return;
     }
-    ctl_print(out,
-              "From the phrase and the swarm alone, %llu files (%s) of snapshot %.10s came back in "
-              "%s; %llu could be compared with the files here, %llu differ.",
-              (unsigned long long)r->files, text_size(r->bytes, bytes),
-              id_format(&drill->restored.snapshot, id), text_duration(r->duration_ms / 1000, took),
-              (unsigned long long)r->compared, (unsigned long long)r->different);
+    ctl_say(out,
+            "From the phrase and the swarm alone, %llu files (%s) of snapshot %.10s came back in "
+            "%s; %llu could be compared with the files here, %llu differ.",
+            (unsigned long long)r->files, text_size(r->bytes, bytes),
+            id_format(&drill->restored.snapshot, id), text_duration(r->duration_ms / 1000, took),
+            (unsigned long long)r->compared, (unsigned long long)r->different);
     if (drill->counts.skipped > 0)
         ctl_say(out, "%llu files have changed here since the snapshot, or are gone.",
                 (unsigned long long)drill->counts.skipped);
     if (r->failed + r->problems > 0)
         ctl_print(out, "%llu files could not be restored, %llu pieces of the index are missing.",
                   (unsigned long long)r->failed, (unsigned long long)r->problems);
-    ctl_print(out, "The drill %s.", r->passed ? "passed" : "FAILED");
+    if (r->passed)
+        ctl_say(out, "The drill passed.");
+    else
+        ctl_print(out, "The drill FAILED.");
     if (!drill->have_vault)
         ctl_say(out, "There is no vault on this machine: nothing was recorded.");
 }

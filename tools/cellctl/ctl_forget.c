@@ -81,29 +81,29 @@ static void prune_words(struct ctl *ctl, const struct vault_prune_summary *s)
     if (s->segments_reencoded > 0)
         ctl_say(out, "Of these, %llu survive more losses now than when the swarm was smaller.",
                 (unsigned long long)s->segments_reencoded);
-    ctl_print(out,
-              "%llu segments %s not needed any more: %s on the cells' disks. %s that nobody "
-              "needs stay in others.",
-              (unsigned long long)s->segments_condemned, ctl->options.dry_run ? "would be" : "are",
-              text_size(s->shard_bytes_condemned, gone), text_size(s->bytes_unused_left, left));
+    ctl_say(out,
+            "%llu segments %s not needed any more: %s on the cells' disks. %s that nobody "
+            "needs stay in others.",
+            (unsigned long long)s->segments_condemned, ctl->options.dry_run ? "would be" : "are",
+            text_size(s->shard_bytes_condemned, gone), text_size(s->bytes_unused_left, left));
     if (ctl->options.dry_run)
-        ctl_print(out, "This was a dry run: nothing was changed.");
+        ctl_say(out, "This was a dry run: nothing was changed.");
     if (s->segments_ordered > 0)
-        ctl_print(out,
-                  "The cells are told to delete %llu segments; they keep them for %s, in which "
-                  "\"cellctl undelete\" brings them back.",
-                  (unsigned long long)s->segments_ordered, text_duration(s->hold_s, hold));
+        ctl_say(out,
+                "The cells are told to delete %llu segments; they keep them for %s, in which "
+                "\"cellctl undelete\" brings them back.",
+                (unsigned long long)s->segments_ordered, text_duration(s->hold_s, hold));
     if (s->segments_waiting > 0)
-        ctl_print(out,
-                  "%llu segments wait until %u other devices have made a backup and so know "
-                  "that they are not to be used (at most 60 days; --exclude-device NAME waits "
-                  "for one no longer).",
-                  (unsigned long long)s->segments_waiting, s->devices_waited_for);
+        ctl_say(out,
+                "%llu segments wait until %u other devices have made a backup and so know "
+                "that they are not to be used (at most 60 days; --exclude-device NAME waits "
+                "for one no longer).",
+                (unsigned long long)s->segments_waiting, s->devices_waited_for);
     if (s->orders_waiting > 0)
-        ctl_print(out,
-                  "%llu orders are not answered yet; the coordinator tells cells that were "
-                  "away, and so does the next prune or backup.",
-                  (unsigned long long)s->orders_waiting);
+        ctl_say(out,
+                "%llu orders are not answered yet; the coordinator tells cells that were "
+                "away, and so does the next prune or backup.",
+                (unsigned long long)s->orders_waiting);
 }
 
 int ctl_prune_run(struct ctl *ctl, bool rewrite)
@@ -372,12 +372,12 @@ static void forget_tell(struct ctl *ctl, const struct vault_forget_summary *s)
         json_line_bool(line, "dry_run", ctl->options.dry_run);
         ctl_json(&ctl->out, line);
     } else if (!ctl->out.json) {
-        ctl_print(&ctl->out, "%llu snapshots %s, %llu kept.%s", (unsigned long long)s->removed,
-                  ctl->options.dry_run ? "would be forgotten" : "forgotten",
-                  (unsigned long long)s->kept,
-                  s->removed > 0 && !ctl->options.prune && !ctl->options.dry_run
-                      ? " \"cellctl prune\" frees their space."
-                      : "");
+        ctl_say(&ctl->out, "%llu snapshots %s, %llu kept.%s", (unsigned long long)s->removed,
+                ctl->options.dry_run ? "would be forgotten" : "forgotten",
+                (unsigned long long)s->kept,
+                s->removed > 0 && !ctl->options.prune && !ctl->options.dry_run
+                    ? " \"cellctl prune\" frees their space."
+                    : "");
     }
 }
 
@@ -493,8 +493,8 @@ int ctl_tag(struct ctl *ctl)
         json_line_u64(line, "changed_snapshots", tag.changed);
         ctl_json(&ctl->out, line);
     } else if (!ctl->out.json) {
-        ctl_print(&ctl->out, "The tags of %llu snapshots were changed.",
-                  (unsigned long long)tag.changed);
+        ctl_say(&ctl->out, "The tags of %llu snapshots were changed.",
+                (unsigned long long)tag.changed);
     }
     return CTL_OK;
 }

@@ -37,6 +37,16 @@ static int list_keys(struct ctl *ctl)
     return CTL_OK;
 }
 
+/* What became of a slot, as JSON. */
+static void tell_slot(struct ctl *ctl, const char *message_type, unsigned number)
+{
+    struct json_line *line;
+    if (!ctl->out.json || json_line_new(message_type, &line) != ERR_OK)
+        return;
+    json_line_u64(line, "number", number);
+    ctl_json(&ctl->out, line);
+}
+
 static int add_key(struct ctl *ctl)
 {
     struct buf passphrase = BUF_INIT(CTL_PASSPHRASE_MAX);
@@ -53,6 +63,7 @@ static int add_key(struct ctl *ctl)
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
     ctl_say(&ctl->out, "Key slot %u opens the vault too now.", number);
+    tell_slot(ctl, "key_added", number);
     return CTL_OK;
 }
 
@@ -70,11 +81,13 @@ static int remove_key(struct ctl *ctl, const char *text)
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
     ctl_say(&ctl->out, "Key slot %lu opens the vault no more.", number);
+    tell_slot(ctl, "key_removed", (unsigned)number);
     return CTL_OK;
 }
 
 static int change_passphrase(struct ctl *ctl)
 {
+    struct json_line *line;
     struct buf passphrase = BUF_INIT(CTL_PASSPHRASE_MAX);
     const int code = ctl_open(ctl, VAULT_WRITE);
     if (code != CTL_OK)
@@ -86,6 +99,8 @@ static int change_passphrase(struct ctl *ctl)
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
     ctl_say(&ctl->out, "The vault has a new passphrase; the old one opens it no more.");
+    if (ctl->out.json && json_line_new("passphrase_changed", &line) == ERR_OK)
+        ctl_json(&ctl->out, line);
     return CTL_OK;
 }
 
@@ -268,6 +283,7 @@ int ctl_phrase_command(struct ctl *ctl)
 
 int ctl_unlock(struct ctl *ctl)
 {
+    struct json_line *line;
     char *dir = ctl_vault_dir(&ctl->options);
     const enum err e = dir ? vault_in_use(dir, &ctl->msg) : ERR_NOMEM;
     free(dir);
@@ -275,6 +291,8 @@ int ctl_unlock(struct ctl *ctl)
         return ctl_fail(&ctl->out, CTL_NO_VAULT, ctl->msg.text);
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
+    if (ctl->out.json && json_line_new("unlocked", &line) == ERR_OK)
+        ctl_json(&ctl->out, line);
     ctl_say(&ctl->out, "Nothing holds the vault: a lock goes with the process that took it.");
     return CTL_OK;
 }

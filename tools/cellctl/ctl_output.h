@@ -41,7 +41,8 @@ void ctl_output_init(struct ctl_output *out, bool json, bool quiet, bool verbose
 void ctl_say(struct ctl_output *out, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The same, with -v only. */
 void ctl_say_more(struct ctl_output *out, const char *format, ...) PRINTF_LIKE(2, 3);
-/* What was asked for (a list, a summary): also with -q. Nothing with --json. */
+/* What was asked for (a list, a secret), and what is not as it should be: also with -q. Nothing
+   with --json. */
 void ctl_print(struct ctl_output *out, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* A problem that does not end the run: a sentence on standard error, with --json an object

@@ -268,18 +268,16 @@ static void tell(struct repair *repair)
         tell_json(repair);
         return;
     }
-    ctl_print(out,
-              "%u of %u cells answered about %llu segments: %llu shards missing, %llu damaged.",
-              c->cells_answered, c->cells_asked, (unsigned long long)c->segments,
-              (unsigned long long)c->shards_missing, (unsigned long long)c->shards_damaged);
-    ctl_print(out, "%llu shards were made again and stored.",
-              (unsigned long long)repair->debts.paid);
+    ctl_say(out, "%u of %u cells answered about %llu segments: %llu shards missing, %llu damaged.",
+            c->cells_answered, c->cells_asked, (unsigned long long)c->segments,
+            (unsigned long long)c->shards_missing, (unsigned long long)c->shards_damaged);
+    ctl_say(out, "%llu shards were made again and stored.", (unsigned long long)repair->debts.paid);
     if (c->given_up > 0)
         ctl_print(out, "%llu segments have too few shards left to be made again from them.",
                   (unsigned long long)c->given_up);
     if (repair->backed_up)
-        ctl_print(out, "Snapshot %.10s stored again what this machine still has of them.",
-                  id_format(&repair->backup.snapshot_id, id));
+        ctl_say(out, "Snapshot %.10s stored again what this machine still has of them.",
+                id_format(&repair->backup.snapshot_id, id));
     if (repair->lost.chunks > 0)
         ctl_print(out,
                   "%llu pieces of older snapshots are lost; a restore lists the files that they "
@@ -289,7 +287,7 @@ static void tell(struct repair *repair)
         ctl_print(out, "%llu shards are still owed: too few cells could take them.",
                   (unsigned long long)repair->debts.owed);
     else if (repair->lost.chunks == 0)
-        ctl_print(out, "Everything is as it should be, as far as the cells that answered go.");
+        ctl_say(out, "Everything is as it should be, as far as the cells that answered go.");
 }
 
 static int run(struct repair *repair)

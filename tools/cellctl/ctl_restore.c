@@ -93,7 +93,7 @@ static void tell(struct restore *restore)
     if (restore->notes > NOTES_SHOWN && !ctl->options.verbose)
         ctl_say(&ctl->out, "%llu more pieces of metadata could not be set; -v lists them.",
                 (unsigned long long)(restore->notes - NOTES_SHOWN));
-    ctl_print(
+    ctl_say(
         &ctl->out, "%s %llu files (%s) of snapshot %.10s into %s in %s; %s came from the cells.",
         ctl->options.dry_run ? "Would restore" : "Restored", (unsigned long long)s->files_restored,
         text_size(s->bytes_restored, bytes), id_format(&s->snapshot, id), ctl->options.target,

@@ -76,7 +76,7 @@ static void json_status(struct ctl *ctl, const struct vault_status *s,
     }
     json_line_u64(line, "snapshots", s->snapshots);
     json_line_u64(line, "cells", s->members);
-    json_line_u64(line, "cells_up", s->members_up);
+    json_known(line, "cells_up", s->coordinator_up, s->members_up);
     json_line_u64(line, "cells_own", s->own);
     json_line_bool(line, "coordinator_up", s->coordinator_up);
     ctl_json(&ctl->out, line);
@@ -119,8 +119,14 @@ static void say_status(struct ctl *ctl, const struct vault_status *s)
     struct ctl_output *out = &ctl->out;
     char words[PLACEMENT_WORDS_SIZE], bytes[TEXT_SIZE_SIZE], plain[TEXT_SIZE_SIZE];
     char when[CTL_TIME_SIZE];
-    ctl_print(out, "Swarm: %u cells, %u of them up, %u your own; the coordinator %s.", s->members,
-              s->members_up, s->own, s->coordinator_up ? "answers" : "does not answer");
+    if (s->coordinator_up)
+        ctl_print(out, "Swarm: %u cells, %u of them up, %u your own; the coordinator answers.",
+                  s->members, s->members_up, s->own);
+    else
+        ctl_print(out,
+                  "Swarm: %u cells, %u your own; the coordinator, which knows who is up, does not "
+                  "answer.",
+                  s->members, s->own);
     if (s->margin_min == INT32_MAX)
         ctl_print(out, "Nothing is backed up yet.");
     else
@@ -236,9 +242,10 @@ static void show_cell(struct ctl *ctl, const struct swarm_member *member)
     const bool own = member->claimed && id_equal(&member->household, vault_account(ctl->vault));
     const char *whose = own ? "yours" : member->claimed ? "another account's" : "unclaimed";
     if (!ctl->out.json) {
-        ctl_print(&ctl->out, "%s  %-8s %-18s %10s used %10s free  %s", id_format(&member->id, id),
+        ctl_print(&ctl->out, "%s  %-8s %-18s %10s used %10s free%s%s", id_format(&member->id, id),
                   state_words(member->state), whose, text_size(member->used_bytes, used),
-                  text_size(member->free_bytes, left), ctl_text(member->site, site));
+                  text_size(member->free_bytes, left), member->site.size > 0 ? "  " : "",
+                  ctl_text(member->site, site));
     } else if (json_line_new("cell", &line) == ERR_OK) {
         json_line_id(line, "id", &member->id);
         json_line_text(line, "state", state_words(member->state));
@@ -272,6 +279,7 @@ static int list_cells(struct ctl *ctl)
 static int claim_cell(struct ctl *ctl, const char *text)
 {
     struct id cell;
+    struct json_line *line;
     if (id_parse(text, strlen(text), &cell) != ERR_OK)
         return ctl_fail(&ctl->out, CTL_USAGE, "that is no cell's ID; \"cellctl cells\" lists them");
     const int code = ctl_open_swarm(ctl, VAULT_WRITE);
@@ -286,8 +294,13 @@ static int claim_cell(struct ctl *ctl, const char *text)
         e = ctl_wait(ctl);
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
-    ctl_say(&ctl->out, "Cell %.10s is yours now: it gets none of your shards, and counts for you.",
-            text);
+    if (!ctl->out.json) {
+        ctl_say(&ctl->out,
+                "Cell %.10s is yours now: it gets none of your shards, and counts for you.", text);
+    } else if (json_line_new("claimed", &line) == ERR_OK) {
+        json_line_id(line, "id", &cell);
+        ctl_json(&ctl->out, line);
+    }
     return CTL_OK;
 }
 
@@ -314,6 +327,7 @@ static enum err parse_until(const char *text, int64_t now_s, int64_t *out)
 static int send_away(struct ctl *ctl, const char *text)
 {
     struct id cell;
+    struct json_line *line;
     int64_t until_s = 0;
     char when[CTL_TIME_SIZE];
     if (id_parse(text, strlen(text), &cell) != ERR_OK)
@@ -331,10 +345,15 @@ static int send_away(struct ctl *ctl, const char *text)
         e = ctl_wait(ctl);
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
-    ctl_say(&ctl->out,
-            "Cell %.10s may be silent until %s (90 days at most): it does not count as "
-            "gone.",
-            text, ctl_time(until_s * 1000000000, when));
+    if (!ctl->out.json) {
+        ctl_say(&ctl->out,
+                "Cell %.10s may be silent until %s (90 days at most): it does not count as gone.",
+                text, ctl_time(until_s * 1000000000, when));
+    } else if (json_line_new("away", &line) == ERR_OK) {
+        json_line_id(line, "id", &cell);
+        json_line_time(line, "until", until_s * 1000000000);
+        ctl_json(&ctl->out, line);
+    }
     return CTL_OK;
 }
 

@@ -49,8 +49,8 @@ static void tell(struct ctl *ctl, const struct vault_undelete_summary *s)
         json_line_u64(line, "orders_waiting", s->orders_waiting);
         ctl_json(&ctl->out, line);
     } else if (!ctl->out.json) {
-        ctl_print(&ctl->out, "%llu snapshots are back, with %llu segments that had been condemned.",
-                  (unsigned long long)s->snapshots, (unsigned long long)s->segments);
+        ctl_say(&ctl->out, "%llu snapshots are back, with %llu segments that had been condemned.",
+                (unsigned long long)s->snapshots, (unsigned long long)s->segments);
         if (s->snapshots_gone > 0)
             ctl_print(&ctl->out,
                       "Of %llu more something is deleted for good; one that is named is "

@@ -53,6 +53,8 @@ static void test_an_id_or_its_beginning(void **state)
     for (char *at = text; *at; at++)
         *at = (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
     assert_int_equal(pick(text, NULL, &ours, ERR_OK), 3);
+    text[1] = 0; /* no other begins with it */
+    assert_int_equal(pick(text, NULL, &ours, ERR_OK), 3);
 }
 
 static void test_ambiguous_short_or_unknown_is_refused(void **state)
@@ -64,6 +66,7 @@ static void test_ambiguous_short_or_unknown_is_refused(void **state)
     pick(text, NULL, &ours, ERR_USAGE);
     text[3] = 0;
     pick(text, NULL, &ours, ERR_USAGE);
+    pick("", NULL, &ours, ERR_USAGE);
     pick("zzzzzzzz", NULL, &ours, ERR_NOT_FOUND);
     id_format(&list[0].id, text);
     text[ID_TEXT_LENGTH] = 'a';
