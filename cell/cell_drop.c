@@ -5,7 +5,9 @@
  *     a moved pair   the coordinator's ticket to make the shard anew elsewhere, and the receipt of
  *                    the cell that has it now: a coordinator alone frees nothing
  *
- * Both are bound to a time; a shard that came (back) later than that stays (store_drop()).
+ * Both are bound to a time; a shard that came (back) later than that stays (store_drop()). A stolen
+ * coordinator's key could make a cell of its own that signs such receipts: so what a pair frees is
+ * held for some days first, in which it is read as ever, and kept when its owner sends it again.
  */
 #include "cell_internal.h"
 
@@ -77,6 +79,26 @@ static enum err check_moved(const struct cell *cell, const struct cell_view *vie
     return ERR_OK;
 }
 
+static enum err drop_held(struct cell *cell, const struct cell_view *view,
+                          const struct receipt *receipt, int64_t before_s, uint32_t *count,
+                          struct errmsg *msg)
+{
+    const uint64_t hold_ms = cell->options.moved_hold_ms;
+    const struct store_moment ends = {
+        .run_ms = view->moment.run_ms + hold_ms,
+        .signed_s = view->moment.signed_s + (int64_t)(hold_ms / 1000),
+    };
+    if (hold_ms == 0)
+        return drop(cell, &receipt->segment, receipt->index, before_s, count, msg);
+    /* the clock first: the end is on it, whenever this life is over */
+    enum err e = cell_removal_save_clock(cell, &view->moment, msg);
+    if (e == ERR_OK)
+        e = store_drop_later(cell->options.store, &receipt->segment, receipt->index, before_s,
+                             &ends, msg);
+    *count = e == ERR_OK;
+    return e == ERR_NOT_FOUND || e == ERR_STALE ? ERR_OK : e;
+}
+
 static enum err drop_moved(struct cell *cell, const struct cell_view *view, struct slice doc,
                            uint32_t *count, struct errmsg *msg)
 {
@@ -89,7 +111,7 @@ static enum err drop_moved(struct cell *cell, const struct cell_view *view, stru
     if (e == ERR_OK)
         e = check_moved(cell, view, &moved, ticket, &receipt, msg);
     if (e == ERR_OK)
-        e = drop(cell, &receipt.segment, receipt.index, ticket->expires_s, count, msg);
+        e = drop_held(cell, view, &receipt, ticket->expires_s, count, msg);
     free(ticket);
     return e;
 }

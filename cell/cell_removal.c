@@ -335,11 +335,11 @@ static void run_removal(struct work_job *job)
     struct store_removal due[DUE_BATCH];
     struct store_removal_state state;
     struct errmsg msg;
-    size_t count;
+    size_t count, dropped = 0;
     const struct store_moment now = cell->removal_now;
     cell->removal_pause_ms = TICK_MAX_MS;
     enum err e = store_removal_state(store, &state, &msg);
-    if (e == ERR_OK && state.waiting_count == 0) {
+    if (e == ERR_OK && state.waiting_count + state.moved_count == 0) {
         cell->removal_pause_ms = 0;
         return;
     }
@@ -349,13 +349,16 @@ static void run_removal(struct work_job *job)
         e = store_removal_due(store, &now, due, DUE_BATCH, &count, &msg);
     if (e == ERR_OK)
         e = free_due(cell, due, count, &msg);
+    if (e == ERR_OK)
+        e = store_drop_due(store, &now, &dropped, &msg);
     if (e != ERR_OK) {
         log_say(cell->options.log, LOG_ERROR, "what was deleted cannot be freed: %s", msg.text);
         return;
     }
     const uint64_t left =
         state.next_run_ms > now.run_ms ? state.next_run_ms - now.run_ms : TICK_MIN_MS;
-    if (count == DUE_BATCH || left < TICK_MIN_MS)
+    count += dropped;
+    if (count >= DUE_BATCH || dropped || left < TICK_MIN_MS)
         cell->removal_pause_ms = TICK_MIN_MS;
     else if (left < TICK_MAX_MS)
         cell->removal_pause_ms = left;

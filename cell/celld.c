@@ -22,7 +22,7 @@ struct settings {
     char listen[CONFIG_TEXT_SIZE];
     struct config_list advertise;
     char site[CONFIG_TEXT_SIZE];
-    uint64_t scrub_period_ms, repair_bytes_s, lease_ms;
+    uint64_t scrub_period_ms, repair_bytes_s, lease_ms, moved_hold_ms;
 };
 
 static const struct config_key keys[] = {
@@ -40,6 +40,8 @@ static const struct config_key keys[] = {
                 "repairs for others use so many bytes a second of the line"),
     CONFIG_DURATION(struct settings, lease_ms, "lease", "1y", 1000, UINT64_MAX,
                     "an account that is not heard of for so long, and a twelfth more, is let go"),
+    CONFIG_DURATION(struct settings, moved_hold_ms, "moved-hold", "7d", 0, UINT64_MAX,
+                    "shards that the coordinator had made anew elsewhere are kept for so long"),
 };
 
 /* The invite is taken on the first start only (DATA/swarm keeps it); the others are the
@@ -204,6 +206,7 @@ static enum err open_cell(struct program *p)
         .scrub_period_ms = p->settings.scrub_period_ms,
         .repair_bytes_s = p->settings.repair_bytes_s,
         .lease_ms = p->settings.lease_ms,
+        .moved_hold_ms = p->settings.moved_hold_ms,
     };
     memcpy(options.swarm_root, p->swarm.key, sizeof(options.swarm_root));
     return cell_new(&options, &p->cell, &p->msg);

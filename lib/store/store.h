@@ -209,7 +209,8 @@ MUST_CHECK enum err store_removal_free(struct store *store, const struct id *seg
 struct store_removal_state {
     uint64_t waiting_count, waiting_bytes; /* segments that are marked; their files */
     uint64_t dead_count;                   /* names that were freed */
-    uint64_t next_run_ms;                  /* earliest end among the waiting; 0: none waits */
+    uint64_t moved_count;                  /* shards that wait for store_drop_due() */
+    uint64_t next_run_ms; /* earliest end among what waits, of either kind; 0: nothing does */
 };
 MUST_CHECK enum err store_removal_state(struct store *store, struct store_removal_state *out,
                                         struct errmsg *msg);
@@ -232,6 +233,15 @@ MUST_CHECK enum err store_removal_name(struct store *store, const struct id *seg
    `before_s` or later, so this is about another time. */
 MUST_CHECK enum err store_drop(struct store *store, const struct id *segment, unsigned index,
                                int64_t before_s, struct errmsg *msg);
+
+/* The same for a shard that is whole, but after a hold: until `ends` it can be read, and whoever
+   gets a new receipt for it keeps it. One that is damaged is freed at once. */
+MUST_CHECK enum err store_drop_later(struct store *store, const struct id *segment, unsigned index,
+                                     int64_t before_s, const struct store_moment *ends,
+                                     struct errmsg *msg);
+/* Frees those whose hold is over, a batch of them. *freed: how many. */
+MUST_CHECK enum err store_drop_due(struct store *store, const struct store_moment *now,
+                                   size_t *freed, struct errmsg *msg);
 
 /* --- leases: lane. store_lease.c --- */
 

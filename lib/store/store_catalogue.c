@@ -27,6 +27,17 @@ static const char *const migrations[] = {
     "CREATE TABLE lease (account INTEGER PRIMARY KEY, began_run_ms INTEGER NOT NULL,"
     " began_s INTEGER NOT NULL, sequence INTEGER NOT NULL DEFAULT 0,"
     " ended INTEGER NOT NULL DEFAULT 0)",
+
+    /* whole shards that live elsewhere now, until their hold is over; one that goes, or gets a new
+       receipt, leaves */
+    "CREATE TABLE moved (segment BLOB NOT NULL, idx INTEGER NOT NULL, ends_run_ms INTEGER NOT NULL,"
+    " ends_s INTEGER NOT NULL, PRIMARY KEY (segment, idx)) WITHOUT ROWID;"
+    "CREATE TRIGGER moved_gone AFTER DELETE ON shard BEGIN"
+    " DELETE FROM moved WHERE segment = OLD.segment AND idx = OLD.idx; END;"
+    "CREATE TRIGGER moved_again AFTER UPDATE OF receipt_s ON shard BEGIN"
+    " DELETE FROM moved WHERE segment = NEW.segment AND idx = NEW.idx; END;"
+    "CREATE TRIGGER moved_new AFTER INSERT ON shard BEGIN"
+    " DELETE FROM moved WHERE segment = NEW.segment AND idx = NEW.idx; END",
 };
 
 #define SHARD_COLUMNS "segment, idx, account.id, shard_bytes, state, grant_id, receipt_s"

@@ -14,6 +14,8 @@
 
 #include <stdlib.h>
 
+enum { DROPS_AT_ONCE = 64 };
+
 /* --- marking --- */
 
 /* Only what is here, and this account's. */
@@ -251,8 +253,9 @@ enum err store_removal_state(struct store *store, struct store_removal_state *ou
                             "SELECT (SELECT count(*) FROM removal WHERE waiting = 1),"
                             " (SELECT coalesce(sum(file_bytes), 0) FROM shard WHERE segment IN"
                             " (SELECT segment FROM removal WHERE waiting = 1)),"
-                            " (SELECT count(*) FROM dead),"
-                            " (SELECT min(ends_run_ms) FROM removal WHERE waiting = 1)",
+                            " (SELECT count(*) FROM dead), (SELECT count(*) FROM moved),"
+                            " (SELECT min(ends_run_ms) FROM (SELECT ends_run_ms FROM removal"
+                            " WHERE waiting = 1 UNION ALL SELECT ends_run_ms FROM moved))",
                             &s, msg);
     if (e != ERR_OK)
         return e;
@@ -262,7 +265,8 @@ enum err store_removal_state(struct store *store, struct store_removal_state *ou
             .waiting_count = db_column_u64(s, 0),
             .waiting_bytes = db_column_u64(s, 1),
             .dead_count = db_column_u64(s, 2),
-            .next_run_ms = db_column_u64(s, 3),
+            .moved_count = db_column_u64(s, 3),
+            .next_run_ms = db_column_u64(s, 4),
         };
     db_done(s);
     return e;
@@ -335,19 +339,85 @@ enum err store_removal_dead(struct store *store, const struct id *after, size_t 
 
 /* --- one shard that has moved --- */
 
-enum err store_drop(struct store *store, const struct id *segment, unsigned index, int64_t before_s,
-                    struct errmsg *msg)
+/* The shard, if the order is not about an earlier time than its last receipt. */
+static enum err find_moved(struct store *store, const struct id *segment, unsigned index,
+                           int64_t before_s, struct store_shard *out, struct errmsg *msg)
 {
-    struct store_shard shard;
+    const enum err e = store_catalogue_get(store, segment, index, out, msg);
+    if (e == ERR_OK && out->receipt_s >= before_s)
+        return err_say(msg, ERR_STALE, "the shard has come back since");
+    return e;
+}
+
+static enum err free_moved(struct store *store, const struct id *segment, unsigned index,
+                           struct errmsg *msg)
+{
     uint64_t file_bytes;
-    enum err e = store_catalogue_get(store, segment, index, &shard, msg);
-    if (e == ERR_OK && shard.receipt_s >= before_s)
-        e = err_say(msg, ERR_STALE, "the shard has come back since");
-    if (e == ERR_OK)
-        e = store_catalogue_remove(store, segment, index, &file_bytes, msg);
+    const enum err e = store_catalogue_remove(store, segment, index, &file_bytes, msg);
     if (e != ERR_OK)
         return e;
     store->used_bytes -= file_bytes < store->used_bytes ? file_bytes : store->used_bytes;
     store_remove_files(store, segment, index);
     return ERR_OK;
+}
+
+enum err store_drop(struct store *store, const struct id *segment, unsigned index, int64_t before_s,
+                    struct errmsg *msg)
+{
+    struct store_shard shard;
+    const enum err e = find_moved(store, segment, index, before_s, &shard, msg);
+    return e == ERR_OK ? free_moved(store, segment, index, msg) : e;
+}
+
+enum err store_drop_later(struct store *store, const struct id *segment, unsigned index,
+                          int64_t before_s, const struct store_moment *ends, struct errmsg *msg)
+{
+    struct store_shard shard;
+    struct db_statement *s;
+    enum err e = find_moved(store, segment, index, before_s, &shard, msg);
+    if (e == ERR_OK && shard.state == STORE_DAMAGED)
+        return free_moved(store, segment, index, msg);
+    if (e == ERR_OK)
+        e = db_prepare(store->db,
+                       "INSERT OR IGNORE INTO moved (segment, idx, ends_run_ms, ends_s)"
+                       " VALUES (?1, ?2, ?3, ?4)",
+                       &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_id(s, 1, segment);
+    db_bind_u64(s, 2, index);
+    db_bind_u64(s, 3, ends->run_ms);
+    db_bind_i64(s, 4, ends->signed_s);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
+enum err store_drop_due(struct store *store, const struct store_moment *now, size_t *freed,
+                        struct errmsg *msg)
+{
+    struct id segments[DROPS_AT_ONCE];
+    unsigned indexes[DROPS_AT_ONCE];
+    size_t count = 0;
+    struct db_statement *s;
+    enum err e =
+        db_prepare(store->db,
+                   "SELECT segment, idx FROM moved WHERE ends_run_ms <= ?1 AND ends_s <= ?2"
+                   " LIMIT ?3",
+                   &s, msg);
+    *freed = 0;
+    if (e != ERR_OK)
+        return e;
+    db_bind_u64(s, 1, now->run_ms);
+    db_bind_i64(s, 2, now->signed_s);
+    db_bind_u64(s, 3, DROPS_AT_ONCE);
+    while (count < DROPS_AT_ONCE && (e = db_step(s, msg)) == ERR_OK) {
+        indexes[count] = (unsigned)db_column_u64(s, 1);
+        if ((e = db_column_id(s, 0, &segments[count++])) != ERR_OK)
+            break;
+    }
+    db_done(s);
+    for (e = e == ERR_END ? ERR_OK : e; e == ERR_OK && *freed < count; (*freed)++)
+        e = free_moved(store, &segments[*freed], indexes[*freed], msg);
+    return e;
 }

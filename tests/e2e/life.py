@@ -6,7 +6,7 @@ from conftest import BUILD, json_lines, make_tree, run
 CELLD, COORDINATORD = BUILD / "cell/celld", BUILD / "coordinator/coordinatord"
 # asleep after 2 s, gone after 6: heartbeats come every 500 ms, the coordinator looks as often
 QUICK = ("--asleep-after", "2s", "--gone-after", "6s", "--repair-delay", "0s", "--ticket-lease", "5s",
-         "--repair-threshold", "100", "--repair-rate", "1G")
+         "--repair-threshold", "100", "--repair-rate", "1G", "--moved-hold", "1s")
 
 
 def says(swarm, which="coordinator"):

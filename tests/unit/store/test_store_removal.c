@@ -303,6 +303,40 @@ static void test_a_dropped_shard_is_gone_unless_it_came_back_since(void **state)
     free(two.payload);
 }
 
+/* One that is held can be read until its end by both clocks; a new receipt keeps it. */
+static void test_a_moved_shard_is_held_and_kept_when_it_is_wanted_again(void **state)
+{
+    struct fixture *f = *state;
+    struct shard one = shard_make(1, 0, 8192), two = shard_make(2, 1, 8192);
+    struct store_removal_state what;
+    size_t freed;
+    assert_int_equal(shard_store(f, &one), ERR_OK);
+    assert_int_equal(shard_store(f, &two), ERR_OK);
+    assert_int_equal(store_drop_later(f->store, &one.segment, 0, NOW_S, &END, &f->msg), ERR_STALE);
+    assert_int_equal(store_drop_later(f->store, &one.segment, 0, NOW_S + 1, &END, &f->msg), ERR_OK);
+    assert_int_equal(store_drop_later(f->store, &two.segment, 1, NOW_S + 1, &END, &f->msg), ERR_OK);
+    assert_int_equal(store_removal_state(f->store, &what, &f->msg), ERR_OK);
+    assert_int_equal(what.moved_count, 2);
+    assert_int_equal(what.next_run_ms, END.run_ms);
+    assert_true(shard_is_whole(f, &one));
+    /* the second one is sent again: whoever has that receipt counts on it */
+    assert_int_equal(shard_store(f, &two), ERR_EXISTS);
+    assert_int_equal(store_drop_due(f->store, &START, &freed, &f->msg), ERR_OK);
+    assert_int_equal(freed, 0);
+    assert_int_equal(store_drop_due(f->store, &END, &freed, &f->msg), ERR_OK);
+    assert_int_equal(freed, 1);
+    assert_true(shard_is_whole(f, &two));
+    assert_int_equal(store_drop(f->store, &one.segment, 0, NOW_S + 1, &f->msg), ERR_NOT_FOUND);
+    assert_int_equal(store_removal_state(f->store, &what, &f->msg), ERR_OK);
+    assert_int_equal(what.moved_count, 0);
+    /* what is damaged is of no use to anybody */
+    assert_int_equal(store_quarantine(f->store, &two.segment, 1, &f->msg), ERR_OK);
+    assert_int_equal(store_drop_later(f->store, &two.segment, 1, NOW_S + 1, &END, &f->msg), ERR_OK);
+    assert_int_equal(used(f), 0);
+    free(one.payload);
+    free(two.payload);
+}
+
 int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -315,6 +349,7 @@ int main(void)
         STORE_TEST(test_a_second_order_can_only_shorten_the_hold),
         STORE_TEST(test_a_damaged_one_is_freed_from_the_quarantine),
         STORE_TEST(test_a_dropped_shard_is_gone_unless_it_came_back_since),
+        STORE_TEST(test_a_moved_shard_is_held_and_kept_when_it_is_wanted_again),
         STORE_TEST(test_a_file_that_stayed_is_removed_by_the_next_start),
         cmocka_unit_test(test_failing_writes_and_a_power_cut_leave_one_or_the_other),
         cmocka_unit_test(test_failing_syncs_and_a_power_cut_leave_one_or_the_other),
