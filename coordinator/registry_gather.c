@@ -23,6 +23,7 @@
 #include "wire/wire_heads.h"
 #include "wire/wire_inventory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { RETRY_S = 30, AGREE = 2, HOLD_FACTOR = 3, HOLD_MORE_S = 86400 };
@@ -48,8 +49,8 @@ static enum err adopt_member(struct registry *registry, const struct member *mem
         e = buf_append(&cell->addresses, member->addresses.data, member->addresses.size);
     if (e != ERR_OK)
         return err_say(msg, e, "out of memory for the old members");
-    memcpy(cell->site, member->site.data,
-           member->site.size < sizeof(cell->site) ? member->site.size : sizeof(cell->site) - 1);
+    snprintf(cell->site, sizeof(cell->site), "%.*s", (int)member->site.size,
+             member->site.size ? (const char *)member->site.data : "");
     cell->give_bytes = (uint64_t)member->weight << 30; /* until its statement comes */
     cell->claimed = member->claimed;
     cell->household = member->household;
@@ -689,13 +690,33 @@ enum err registry_unproven_clear(struct registry *registry, const struct id *seg
                NULL, cell->number, shard_bytes, msg);
 }
 
+enum err registry_unproven_leave(struct registry *registry, const struct id *segment,
+                                 uint32_t shard_bytes, struct slice before, struct slice after,
+                                 struct errmsg *msg)
+{
+    enum err e = ERR_OK;
+    for (size_t at = 0; registry->unproven_rows && at < before.size && e == ERR_OK;
+         at += SHARD_ROW_BYTES) {
+        const uint32_t number = get_le32(before.data + at + 1);
+        bool stays = number == 0 || number > registry->cell_count;
+        for (size_t i = 0; i < after.size && !stays; i += SHARD_ROW_BYTES)
+            stays = memcmp(after.data + i, before.data + at, SHARD_ROW_BYTES) == 0;
+        if (!stays)
+            e = registry_unproven_clear(registry, segment, before.data[at],
+                                        registry->cells[number - 1], shard_bytes, msg);
+    }
+    return e;
+}
+
+/* Of those in the directory: what is deleted waits for the end of its hold without a proof. */
 static enum err unproven_behind(struct registry *registry, uint32_t cell, const struct id *lot,
                                 struct id *segment, unsigned *index, struct errmsg *msg)
 {
     struct db_statement *s;
     enum err e = db_prepare(registry->db,
-                            "SELECT segment, idx FROM unproven WHERE cell = ?1 AND segment >= ?2"
-                            " ORDER BY segment LIMIT 1",
+                            "SELECT u.segment, u.idx FROM unproven AS u JOIN segment AS g"
+                            " ON g.id = u.segment WHERE u.cell = ?1 AND u.segment >= ?2"
+                            " ORDER BY u.segment LIMIT 1",
                             &s, msg);
     if (e != ERR_OK)
         return e;

@@ -204,6 +204,10 @@ MUST_CHECK enum err registry_ledger_flush(struct registry *registry, struct errm
 MUST_CHECK enum err registry_unproven_clear(struct registry *registry, const struct id *segment,
                                             unsigned index, const struct registry_cell *cell,
                                             uint32_t shard_bytes, struct errmsg *msg);
+/* Places of a row that are no more in it. */
+MUST_CHECK enum err registry_unproven_leave(struct registry *registry, const struct id *segment,
+                                            uint32_t shard_bytes, struct slice before,
+                                            struct slice after, struct errmsg *msg);
 /* A shard without proof, at a cell of another household. NOT_FOUND. */
 MUST_CHECK enum err registry_unproven_pick(struct registry *registry, const struct id *not_of,
                                            struct id *segment, unsigned *index,

@@ -143,6 +143,9 @@ static enum err let_go(struct registry *registry, const struct held_over *over, 
     enum err e = registry_ledger_change(registry, over->account, over->shard_bytes, rows,
                                         slice_of(NULL, 0), msg);
     if (e == ERR_OK)
+        e = registry_unproven_leave(registry, &over->id, over->shard_bytes, rows, slice_of(NULL, 0),
+                                    msg);
+    if (e == ERR_OK)
         e = db_prepare(registry->db, "UPDATE removed SET counted = 0 WHERE id = ?1", &s, msg);
     if (e != ERR_OK)
         return e;

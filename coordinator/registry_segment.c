@@ -178,6 +178,9 @@ static enum err change_ledger(struct registry *registry, const struct registry_s
     if (e == ERR_OK)
         e = registry_ledger_change(registry, segment->account, segment->shard_bytes,
                                    buf_slice(&before), after, msg);
+    if (e == ERR_OK)
+        e = registry_unproven_leave(registry, &segment->id, segment->shard_bytes,
+                                    buf_slice(&before), after, msg);
     buf_free(&before);
     return e;
 }

@@ -277,6 +277,39 @@ static void test_a_shard_counts_only_after_a_proof(void **state)
     stage_free(s);
 }
 
+/* What moves away or is deleted is no debt of proofs any more. */
+static void test_what_is_gone_needs_no_proof(void **state)
+{
+    (void)state;
+    struct stage *s = stage_new();
+    struct registry_segment row;
+    uint64_t refused = 0;
+    bool busy;
+    for (size_t i = 0; i < CELLS; i++) {
+        const struct wire_inventory_item waits = item(s, 2, 0, WIRE_SHARD_WAITING);
+        OK(say_all(s, i));
+        if (i < 2)
+            OK(take_page(s, i, &waits, 1, &refused));
+        end_cell(s, i);
+    }
+    /* cell 0 and 1 said that segment 2 is deleted, by which cell 0 also has a shard of it */
+    assert_int_equal(counts(s).segments, SEGMENTS - 1);
+    const uint64_t before = counts(s).unproven;
+    OK(db_begin(registry_db(s->new->registry), &s->new->msg));
+    OK(registry_segment_get(s->new->registry, &s->segments[0].id, &row, &s->new->msg));
+    row.count--;
+    OK(registry_segment_put(s->new->registry, &row, &s->new->msg));
+    OK(db_commit(registry_db(s->new->registry), &s->new->msg));
+    assert_int_equal(counts(s).unproven, before - 1);
+    s->new->now_s += 31 * 86400;
+    for (size_t i = 0; i < CELLS; i++)
+        beat(s->new, i, 1);
+    OK(registry_tick(s->new->registry, s->new->now_s, &busy, &s->new->msg));
+    assert_int_equal(counts(s).unproven, (SEGMENTS - 1) * (K + M) - 1);
+    OK(registry_ledger_check(s->new->registry, &s->new->msg));
+    stage_free(s);
+}
+
 /* --- liars --- */
 
 static void test_what_no_device_signed_is_no_segment(void **state)
@@ -437,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_rebuilt_ledger_is_the_same),
         cmocka_unit_test(test_a_shard_counts_only_after_a_proof),
+        cmocka_unit_test(test_what_is_gone_needs_no_proof),
         cmocka_unit_test(test_what_no_device_signed_is_no_segment),
         cmocka_unit_test(test_an_account_needs_two_households),
         cmocka_unit_test(test_dead_names),
