@@ -438,48 +438,15 @@ static enum err open_coordinator(struct program *p)
 
 /* --- subcommands that ask the running process --- */
 
-struct question {
-    struct uvio_control_request *request;
-    bool json;
-};
-
-static void counted(void *user, enum err e, const struct registry_counts *counts,
-                    const struct errmsg *msg)
-{
-    struct question *question = user;
-    struct buf text = BUF_INIT(UVIO_CONTROL_BYTES / 2);
-    if (e == ERR_OK)
-        e = question->json ? coordinatord_status_json(counts, &text)
-                           : coordinatord_status_text(counts, &text);
-    else
-        err_ignore(buf_append_format(&text, "%s\n", msg->text));
-    daemon_control_answer(question->request, e == ERR_OK ? 0 : 1, buf_slice(&text));
-    buf_free(&text);
-    free(question);
-}
-
 static void asked(void *user, struct uvio_control_request *request, struct slice bytes)
 {
     struct program *p = user;
-    struct errmsg msg = {{0}};
-    struct question *question = NULL;
-    const bool json = slice_equal(bytes, slice_text("status --json"));
     if (slice_equal(bytes, slice_text("stop"))) {
         daemon_control_answer(request, 0, slice_text("stopping\n"));
         stop(p, 0);
         return;
     }
-    enum err e = json || slice_equal(bytes, slice_text("status")) ? ERR_OK : ERR_UNSUPPORTED;
-    if (e == ERR_OK && !(question = malloc(sizeof(*question))))
-        e = ERR_NOMEM;
-    if (e == ERR_OK) {
-        *question = (struct question){.request = request, .json = json};
-        e = coordinator_count(p->coordinator, counted, question, &msg);
-    }
-    if (e == ERR_OK)
-        return;
-    free(question);
-    daemon_control_answer(request, 1, slice_text("this cannot be answered now\n"));
+    coordinatord_status_answer(p->coordinator, request, bytes);
 }
 
 /* --- events --- */

@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "json/json_line.h"
 
+#include <stdlib.h>
+
 typedef unsigned long long ull;
 
 static enum err repair_text(const struct registry_counts *c, struct buf *out)
@@ -32,7 +34,7 @@ static enum err repair_text(const struct registry_counts *c, struct buf *out)
     return e;
 }
 
-enum err coordinatord_status_text(const struct registry_counts *c, struct buf *out)
+static enum err status_text(const struct registry_counts *c, struct buf *out)
 {
     enum err e = buf_append_format(
         out, "cells:  %llu: %llu up, %llu asleep, %llu gone, %llu leaving; %llu not trusted\n",
@@ -57,7 +59,7 @@ enum err coordinatord_status_text(const struct registry_counts *c, struct buf *o
     return e;
 }
 
-enum err coordinatord_status_json(const struct registry_counts *c, struct buf *out)
+static enum err status_json(const struct registry_counts *c, struct buf *out)
 {
     struct json_line *line;
     const enum err e = json_line_new("coordinator", &line);
@@ -94,4 +96,44 @@ enum err coordinatord_status_json(const struct registry_counts *c, struct buf *o
     else
         json_line_null(line, "repair_left_s");
     return json_line_finish(line, out);
+}
+
+/* --- answers --- */
+
+struct question {
+    struct uvio_control_request *request;
+    bool json;
+};
+
+static void counted(void *user, enum err e, const struct registry_counts *counts,
+                    const struct errmsg *msg)
+{
+    struct question *question = user;
+    struct buf text = BUF_INIT(UVIO_CONTROL_BYTES / 2);
+    if (e == ERR_OK)
+        e = question->json ? status_json(counts, &text) : status_text(counts, &text);
+    else
+        err_ignore(buf_append_format(&text, "%s\n", msg->text));
+    daemon_control_answer(question->request, e == ERR_OK ? 0 : 1, buf_slice(&text));
+    buf_free(&text);
+    free(question);
+}
+
+void coordinatord_status_answer(struct coordinator *coordinator,
+                                struct uvio_control_request *request, struct slice words)
+{
+    struct errmsg msg;
+    struct question *question = NULL;
+    const bool json = slice_equal(words, slice_text("status --json"));
+    enum err e = json || slice_equal(words, slice_text("status")) ? ERR_OK : ERR_UNSUPPORTED;
+    if (e == ERR_OK && !(question = malloc(sizeof(*question))))
+        e = ERR_NOMEM;
+    if (e == ERR_OK) {
+        *question = (struct question){.request = request, .json = json};
+        e = coordinator_count(coordinator, counted, question, &msg);
+    }
+    if (e == ERR_OK)
+        return;
+    free(question);
+    daemon_control_answer(request, 1, slice_text("this cannot be answered now\n"));
 }

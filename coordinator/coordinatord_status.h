@@ -1,7 +1,10 @@
-/* `coordinatord status`: the registry's counts, for a person or as one JSON object. */
+/* `coordinatord status`: how the swarm is, for a person or as one JSON object. */
 #pragma once
 
-#include "registry.h"
+#include "coordinator.h"
+#include "daemon/daemon_control.h"
 
-MUST_CHECK enum err coordinatord_status_text(const struct registry_counts *counts, struct buf *out);
-MUST_CHECK enum err coordinatord_status_json(const struct registry_counts *counts, struct buf *out);
+/* In the running process: answers "status" and "status --json", now or later; anything else is not
+   understood. The coordinator must live until then (coordinator_stop() sees to it). */
+void coordinatord_status_answer(struct coordinator *coordinator,
+                                struct uvio_control_request *request, struct slice words);
