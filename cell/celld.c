@@ -12,6 +12,7 @@
 #include "uvio/uvio_net.h"
 #include "uvio/uvio_reach.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,7 @@ struct program {
     struct store *store;
     struct cell *cell;
     struct uvio_control *control;
+    struct timer tidy_timer;
     struct invite_text invite;
     struct buf kept;         /* the file "swarm" */
     struct swarm_root swarm; /* whose cell this is */
@@ -221,8 +223,26 @@ static void asked(void *user, struct uvio_control_request *request, struct slice
 }
 
 /* No more questions; those that are being answered end before the cell does. */
+/* --- memory: glibc keeps what a hundred busy peers have freed, for good if nobody asks --- */
+
+enum { TIDY_MS = 30000 };
+
+static void keep_blocks_apart(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 10); /* fixed: they go back when they are freed */
+    (void)mallopt(M_ARENA_MAX, 2);
+}
+
+static void tidy(struct timer *timer)
+{
+    struct program *p = container_of(timer, struct program, tidy_timer);
+    (void)malloc_trim(0);
+    err_ignore(timer_start(uvio_clock(p->io), timer, TIDY_MS));
+}
+
 static void stop_cell(struct program *p, cell_stopped_fn *stopped)
 {
+    timer_stop(uvio_clock(p->io), &p->tidy_timer);
     uvio_control_close(p->control);
     p->control = NULL;
     cell_stop(p->cell, stopped, p);
@@ -290,6 +310,10 @@ static enum err start(struct program *p, const char *invite)
         e = load_claim_code(p);
     if (e == ERR_OK)
         e = uvio_new(&(struct uvio_options){.log = &p->d.log}, &p->io, &p->msg);
+    if (e == ERR_OK) {
+        p->tidy_timer.fire = tidy;
+        e = timer_start(uvio_clock(p->io), &p->tidy_timer, TIDY_MS);
+    }
     if (e == ERR_OK)
         e = open_store(p);
     if (e == ERR_OK && !(p->lane = work_lane_new(uvio_work(p->io), "store")))
@@ -359,6 +383,7 @@ int main(int argc, char **argv)
 {
     static struct program program = {.exit_code = -1};
     struct program *p = &program;
+    keep_blocks_apart();
     enum err e = parse(argc, argv, p);
     if (e == ERR_OK && p->flags.help) {
         fputs(usage, stdout);
