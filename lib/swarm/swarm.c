@@ -80,6 +80,14 @@ enum err swarm_introduce(struct swarm *swarm, const struct wire_hello *hello, st
     return e == ERR_OK ? e : err_say(msg, e, "cannot introduce ourselves: %s", err_words(e));
 }
 
+bool swarm_time(const struct swarm *swarm, int64_t *earlier_s, int64_t *later_s)
+{
+    const int64_t own_s = clock_wall_ns(swarm->clock) / 1000000000, theirs_s = swarm_time_s(swarm);
+    *earlier_s = own_s < theirs_s ? own_s : theirs_s;
+    *later_s = own_s < theirs_s ? theirs_s : own_s;
+    return swarm->coordinator_up;
+}
+
 bool swarm_coordinator_up(const struct swarm *swarm)
 {
     return swarm->coordinator_up;

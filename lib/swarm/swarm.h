@@ -87,6 +87,11 @@ MUST_CHECK enum err swarm_refresh(struct swarm *swarm, swarm_done_fn *done, void
 /* Did the coordinator answer the last time when it was asked? */
 bool swarm_coordinator_up(const struct swarm *swarm);
 
+/* This machine's wall clock and the coordinator's, which was told at the last refresh: the earlier
+   and the later one. False: the coordinator has not answered in this run, and both are this
+   machine's. What must not happen too soon waits by both. */
+bool swarm_time(const struct swarm *swarm, int64_t *earlier_s, int64_t *later_s);
+
 uint64_t swarm_list_number(const struct swarm *swarm);    /* 0: there is none */
 struct slice swarm_list_bytes(const struct swarm *swarm); /* to be cached; until a refresh */
 struct id swarm_coordinator(const struct swarm *swarm);   /* zero: not known */

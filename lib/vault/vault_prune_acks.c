@@ -4,7 +4,7 @@
  * a later one) as seen: from then on that device stores anew what it would have reused. Whatever it
  * published before is known here, was marked, and was rescued by this run's repacking. A device is
  * not waited for when it is revoked, excluded by name, reads nothing of others, or ACK_WAIT_S have
- * passed.
+ * passed by this machine's clock and by the coordinator's: one that has jumped decides nothing.
  */
 #include "vault/vault_prune_internal.h"
 
@@ -59,14 +59,15 @@ static enum err acknowledged(struct acks *a, const struct index_record *record, 
                              struct errmsg *msg)
 {
     const struct manifest *m = a->vault->manifest;
-    const int64_t now_s = clock_wall_ns(a->vault->ports.clock) / 1000000000;
+    int64_t now_s, later_s;
+    const bool both = swarm_time(a->vault->swarm, &now_s, &later_s);
     const struct manifest_device *signer = id_is_zero(&record->device)
                                                ? manifest_device_at(m, a->vault->secrets->slot)
                                                : manifest_device_find(m, &record->device);
     enum err e = ERR_OK;
     uint32_t missing = 0;
     *out = signer && (!id_is_zero(&record->device) || record->head <= a->kept);
-    if (!*out || now_s > record->time_s + ACK_WAIT_S)
+    if (!*out || (both && now_s > record->time_s + ACK_WAIT_S))
         return ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < m->device_count; i++) {
         bool seen = true;

@@ -93,7 +93,8 @@ static enum err remove_forgotten(struct vault *vault, int64_t before_s, struct e
 
 static enum err tidy(struct vault *vault, struct errmsg *msg)
 {
-    const int64_t now_s = clock_wall_ns(vault->ports.clock) / 1000000000;
+    int64_t now_s, later_s;
+    const bool both = swarm_time(vault->swarm, &now_s, &later_s);
     struct index_record rows[16];
     size_t count = 16;
     uint64_t after = 0;
@@ -102,7 +103,7 @@ static enum err tidy(struct vault *vault, struct errmsg *msg)
         e = index_records(vault->index, INDEX_CONDEMNED_LIST, after, rows, 16, &count, msg);
         for (size_t i = 0; e == ERR_OK && i < count; i++) {
             after = rows[i].number;
-            if (rows[i].lifted || rows[i].orders_s == 0 ||
+            if (!both || rows[i].lifted || rows[i].orders_s == 0 ||
                 now_s < rows[i].orders_s + (int64_t)vault->manifest->hold_s + HELD_MORE_S)
                 continue;
             e = remove_listed(vault, &rows[i], msg);

@@ -108,6 +108,13 @@ static void make_node(struct machine *m, const uint8_t *seed)
     sign_key_free(key);
 }
 
+static void refresh(struct machine *m)
+{
+    assert_int_equal(vault_refresh(m->vault, on_done, m, &m->msg), ERR_OK);
+    wait_done(m);
+    must_be_ok(m);
+}
+
 static void open_machine(struct machine *m)
 {
     const struct vault_open_options options = {.dir = m->vault_dir, .access = VAULT_WRITE};
@@ -116,9 +123,7 @@ static void open_machine(struct machine *m)
     make_node(m, vault_seed(m->vault));
     if (vault_connect(m->vault, m->node->net, &m->msg) != ERR_OK)
         fail_msg("%s", m->msg.text);
-    assert_int_equal(vault_refresh(m->vault, on_done, m, &m->msg), ERR_OK);
-    wait_done(m);
-    must_be_ok(m);
+    refresh(m);
 }
 
 static void create_vault(struct world *w)
@@ -648,6 +653,14 @@ static void test_a_list_waits_for_the_other_device_to_acknowledge_it(void **stat
     const uint64_t held = shards_held(&w);
     pass(&w, 4 * HOLD_S * 1000ull);
     assert_int_equal(shards_held(&w), held);
+    /* a clock that jumps is no reason: only when the coordinator's says so too have 60 days passed
+     */
+    sim_node_clock_jump(w.a.tools, 100 * (int64_t)DAY_MS);
+    refresh(&w.a);
+    prune(&w.a);
+    assert_int_equal(w.a.pruned.segments_ordered, 0);
+    sim_node_clock_jump(w.a.tools, -100 * (int64_t)DAY_MS);
+    refresh(&w.a);
     /* b builds on what a has condemned: it learns so, and stores it anew */
     const struct id again = back_up(&w.b, 0);
     prune(&w.a);
@@ -694,6 +707,25 @@ static void test_what_a_device_did_after_its_last_valid_head_is_void_everywhere(
     (void)back_up(&w.a, 4);
     pass(&w, 4 * HOLD_S * 1000ull);
     assert_restores(&w.a, &first, 0);
+    tear_down_world(&w);
+}
+
+static void test_after_sixty_days_by_both_clocks_nobody_is_waited_for(void **state)
+{
+    (void)state;
+    struct world w;
+    set_up_world(&w, 61);
+    const struct id first = back_up(&w.a, 0), second = back_up(&w.a, 2);
+    recover(&w, &w.b);
+    forget(&w.a, &first);
+    prune(&w.a);
+    assert_int_equal(w.a.pruned.segments_ordered, 0);
+    sim_node_clock_jump(w.a.tools, 61 * (int64_t)DAY_MS);
+    sim_node_clock_jump(w.swarm->coordinator_node, 61 * (int64_t)DAY_MS);
+    refresh(&w.a);
+    prune(&w.a);
+    assert_true(w.a.pruned.segments_ordered > 0);
+    assert_restores(&w.a, &second, 2);
     tear_down_world(&w);
 }
 
@@ -750,6 +782,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_nothing_needs_is_freed_after_the_hold),
         cmocka_unit_test(test_a_list_waits_for_the_other_device_to_acknowledge_it),
+        cmocka_unit_test(test_after_sixty_days_by_both_clocks_nobody_is_waited_for),
         cmocka_unit_test(test_what_a_device_did_after_its_last_valid_head_is_void_everywhere),
         cmocka_unit_test(test_a_backup_beside_a_prune_of_another_device_loses_no_chunk),
         cmocka_unit_test(test_a_crash_behind_any_commit_of_forget_and_prune_loses_nothing),
