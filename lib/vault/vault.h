@@ -128,3 +128,5 @@ const char *vault_dir(const struct vault *vault);
 /* The level in force now: asked for, else the swarm's, else by the number of other domains that
    placement sees. {0, 0} before the first refresh when it depends on it. */
 void vault_level(const struct vault *vault, unsigned *k, unsigned *m);
+/* Somebody asked for these k and m, by init or for the swarm: no other ones take their place. */
+bool vault_level_is_fixed(const struct vault *vault);

@@ -475,9 +475,10 @@ static enum err make_writer(struct vault_backup *b, struct errmsg *msg)
     uint64_t sequence = 0;
     struct vault *vault = b->vault;
     const bool risk = b->options.accept_risk;
-    enum err e = swarm_enough(vault->swarm, b->summary.k, risk ? 0 : b->summary.m, msg);
+    struct errmsg why = {{0}};
+    enum err e = swarm_enough(vault->swarm, b->summary.k, risk ? 0 : b->summary.m, &why);
     if (e != ERR_OK)
-        return e;
+        return err_say(msg, e, "%s%s", why.text, risk ? "" : "; --accept-risk makes do with fewer");
     e = index_head_get(vault->index, vault_device(vault), &sequence, &head, msg);
     if (e != ERR_OK && e != ERR_NOT_FOUND)
         return e;
@@ -511,8 +512,9 @@ static enum err open_walk(struct vault_backup *b, struct errmsg *msg)
     return fs_walk_open(&options, &b->walk, msg);
 }
 
-/* The chosen level; or, where too few households are awake to commit under it, the one that those
-   allow: less safe, and said, is better than no backup. */
+/* The level in force; or, where too few households are awake to commit under it, the one that those
+   allow: less safe, and said, is better than no backup. Where somebody asked for this k+m, only
+   with their word. */
 static void settle_level(struct vault_backup *b)
 {
     struct vault_backup_summary *s = &b->summary;
@@ -520,7 +522,8 @@ static void settle_level(struct vault_backup *b)
     vault_level(b->vault, &s->k, &s->m);
     swarm_survey(b->vault->swarm, &survey);
     const unsigned enough = b->options.accept_risk ? s->k : swarm_commit_count(s->k, s->m);
-    if (s->k == 0 || survey.domains_up == 0 || survey.domains_up >= enough)
+    if (s->k == 0 || survey.domains_up == 0 || survey.domains_up >= enough ||
+        (vault_level_is_fixed(b->vault) && !b->options.accept_risk))
         return;
     const struct placement_level level = placement_level_for(survey.domains_up);
     s->k = level.k;

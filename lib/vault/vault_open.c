@@ -322,12 +322,23 @@ const char *vault_dir(const struct vault *vault)
 /* Watched for so long, all of its cells together, a swarm's uptime counts for the level. */
 enum { UPTIME_MIN_S = 7 * 86400 };
 
+static bool asked_level(const struct vault *vault, struct placement_level *out)
+{
+    const char *asked = vault->settings.redundancy[0] ? vault->settings.redundancy
+                                                      : vault->settings.swarm_redundancy;
+    return asked[0] && placement_level_parse(asked, out, NULL) == ERR_OK;
+}
+
+bool vault_level_is_fixed(const struct vault *vault)
+{
+    struct placement_level level;
+    return asked_level(vault, &level);
+}
+
 void vault_level(const struct vault *vault, unsigned *k, unsigned *m)
 {
     struct placement_level level = {0, 0};
-    const char *asked = vault->settings.redundancy[0] ? vault->settings.redundancy
-                                                      : vault->settings.swarm_redundancy;
-    if (!asked[0] || placement_level_parse(asked, &level, NULL) != ERR_OK) {
+    if (!asked_level(vault, &level)) {
         struct swarm_survey survey = {0};
         if (vault->swarm)
             swarm_survey(vault->swarm, &survey);

@@ -307,7 +307,7 @@ def limit_upload(place):
     assert summary["bytes_sent"] >= 8 * MIB and took > 0.8 * summary["bytes_sent"] / (4096 * 1024), took
 
 
-@row("backup", "--accept-risk keeps to k+m with k cells awake; without it the level is lowered; debts are paid later")
+@row("backup", "--accept-risk keeps to the k+m that was asked for with k cells awake; without it that is refused; debts are paid later")
 def accept_risk(place):
     swarm = Swarm(place.base / "risky", 4, "2+2")
     try:
@@ -315,6 +315,8 @@ def accept_risk(place):
         folder = place.folder()
         (folder / "f").write_bytes(os.urandom(100_000))
         swarm.do("stop", 0, 1)
+        refused = vault.ctl("backup", folder, expect=1).stderr.decode()
+        assert "only 2" in refused and "needs 3" in refused and "--accept-risk" in refused, refused
         summary = vault.backup(folder, "--accept-risk", expect=4)
         assert summary["margin_min"] == 0 and summary["debts"] > 0 and summary["cells_used"] == 2
         vault.restore(place.base / "risky-out")
