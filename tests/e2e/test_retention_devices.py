@@ -109,3 +109,22 @@ def test_without_a_vault_and_with_a_locked_one(tmp_path, shared):
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (["forget", "--keep-last", "1"], ["prune"], ["tag", "--add", "x"], ["hold", "60d"]):
             assert vault.ctl(*command, expect=11).stderr
+
+
+def test_a_coordinator_that_is_away_stops_no_prune_and_learns_later(new_swarm, tmp_path):
+    swarm = new_swarm(6)
+    vault = Vault(tmp_path / "vault", swarm, options=("--hold", "1s"))
+    tree = tmp_path / "tree"
+    for number in (1, 2):
+        grow(tree, number)
+        vault.backup(tree)
+    before = bytes_on_cells(swarm)
+    swarm.do("kill", "coordinator")
+    done = summary(vault.json("forget", "--keep-last", "1", "--prune"), "prune_summary")
+    assert done["segments_deleted"] > 0 and done["orders_waiting"] == 1, "the coordinator's own"
+    wait_until("space is freed all the same", lambda: bytes_on_cells(swarm) < before - (1 << 20))
+    swarm.do("start", "coordinator")
+    assert summary(vault.json("prune"), "prune_summary")["orders_waiting"] == 0
+    vault.restore(tmp_path / "out")
+    assert differences(tree, restored(tmp_path / "out", tree)) == []
+    vault.ctl("check", "--read-data")
