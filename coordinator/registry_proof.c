@@ -2,7 +2,8 @@
  * Proof and trust. Cells ask each other for random leaves, by lot; the coordinator only throws the
  * lot and counts. Every other lot falls on a segment, so that who holds much is asked much; the
  * ones between fall on a cell, so that a new one with little gets to prove itself, and first of all
- * on one whose heartbeat says that it holds less than it should.
+ * on one whose heartbeat says that it holds less than it should. A claimed cell asks for its own
+ * household's segments half of the time.
  *
  * One voice confirms nothing: auditors of two households must have failed (of one, where the swarm
  * has no second), or else one that breaks its neighbours' good name would cost them their shards. A
@@ -266,6 +267,24 @@ static enum err pick_unproven(struct registry *registry, const struct registry_c
     return e == ERR_OK ? ERR_NOT_FOUND : e;
 }
 
+/* A segment of the auditor's own household, if a lot falls on one. */
+static enum err pick_own(struct registry *registry, const struct registry_cell *auditor,
+                         int64_t now_s, struct registry_segment *segment, size_t *place,
+                         struct errmsg *msg)
+{
+    enum err e = ERR_NOT_FOUND;
+    for (int lot = 0; lot < LOTS && e == ERR_NOT_FOUND; lot++) {
+        struct id account;
+        e = pick_random(registry, auditor, now_s, segment, place, msg);
+        if (e != ERR_OK)
+            continue;
+        e = registry_account_id(registry, segment->account, &account, msg);
+        if (e == ERR_OK && !id_equal(&account, &auditor->household))
+            e = ERR_NOT_FOUND;
+    }
+    return e;
+}
+
 static struct registry_audit *free_audit(struct registry *registry, int64_t now_s)
 {
     for (size_t i = 0; i < REGISTRY_AUDITS; i++)
@@ -330,6 +349,9 @@ enum err registry_proof_take(struct registry *registry, const struct id *id, int
     if (e != ERR_NOT_FOUND || !credit)
         return e;
     e = pick_doubted(registry, auditor, now_s, &segment, &place, msg);
+    /* whose own data it is has the best reason to ask */
+    if (e == ERR_NOT_FOUND && auditor->claimed && random_below(registry->options.random, 2) == 0)
+        e = pick_own(registry, auditor, now_s, &segment, &place, msg);
     registry->cells_turn = !registry->cells_turn;
     for (int lot = 0; registry->cells_turn && lot < LOTS && e == ERR_NOT_FOUND; lot++)
         e = pick_of_cell(registry, auditor, now_s, &segment, &place, msg);

@@ -164,6 +164,38 @@ static void test_a_cell_with_little_is_asked_for_proofs_too(void **state)
     fixture_free(f);
 }
 
+/* The cell of an owner asks for the owner's segments more often than the lot alone would have it.
+ */
+static void test_an_owners_cell_asks_for_the_owners_segments(void **state)
+{
+    (void)state;
+    struct fixture *f = swarm_of(6);
+    const struct shard_at shards[] = {{0, 1}, {1, 2}};
+    unsigned own = 0, all = 0;
+    join_account(f, 1);
+    OK(claim(f, 0, 1, false));
+    for (uint64_t i = 0; i < 60; i++)
+        OK(register_segment(f, i < 10 ? 1 : 0, i, 1, 1, SHARD_BYTES, shards, 2));
+    for (unsigned i = 0; i < 300; i++) {
+        struct buf doc = BUF_INIT(TICKET_BYTES_MAX);
+        struct ticket ticket;
+        bool busy;
+        f->now_s++;
+        for (size_t c = 0; c < 6; c++)
+            beat_used(f, c, SHARD_BYTES, 100);
+        OK(registry_tick(f->registry, f->now_s, &busy, &f->msg));
+        if (registry_proof_take(f->registry, cell_id(f, 0), f->now_s, &doc, &f->msg) == ERR_OK) {
+            OK(ticket_open(buf_slice(&doc), &f->root, sign_key_id(f->key), &ticket, &f->msg));
+            own += id_equal(&ticket.account, &f->accounts[1].keys.account);
+            all++;
+        }
+        buf_free(&doc);
+    }
+    assert_true(all > 100);
+    assert_true(own * 3 > all); /* a sixth by the lot */
+    fixture_free(f);
+}
+
 /* Two households must say so; the cell's own word costs less, and a third of them all at once stops
    new shards. What is held can be proven, and earns it back. */
 static void test_trust_is_lost_by_others_word_or_ones_own_and_earned_again(void **state)
@@ -231,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_a_stranger_in_a_small_swarm_is_trusted_at_once),
         cmocka_unit_test(test_a_stranger_gets_few_shards_until_it_has_proven_itself),
         cmocka_unit_test(test_a_cell_with_little_is_asked_for_proofs_too),
+        cmocka_unit_test(test_an_owners_cell_asks_for_the_owners_segments),
         cmocka_unit_test(test_trust_is_lost_by_others_word_or_ones_own_and_earned_again),
         cmocka_unit_test(test_a_cell_with_nothing_left_is_forgiven_in_time),
     };
