@@ -36,7 +36,7 @@ struct mount;
 struct mount_options {
     const char *dir;         /* exists; empty, or not */
     const char *host;        /* only snapshots of this host; NULL: all */
-    const char *const *tags; /* only those that have all of these */
+    const char *const *tags; /* as in struct vault_select */
     size_t tag_count;
     bool allow_other;            /* other users may look in too, as the modes allow (root, or
                                     user_allow_other in /etc/fuse.conf) */

@@ -1,6 +1,7 @@
 #include "mount/mount_view.h"
 
 #include "mount/mount_names.h"
+#include "vault/vault_select.h"
 
 #include <stdlib.h>
 
@@ -54,23 +55,6 @@ static enum err add_shelf(struct mount_view *view, size_t on, const char *name,
     if (labelled && !(view->shelves[*out].label = strdup(name)))
         return ERR_NOMEM;
     return *out == 0 ? ERR_OK : add_item(&view->shelves[on], name, MOUNT_ITEM_SHELF, *out);
-}
-
-/* --- which snapshots --- */
-
-static bool chosen(const struct snapshot *s, const char *host, const char *const *tags,
-                   size_t tag_count)
-{
-    if (host && !slice_equal(s->host, slice_text(host)))
-        return false;
-    for (size_t i = 0; i < tag_count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < s->tag_count; j++)
-            found |= slice_equal(s->tags[j], slice_text(tags[i]));
-        if (!found)
-            return false;
-    }
-    return true;
 }
 
 /* --- shelves with snapshots on them --- */
@@ -219,7 +203,7 @@ static enum err take_snapshots(struct mount_view *view, const struct vault_snaps
     enum err e = view->snapshots ? ERR_OK : ERR_NOMEM;
     for (size_t i = 0; e == ERR_OK && i < from->count; i++) {
         const struct vault_snapshot *s = &from->list[i];
-        if (!chosen(&s->snapshot, host, tags, tag_count))
+        if (!vault_select_host_and_tags(&s->snapshot, host, tags, tag_count))
             continue;
         struct mount_snapshot *to = &view->snapshots[view->snapshot_count];
         kept[view->snapshot_count++] = i;

@@ -55,7 +55,7 @@ struct mount_view {
     uint64_t bytes, files; /* in all snapshots together: for statfs */
 };
 
-/* Those of `host` (NULL: all) that have all of `tags`. ERR_NOMEM. */
+/* Those of `host` (NULL: all) with `tags` as in struct vault_select. ERR_NOMEM. */
 MUST_CHECK enum err mount_view_new(const struct vault_snapshots *from, const char *host,
                                    const char *const *tags, size_t tag_count,
                                    struct mount_view **out);

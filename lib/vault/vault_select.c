@@ -39,17 +39,23 @@ static bool has_tags(const struct snapshot *s, const char *tags)
     return true;
 }
 
+bool vault_select_host_and_tags(const struct snapshot *s, const char *host, const char *const *tags,
+                                size_t tag_count)
+{
+    if (host && !slice_equal(s->host, slice_text(host)))
+        return false;
+    for (size_t i = 0; i < tag_count; i++)
+        if (has_tags(s, tags[i]))
+            return true;
+    return tag_count == 0;
+}
+
 static bool passes(const struct snapshot *s, const struct vault_select *select)
 {
-    if (select->host && !slice_equal(s->host, slice_text(select->host)))
-        return false;
     for (size_t i = 0; i < select->path_count; i++)
         if (!has(s->paths, s->path_count, slice_text(select->paths[i])))
             return false;
-    for (size_t i = 0; i < select->tag_count; i++)
-        if (has_tags(s, select->tags[i]))
-            return true;
-    return select->tag_count == 0;
+    return vault_select_host_and_tags(s, select->host, select->tags, select->tag_count);
 }
 
 enum err vault_select(const struct vault_snapshots *snapshots, const struct vault_select *select,

@@ -21,5 +21,10 @@ MUST_CHECK enum err vault_select(const struct vault_snapshots *snapshots,
                                  const struct vault_select *select, const struct id *device,
                                  bool *chosen, struct errmsg *msg);
 
+/* Is it of that host (NULL: any), with tags as in struct vault_select? What all commands choose by.
+ */
+bool vault_select_host_and_tags(const struct snapshot *snapshot, const char *host,
+                                const char *const *tags, size_t tag_count);
+
 /* Cuts "a,b" at its commas: at most `max` texts, borrowed from it. Returns how many. */
 size_t vault_select_cut(const char *text, struct slice *out, size_t max);

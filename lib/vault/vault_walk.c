@@ -1,5 +1,6 @@
 #include "vault/vault_walk.h"
 
+#include "vault/vault_select.h"
 #include "vault/vault_snapshots_internal.h"
 #include "vault/vault_tree.h"
 
@@ -116,16 +117,7 @@ static bool chosen(const struct vault_walk *walk, const struct snapshot *s)
     const struct vault_walk_options *o = &walk->options;
     if (o->snapshot)
         return true;
-    if (o->host && !slice_equal(s->host, slice_text(o->host)))
-        return false;
-    for (size_t i = 0; i < o->tag_count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < s->tag_count; j++)
-            found |= slice_equal(s->tags[j], slice_text(o->tags[i]));
-        if (!found)
-            return false;
-    }
-    return true;
+    return vault_select_host_and_tags(s, o->host, o->tags, o->tag_count);
 }
 
 static enum err next_tree(struct vault_walk *walk, struct errmsg *msg)

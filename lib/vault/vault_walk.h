@@ -20,7 +20,7 @@ struct vault_walk_entry {
 struct vault_walk_options {
     const char *snapshot; /* as vault_snapshots_pick() takes it; NULL: every one (of `host`) */
     const char *host;
-    const char *const *tags; /* without `snapshot`: only those that have all of these */
+    const char *const *tags; /* without `snapshot`: as in struct vault_select */
     size_t tag_count;
     const char *path; /* absolute: only this and what is below. NULL: all */
     bool shallow;     /* of `path` only what stands in it, nothing deeper */

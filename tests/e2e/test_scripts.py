@@ -4,7 +4,7 @@ import getpass
 
 import pytest
 
-from conftest import Swarm, Vault, json_lines, make_tree, run
+from conftest import Swarm, Vault, json_lines, make_tree
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,26 @@ def test_any_unique_beginning_names_a_snapshot(place):
     listed = place.vault.json("ls", wanted[:size])
     assert listed[0]["id"] == wanted
     place.vault.ctl("ls", "", expect=(1, 2))
+
+
+def test_tags_are_cut_at_commas_and_chosen_alike_everywhere(place):
+    made = place.vault.backup(place.tree, "--tag", "red,green", "--tag", "blue")["snapshot_id"]
+    ids = lambda *arguments: [row["id"] for row in place.vault.json("snapshots", *arguments)]
+    shown, = place.vault.json("snapshots", "latest")
+    assert shown["id"] == made and sorted(shown["tags"]) == ["blue", "green", "red"]
+    assert ids("--tag", "red,blue") == ids("--tag", "none", "--tag", "green") == [made]
+    assert ids("--tag", "red,none") == []
+    place.vault.ctl("snapshots", "zzzzzzzz", expect=1)
+    found = [row["snapshot"] for row in place.vault.json("find", "nothing", "--tag", "red,blue", "--tag", "none")
+             if row["message_type"] == "match"]
+    assert found == [made]
+
+
+def test_bad_usage_is_an_object_too(place):
+    for words in (["--bogus", "backup", "--json"], ["no-such-command", "--json"], ["ls", "--json"]):
+        done = place.vault.ctl(*words, expect=2)
+        error, = json_lines(done.stderr)
+        assert error["message_type"] == "exit_error" and error["code"] == 2 and done.stdout == b""
 
 
 QUIET = [["backup", "{tree}"], ["restore", "latest", "--target", "{base}/quiet"], ["check"], ["repair"],

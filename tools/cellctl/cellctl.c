@@ -2,10 +2,23 @@
 
 #include <locale.h>
 #include <malloc.h>
+#include <string.h>
+
+/* Also where the words before it make no sense. */
+static bool asks_for_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        if (!strcmp(argv[i], "--json"))
+            return true;
+    }
+    return false;
+}
 
 static int run(struct ctl *ctl, int argc, char **argv)
 {
     const enum err e = ctl_flags_parse(argc - 1, argv + 1, &ctl->command, &ctl->options, &ctl->msg);
+    if (e != ERR_OK)
+        ctl->options.json = asks_for_json(argc, argv);
     ctl_output_init(&ctl->out, ctl->options.json, ctl->options.quiet, ctl->options.verbose);
     if (e != ERR_OK)
         return ctl_fail(&ctl->out, e == ERR_USAGE ? CTL_USAGE : CTL_FAILED, ctl->msg.text);

@@ -33,6 +33,9 @@ struct backup {
     const char **command;      /* owned array */
     const char **paths;        /* owned array: those of the arguments that are there */
     size_t path_count;
+    char *tag_texts;   /* owned; `tags` point into it */
+    const char **tags; /* owned array: of --tag, cut at commas */
+    size_t tag_count;
 };
 
 static uint64_t now_ms(const struct ctl *ctl)
@@ -275,6 +278,24 @@ static enum err source(struct ctl *ctl, struct backup *backup)
                           &backup->stream);
 }
 
+static enum err cut_tags(struct ctl *ctl, struct backup *backup)
+{
+    const struct ctl_list *list = &ctl->options.tags;
+    size_t size = 1;
+    for (size_t i = 0; i < list->count; i++)
+        size += strlen(list->items[i]) + 1;
+    backup->tag_texts = calloc(size, 1);
+    backup->tags = calloc(size, sizeof(*backup->tags)); /* a tag has a byte at least */
+    if (!backup->tag_texts || !backup->tags)
+        return ERR_NOMEM;
+    char *at = backup->tag_texts, *rest = NULL;
+    for (size_t i = 0; i < list->count; i++)
+        at = stpcpy(stpcpy(at, list->items[i]), ",");
+    for (char *tag = strtok_r(backup->tag_texts, ",", &rest); tag; tag = strtok_r(NULL, ",", &rest))
+        backup->tags[backup->tag_count++] = tag;
+    return ERR_OK;
+}
+
 static enum err patterns(struct ctl *ctl, struct backup *backup)
 {
     enum err e = fs_exclude_new(&backup->exclude);
@@ -321,8 +342,8 @@ static struct vault_backup_options what(const struct ctl *ctl, const struct back
         .paths = backup->paths,
         .path_count = backup->path_count,
         .stream = backup->stream ? ctl_stream_vault(backup->stream) : NULL,
-        .tags = o->tags.items,
-        .tag_count = o->tags.count,
+        .tags = backup->tags,
+        .tag_count = backup->tag_count,
         .host = o->host,
         .program = "cellctl " CELLAR_VERSION,
         .exclude = backup->exclude,
@@ -367,6 +388,8 @@ int ctl_backup(struct ctl *ctl)
     enum err e = source(ctl, &backup);
     if (e == ERR_OK)
         e = patterns(ctl, &backup);
+    if (e == ERR_OK)
+        e = cut_tags(ctl, &backup);
     if (e == ERR_OK)
         e = parse_time(ctl, &backup);
     int code = CTL_OK;
@@ -435,5 +458,7 @@ out:
     ctl_stream_free(backup.stream);
     free(backup.command);
     free(backup.paths);
+    free(backup.tags);
+    free(backup.tag_texts);
     return code;
 }

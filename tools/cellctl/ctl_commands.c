@@ -61,7 +61,7 @@ static const struct ctl_flag restore_flags[] = {
 
 static const struct ctl_flag host_flags[] = {
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "snapshots of this host only"),
-    LIST("tag", "T", tags, "with this tag only"),
+    LIST("tag", "T[,T]", tags, "only those with these tags"),
 };
 
 static const struct ctl_flag ls_flags[] = {
@@ -73,7 +73,7 @@ static const struct ctl_flag ls_flags[] = {
 static const struct ctl_flag find_flags[] = {
     FLAG("snapshot", 's', "SNAP", CTL_LIST, snapshots, "only in this snapshot"),
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "only in snapshots of this host"),
-    LIST("tag", "T", tags, "only in snapshots with this tag"),
+    LIST("tag", "T[,T]", tags, "only in snapshots with these tags"),
     FLAG("long", 'l', NULL, CTL_BOOL, long_listing, "modes, owners, sizes and times too"),
     FLAG("ignore-case", 'i', NULL, CTL_BOOL, ignore_case, "a and A are the same"),
     FLAG("newest", 'N', "TIME", CTL_TEXT, newest, "nothing that was modified after it"),
@@ -84,7 +84,7 @@ static const struct ctl_flag stats_flags[] = {
     TEXT("mode", "MODE", mode,
          "restore-size (default): what a restore would write; raw-data: what is stored for it"),
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "only snapshots of this host"),
-    LIST("tag", "T", tags, "only snapshots with this tag"),
+    LIST("tag", "T[,T]", tags, "only snapshots with these tags"),
 };
 
 static const struct ctl_flag diff_flags[] = {
@@ -100,7 +100,7 @@ static const struct ctl_flag dump_flags[] = {
 
 static const struct ctl_flag mount_flags[] = {
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "snapshots of this host only"),
-    LIST("tag", "T", tags, "with this tag only"),
+    LIST("tag", "T[,T]", tags, "only those with these tags"),
     SWITCH("allow-other", allow_other, "other users may look in too, as the files' modes allow"),
     SWITCH("no-default-permissions", no_default_permissions,
            "with --allow-other: whatever the modes say"),
@@ -247,10 +247,11 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "snapshots",
-        .arguments = "",
+        .arguments = "[SNAP...]",
         .summary = "list the snapshots",
         .example = "cellctl snapshots --host laptop",
         FLAGS(host_flags),
+        .arguments_max = 1024,
         .run = ctl_snapshots,
     },
     {

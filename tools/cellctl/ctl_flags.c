@@ -95,11 +95,27 @@ static enum err set_flag(struct parser *p, const struct ctl_flag *flag, const ch
     return ERR_OK;
 }
 
+static enum err parse_word(struct parser *p, const char *word)
+{
+    if (p->command)
+        return list_add(&p->out->arguments, word);
+    if (!strcmp(word, "help") && !p->out->help) { /* "help backup" is "backup --help" */
+        p->out->help = true;
+        return ERR_OK;
+    }
+    p->command = ctl_command_find(word);
+    if (!p->command)
+        return err_say(p->msg, ERR_USAGE, "there is no command '%s'; see: cellctl --help", word);
+    return ERR_OK;
+}
+
 static enum err parse_long(struct parser *p, const char *given)
 {
     const char *name = given + 2, *equals = strchr(name, '=');
     const size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const struct ctl_flag *flag = find_flag(p->command, name, length, 0);
+    if (!p->command && !strcmp(name, "version"))
+        return parse_word(p, name);
     if (!flag)
         return unknown_flag(p, given);
     return set_flag(p, flag, given, equals ? equals + 1 : NULL);
@@ -116,16 +132,6 @@ static enum err parse_short(struct parser *p, const char *given)
         if (e != ERR_OK || value_here)
             return e;
     }
-    return ERR_OK;
-}
-
-static enum err parse_word(struct parser *p, const char *word)
-{
-    if (p->command)
-        return list_add(&p->out->arguments, word);
-    p->command = ctl_command_find(word);
-    if (!p->command)
-        return err_say(p->msg, ERR_USAGE, "there is no command '%s'; see: cellctl --help", word);
     return ERR_OK;
 }
 

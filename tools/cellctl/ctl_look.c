@@ -2,20 +2,9 @@
 #include "base/text.h"
 #include "ctl.h"
 #include "ctl_snapshot.h"
+#include "vault/vault_select.h"
 
-#include <string.h>
-
-static bool has_tags(const struct snapshot *s, const struct ctl_list *tags)
-{
-    for (size_t i = 0; i < tags->count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < s->tag_count; j++)
-            found |= slice_equal(s->tags[j], slice_text(tags->items[i]));
-        if (!found)
-            return false;
-    }
-    return true;
-}
+#include <stdlib.h>
 
 static void say_snapshot(struct ctl *ctl, const struct vault_snapshot *s)
 {
@@ -36,24 +25,35 @@ static void on_snapshots(void *user, enum err e, const struct vault_snapshots *s
                          const struct errmsg *msg)
 {
     struct ctl *ctl = user;
+    const struct ctl_options *o = &ctl->options;
+    const struct vault_select select = {.snapshots = o->arguments.items,
+                                        .snapshot_count = o->arguments.count,
+                                        .host = o->host,
+                                        .tags = o->tags.items,
+                                        .tag_count = o->tags.count};
     struct json_line *line;
+    struct errmsg why = msg ? *msg : (struct errmsg){0};
+    bool *chosen = NULL;
     size_t shown = 0;
+    if (e == ERR_OK && !(chosen = calloc(snapshots->count + 1, sizeof(*chosen))))
+        e = ERR_NOMEM;
+    if (e == ERR_OK)
+        e = vault_select(snapshots, &select, vault_device(ctl->vault), chosen, &why);
     for (size_t i = 0; e == ERR_OK && i < snapshots->count; i++) {
-        const struct vault_snapshot *s = &snapshots->list[i];
-        if (!has_tags(&s->snapshot, &ctl->options.tags) ||
-            (ctl->options.host && !slice_equal(s->snapshot.host, slice_text(ctl->options.host))))
+        if (!chosen[i])
             continue;
         shown++;
         if (!ctl->out.json) {
-            say_snapshot(ctl, s);
+            say_snapshot(ctl, &snapshots->list[i]);
         } else if (json_line_new("snapshot", &line) == ERR_OK) {
-            ctl_snapshot_json(line, s);
+            ctl_snapshot_json(line, &snapshots->list[i]);
             ctl_json(&ctl->out, line);
         }
     }
     if (e == ERR_OK)
         ctl_say(&ctl->out, "%zu snapshots", shown);
-    ctl_done(ctl, e, msg);
+    free(chosen);
+    ctl_done(ctl, e, &why);
 }
 
 int ctl_snapshots(struct ctl *ctl)

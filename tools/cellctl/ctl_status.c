@@ -129,6 +129,8 @@ static void say_status(struct ctl *ctl, const struct vault_status *s)
                   s->members, s->own);
     if (s->margin_min == INT32_MAX)
         ctl_print(out, "Nothing is backed up yet.");
+    else if (s->others == 0)
+        ctl_print(out, "There is no other household that could keep your data: nothing is safe.");
     else
         ctl_print(out, "Your data %s.",
                   placement_level_words(s->margin_min, s->others, "household", words));

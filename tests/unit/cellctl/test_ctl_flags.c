@@ -47,6 +47,28 @@ static void test_flags_stand_anywhere(void **state)
     ctl_flags_free(&p.options);
 }
 
+static void test_help_and_version_as_others_have_them(void **state)
+{
+    struct parsed p;
+    (void)state;
+    PARSE(&p, "help", "restore");
+    assert_int_equal(p.e, ERR_OK);
+    assert_true(p.options.help);
+    assert_string_equal(p.command->name, "restore");
+    PARSE(&p, "help");
+    assert_int_equal(p.e, ERR_OK);
+    assert_true(p.options.help && !p.command);
+    PARSE(&p, "--version");
+    assert_int_equal(p.e, ERR_OK);
+    assert_string_equal(p.command->name, "version");
+    PARSE(&p, "backup", "--version");
+    assert_int_equal(p.e, ERR_USAGE);
+    PARSE(&p, "backup", "help");
+    assert_int_equal(p.e, ERR_OK);
+    assert_string_equal(p.options.arguments.items[0], "help");
+    ctl_flags_free(&p.options);
+}
+
 static void test_two_dashes_end_the_flags(void **state)
 {
     struct parsed p;
@@ -155,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags_stand_anywhere),
+        cmocka_unit_test(test_help_and_version_as_others_have_them),
         cmocka_unit_test(test_two_dashes_end_the_flags),
         cmocka_unit_test(test_bad_usage_is_named),
         cmocka_unit_test(test_help_needs_no_arguments),

@@ -96,7 +96,7 @@ static void test_latest_leads_to_the_newest(void **state)
 static void test_host_and_tags_choose(void **state)
 {
     const struct vault_snapshots all = example();
-    const char *const wanted[] = {"x", "daily"}, *const unknown[] = {"x", "y"};
+    const char *const wanted[] = {"y", "x,daily"}, *const unknown[] = {"x,y", "y"};
     struct mount_view *view;
     (void)state;
     assert_int_equal(mount_view_new(&all, "b/c", NULL, 0, &view), ERR_OK);
