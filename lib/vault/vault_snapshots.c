@@ -179,7 +179,7 @@ enum err vault_snapshots_pick(const struct vault_snapshots *snapshots, const cha
         return err_say(msg, ERR_NOT_FOUND,
                        "there is no snapshot '%s'; \"cellctl snapshots\" lists them", text);
     if (found > 1)
-        return err_say(msg, ERR_USAGE, "the IDs of %zu snapshots begin with '%s': give more of it",
-                       found, text);
+        return err_say(msg, ERR_NOT_FOUND,
+                       "the IDs of %zu snapshots begin with '%s': give more of it", found, text);
     return ERR_OK;
 }

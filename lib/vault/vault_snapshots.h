@@ -27,7 +27,7 @@ MUST_CHECK enum err vault_snapshots(struct vault *vault, vault_snapshots_fn *don
 
 /* The one that `text` names: an ID, the beginning of one, or "latest": the
    newest of `host` when that is given, else this device's, else (it has none) the newest of all.
-   ERR_NOT_FOUND; ERR_USAGE when several begin like that. */
+   ERR_NOT_FOUND, also when several begin like that; ERR_USAGE: `text` is empty. */
 MUST_CHECK enum err vault_snapshots_pick(const struct vault_snapshots *snapshots, const char *text,
                                          const char *host, const struct id *device,
                                          size_t *out_index, struct errmsg *msg);

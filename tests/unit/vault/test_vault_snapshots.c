@@ -63,9 +63,9 @@ static void test_ambiguous_short_or_unknown_is_refused(void **state)
     (void)state;
     id_format(&list[0].id, text);
     text[10] = 0;
-    pick(text, NULL, &ours, ERR_USAGE);
+    pick(text, NULL, &ours, ERR_NOT_FOUND);
     text[3] = 0;
-    pick(text, NULL, &ours, ERR_USAGE);
+    pick(text, NULL, &ours, ERR_NOT_FOUND);
     pick("", NULL, &ours, ERR_USAGE);
     pick("zzzzzzzz", NULL, &ours, ERR_NOT_FOUND);
     id_format(&list[0].id, text);
