@@ -15,6 +15,7 @@
 #include "registry_internal.h"
 
 #include "base/cursor.h"
+#include "base/planted.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ enum err registry_ledger_change(struct registry *registry, int64_t account, uint
     for (unsigned i = 0; i < LIMIT_SHARDS && e == ERR_OK; i++) {
         if (old.at[i] == new.at[i])
             continue;
-        if (old.at[i])
+        if (old.at[i] && !PLANTED(UNEVEN_LEDGER))
             e = add(registry, account, old.at[i], -(int64_t)shard_bytes, msg);
         if (e == ERR_OK && new.at[i])
             e = add(registry, account, new.at[i], shard_bytes, msg);

@@ -28,7 +28,8 @@
     X(OLD_PROOF, "a proof counts that was asked for long ago")                             \
     X(HEAD_ROLLED_BACK, "an older head replaces a newer one")                              \
     X(GREEDY_FREE, "freeing a segment frees all that came under the same grant")           \
-    X(REPAIR_STORM, "a cell that sleeps counts as gone")
+    X(REPAIR_STORM, "a cell that sleeps counts as gone")                                   \
+    X(UNEVEN_LEDGER, "a shard that moves is counted where it comes to and where it was")
 
 enum planted_bug {
     PLANTED_NONE,

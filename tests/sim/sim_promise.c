@@ -374,6 +374,14 @@ static void forgive_obedience(struct sim_life *l)
     }
 }
 
+/* What is counted with every change comes out the same when all of it is counted anew. */
+static void hold_ledger(struct sim_life *l)
+{
+    struct errmsg msg = {.text = ""};
+    if (registry_ledger_check(l->swarm->registry, &msg) != ERR_OK)
+        life_break(l, "LEDGER", "the ledger is not what the directory gives: %s", msg.text);
+}
+
 void promise_check(struct sim_life *l)
 {
     struct look *look = calloc(1, sizeof(*look));
@@ -384,6 +392,7 @@ void promise_check(struct sim_life *l)
     if (l->swarm->registry && !life_over(l)) {
         promise_look(l);
         hold_trust(l);
+        hold_ledger(l);
         hold_head(l, SIM_SWARM_CELLS_MAX, registry_db(l->swarm->registry));
     }
     for (unsigned c = 0; c < l->options.cells && !life_over(l); c++) {
