@@ -382,6 +382,15 @@ static void hold_ledger(struct sim_life *l)
         life_break(l, "LEDGER", "the ledger is not what the directory gives: %s", msg.text);
 }
 
+/* All segments are good ones: whoever calls one inconsistent has believed a liar. */
+static void hold_sources(struct sim_life *l)
+{
+    struct registry_counts counts;
+    if (registry_counts(l->swarm->registry, life_now_s(l), &counts, NULL) == ERR_OK &&
+        counts.segments_inconsistent > 0)
+        life_break(l, "SOURCES", "a segment whose shards were good is called inconsistent");
+}
+
 void promise_check(struct sim_life *l)
 {
     struct look *look = calloc(1, sizeof(*look));
@@ -393,6 +402,7 @@ void promise_check(struct sim_life *l)
         promise_look(l);
         hold_trust(l);
         hold_ledger(l);
+        hold_sources(l);
         hold_head(l, SIM_SWARM_CELLS_MAX, registry_db(l->swarm->registry));
     }
     for (unsigned c = 0; c < l->options.cells && !life_over(l); c++) {
