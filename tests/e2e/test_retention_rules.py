@@ -50,7 +50,7 @@ def test_snapshots_have_the_time_that_was_asked_for(diary):
     rows = {s["id"]: s for s in snapshots(vault)}
     for moment, snapshot in made.items():
         assert rows[snapshot]["time"].startswith(moment.replace(" ", "T"))
-    vault.ctl("backup", "/nonexistent", "--time", "yesterday", expect=2)
+    vault.ctl("backup", "/etc/hostname", "--time", "yesterday", expect=2)
 
 
 @pytest.mark.parametrize("rules, moments", [
