@@ -292,6 +292,41 @@ static void test_target_flags_on_ext4(void **state)
     assert_int_equal(run("chattr -R -ia m/src m/out && umount m"), 0);
 }
 
+/* A file whose pages are written and dropped behind while others are still to come, in any order.
+ */
+static void test_target_large_file_in_pieces(void **state)
+{
+    (void)state;
+    enum { SIZE = (40 << 20) + 5, PIECE = 1000003 };
+    struct fs_target_options options = {.path = "large"};
+    struct fs_entry entry = {.name = slice_text("f"), .type = FS_FILE, .size = SIZE, .mode = 0600};
+    struct fs_target *target;
+    struct fs_file *file;
+    uint8_t *data = malloc(SIZE), *got = calloc(1, SIZE);
+    assert_true(data && got);
+    for (uint32_t i = 0; i < SIZE; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 24);
+    OK(fs_target_open(&options, &target, &msg));
+    struct fs_dir *root = fs_target_root(target);
+    OK(fs_target_file_begin(target, root, &entry, &file, &msg));
+    for (unsigned odd = 0; odd < 2; odd++) /* every second piece first: edges share pages */
+        for (uint32_t i = odd, at; (at = i * PIECE) < SIZE; i += 2) {
+            const uint32_t size = SIZE - at < PIECE ? SIZE - at : PIECE;
+            OK(fs_target_file_write(file, at, slice_of(data + at, size), &msg));
+        }
+    OK(fs_target_file_finish(file, &entry, NULL, &msg));
+    fs_dir_release(root);
+    fs_target_close(target);
+    FILE *in = fopen("large/f", "rb");
+    assert_non_null(in);
+    assert_int_equal(fread(got, 1, SIZE, in), SIZE);
+    assert_int_equal(fgetc(in), EOF);
+    fclose(in);
+    assert_memory_equal(got, data, SIZE);
+    free(got);
+    free(data);
+}
+
 /* --- policies --- */
 
 static void test_target_policies(void **state)
@@ -581,6 +616,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_target_replaces_what_is_in_the_way, make_source,
                                         scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_flags_on_ext4, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_target_large_file_in_pieces, scratch_make,
+                                        scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_policies, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_delete_others, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_dry_run_changes_nothing, scratch_make,
