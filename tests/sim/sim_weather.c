@@ -94,6 +94,9 @@ static void start(struct sim_life *l, unsigned cell)
     struct errmsg msg = {.text = ""};
     const enum err e = sim_swarm_launch_cell(l->swarm, cell, &msg);
     f->list_number = 0;
+    for (unsigned i = 0; i < LIFE_TICKETS; i++) /* who asks anew gives back what he had */
+        if (id_equal(&l->tickets[i].repairer, &l->swarm->cells[cell].node->id))
+            l->tickets[i].repairer_died = false;
     if (e == ERR_OK) {
         f->back_ms = 0;
         if (f->leaving)
