@@ -76,8 +76,8 @@ static enum err try_cell(struct sim_life *l, struct sim_node *from, unsigned cel
     l->result->attacks++;
     if (e == ERR_OK)
         life_break(l, "RIGHTS", "cell %u took %s", cell, what);
-    else if (err_class(e) != ERR_CLASS_RETRYABLE && e != ERR_NOT_FOUND && e != ERR_CORRUPT &&
-             life_runs(l, cell) && refused(l, cell) <= before &&
+    else if (err_class(e) != ERR_CLASS_RETRYABLE && !l->cells[cell].calm_ms && e != ERR_NOT_FOUND &&
+             e != ERR_CORRUPT && life_runs(l, cell) && refused(l, cell) <= before &&
              l->swarm->cells[cell].past.refused_count <= before)
         life_break(l, "COUNTED", "cell %u refused %s (%s) and did not count it", cell, what,
                    err_name(e));
@@ -204,8 +204,8 @@ static void forge_grant(struct sim_life *l, unsigned cell)
     l->result->attacks++;
     if (e == ERR_OK)
         life_break(l, "RIGHTS", "cell %u took a forged grant", cell);
-    else if (err_class(e) != ERR_CLASS_RETRYABLE && e != ERR_NOT_FOUND && e != ERR_CORRUPT &&
-             life_runs(l, cell) && refused(l, cell) <= before)
+    else if (err_class(e) != ERR_CLASS_RETRYABLE && !l->cells[cell].calm_ms && e != ERR_NOT_FOUND &&
+             e != ERR_CORRUPT && life_runs(l, cell) && refused(l, cell) <= before)
         life_break(l, "COUNTED", "cell %u refused a forged grant (%s) and did not count it", cell,
                    err_name(e));
     buf_free(&doc);
