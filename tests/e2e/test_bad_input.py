@@ -175,7 +175,7 @@ def locked(place):
     holder = subprocess.Popen([CELLCTL, "--vault", vault.directory, "backup", "--stdin"], stdin=subprocess.PIPE,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while run([CELLCTL, "--vault", vault.directory, "unlock"], expect=(0, 11)).returncode == 0:
-        assert holder.poll() is None
+        assert holder.poll() is None, holder.stderr.read()
         time.sleep(0.02)
     yield type("Locked", (), {"vault": vault, "holder": holder})
     holder.stdin.close()
@@ -196,8 +196,9 @@ def test_a_vault_locked_by_a_living_process(command, place, locked):
 def test_a_dead_process_locks_nothing(place):
     vault = place.copy("dead")
     holder = subprocess.Popen([CELLCTL, "--vault", vault.directory, "backup", "--stdin"], stdin=subprocess.PIPE,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while run([CELLCTL, "--vault", vault.directory, "unlock"], expect=(0, 11)).returncode == 0:
+        assert holder.poll() is None, holder.stderr.read()
         time.sleep(0.02)
     holder.kill()
     holder.wait()
