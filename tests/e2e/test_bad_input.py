@@ -130,7 +130,7 @@ def test_a_missing_argument_is_bad_usage(command, tmp_path):
 
 
 @pytest.mark.parametrize("command", [name for name in commands() if name not in
-                                     ("backup", "find", "forget", "tag", "undelete", "stats")])
+                                     ("backup", "find", "forget", "snapshots", "tag", "undelete", "stats")])
 def test_too_many_arguments_are_bad_usage(command, tmp_path):
     done = run([CELLCTL, "--vault", tmp_path / "none", command, *["superfluous"] * 5], expect=2)
     clear(done, "superfluous")

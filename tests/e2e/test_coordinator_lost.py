@@ -21,20 +21,24 @@ def coordinator(swarm):
     return json.loads(run([COORDINATORD, "--data", swarm.directory / "coordinator", "status", "--json"]).stdout)
 
 
-def wait_for(what, seconds=40):
+def wait_for(what, seconds=40, told=None):
     end = time.monotonic() + seconds
     while True:
         got = what()
         if got:
             return got
-        assert time.monotonic() < end, f"still {got!r} after {seconds} s"
+        assert time.monotonic() < end, f"still {told() if told else got!r} after {seconds} s"
         time.sleep(0.2)
+
+
+def is_repaired(status):
+    return status["repairs_done"] > 0 and status["repairs_ready"] + status["repairs_under_way"] == 0
 
 
 @pytest.fixture()
 def swarm(tmp_path):
     swarm = Swarm(tmp_path / "swarm", 6, "2+2", ("--asleep-after", "2s", "--gone-after", "5s", "--repair-delay", "0s",
-                                                 "--proof-period", "1s"))
+                                                 "--ticket-lease", "5s", "--proof-period", "1s"))
     yield swarm
     swarm.down()
 
@@ -109,8 +113,7 @@ def test_a_lost_coordinator_is_rebuilt_from_the_cells(swarm, tmp_path):
     swarm.do("kill", 0)
     shutil.rmtree(swarm.cell_dir(0) / "shards")
     wait_for(lambda: coordinator(swarm)["gone"] == 1)
-    wait_for(lambda: owner.json("check", expect=(0, 1, 4)) and coordinator(swarm)["repairs_done"] > 0
-             and coordinator(swarm)["repairs_ready"] + coordinator(swarm)["repairs_under_way"] == 0)
+    wait_for(lambda: is_repaired(coordinator(swarm)), told=lambda: coordinator(swarm))
     owner.restore(tmp_path / "again")
     assert differences(tree, restored(tmp_path / "again", tree)) == []
     owner.ctl("forget", "--keep-last", "1", "--prune")
