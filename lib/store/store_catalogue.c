@@ -129,6 +129,14 @@ static enum err add_spent(struct store *store, const uint8_t *grant, uint64_t by
     return e;
 }
 
+enum err store_catalogue_end(struct store *store, enum err e, struct errmsg *msg)
+{
+    if (e == ERR_OK)
+        return db_commit(store->db, msg);
+    db_rollback(store->db);
+    return e;
+}
+
 enum err store_catalogue_add(struct store *store, const struct store_shard *shard,
                              uint64_t file_bytes, struct errmsg *msg)
 {

@@ -102,6 +102,9 @@ MUST_CHECK enum err store_free_bytes(struct store *store, uint64_t *out, struct 
 
 MUST_CHECK enum err store_catalogue_open(struct store *store, const char *path, const char *vfs,
                                          struct errmsg *msg);
+/* Ends the transaction that was begun: commits it when `e` is ERR_OK, else rolls it back and
+   returns `e`. */
+MUST_CHECK enum err store_catalogue_end(struct store *store, enum err e, struct errmsg *msg);
 /* Adds or replaces the row, inside a transaction. `file_bytes`: with the area. */
 MUST_CHECK enum err store_catalogue_add(struct store *store, const struct store_shard *shard,
                                         uint64_t file_bytes, struct errmsg *msg);

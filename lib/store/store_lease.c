@@ -80,15 +80,6 @@ static enum err run(struct store *store, const char *sql, const struct id *accou
     return e;
 }
 
-/* Ends the transaction that was begun. */
-static enum err leave(struct store *store, enum err e, struct errmsg *msg)
-{
-    if (e == ERR_OK)
-        return db_commit(store->db, msg);
-    db_rollback(store->db);
-    return e;
-}
-
 enum err store_lease_renew(struct store *store, const struct id *account,
                            const struct store_moment *began, uint64_t sequence, bool *renewed,
                            struct errmsg *msg)
@@ -110,7 +101,7 @@ enum err store_lease_renew(struct store *store, const struct id *account,
                 " AND account = (SELECT number FROM account WHERE id = ?1)"
                 " AND ?2 = ?2 AND ?3 = ?3 AND ?4 = ?4",
                 account, began, sequence, msg);
-    e = leave(store, e, msg);
+    e = store_catalogue_end(store, e, msg);
     *renewed = e == ERR_OK && changed;
     return e;
 }
@@ -134,5 +125,5 @@ enum err store_lease_end(struct store *store, const struct id *account,
                 "UPDATE lease SET ended = 1 WHERE account ="
                 " (SELECT number FROM account WHERE id = ?1) AND ?2 = ?2 AND ?3 = ?3 AND ?4 = ?4",
                 account, hold_ends, 0, msg);
-    return leave(store, e, msg);
+    return store_catalogue_end(store, e, msg);
 }

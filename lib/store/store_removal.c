@@ -55,15 +55,6 @@ static enum err mark(struct store *store, const struct store_removal *removal, i
     return e;
 }
 
-/* Ends the transaction that was begun. */
-static enum err leave(struct store *store, enum err e, struct errmsg *msg)
-{
-    if (e == ERR_OK)
-        return db_commit(store->db, msg);
-    db_rollback(store->db);
-    return e;
-}
-
 enum err store_removal_mark(struct store *store, const struct store_removal *removal,
                             const struct id *segments, size_t count, uint32_t *marked,
                             struct errmsg *msg)
@@ -76,7 +67,7 @@ enum err store_removal_mark(struct store *store, const struct store_removal *rem
     e = store_catalogue_account(store, &removal->account, &account, msg);
     if (e == ERR_OK)
         e = mark(store, removal, account, segments, count, marked, msg);
-    e = leave(store, e, msg);
+    e = store_catalogue_end(store, e, msg);
     if (e != ERR_OK)
         *marked = 0;
     return e;
@@ -114,7 +105,7 @@ enum err store_removal_undo(struct store *store, const struct id *account,
     enum err e = db_begin(store->db, msg);
     if (e != ERR_OK)
         return e;
-    e = leave(store, undo(store, account, segments, count, undone, msg), msg);
+    e = store_catalogue_end(store, undo(store, account, segments, count, undone, msg), msg);
     if (e != ERR_OK)
         *undone = 0;
     return e;
@@ -232,7 +223,7 @@ enum err store_removal_free(struct store *store, const struct id *segments, size
     uint64_t whole, damaged;
     enum err e = db_begin(store->db, msg);
     if (e == ERR_OK)
-        e = leave(store, free_rows(store, segments, count, &found, msg), msg);
+        e = store_catalogue_end(store, free_rows(store, segments, count, &found, msg), msg);
     if (e == ERR_OK) {
         for (size_t at = 0; at < found.indexes.size; at += 5)
             store_remove_files(store, &segments[get_le32(found.indexes.data + at)],
