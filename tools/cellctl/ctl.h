@@ -89,6 +89,9 @@ MUST_CHECK enum err ctl_new_passphrase(const struct ctl_options *options, struct
    CTL_PHRASE_FILE_MAX. USAGE: neither. */
 MUST_CHECK enum err ctl_phrase(const struct ctl_options *options, struct buf *out,
                                struct errmsg *msg);
+/* The same with all lines of the file. */
+MUST_CHECK enum err ctl_phrase_text(const struct ctl_options *options, struct buf *out,
+                                    struct errmsg *msg);
 void ctl_secret_clear(struct buf *secret);
 
 /* --- ctl_forget.c --- */

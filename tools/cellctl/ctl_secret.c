@@ -148,7 +148,7 @@ enum err ctl_new_passphrase(const struct ctl_options *options, struct buf *out, 
     return e;
 }
 
-enum err ctl_phrase(const struct ctl_options *options, struct buf *out, struct errmsg *msg)
+enum err ctl_phrase_text(const struct ctl_options *options, struct buf *out, struct errmsg *msg)
 {
     const char *path = options->phrase_file;
     enum err e = buf_reserve(out, CTL_PHRASE_FILE_MAX);
@@ -169,6 +169,13 @@ enum err ctl_phrase(const struct ctl_options *options, struct buf *out, struct e
     if (out->size == CTL_PHRASE_FILE_MAX)
         out->size--;
     out->data[out->size] = 0;
-    out->data[strcspn((const char *)out->data, "\r\n")] = 0;
     return ERR_OK;
+}
+
+enum err ctl_phrase(const struct ctl_options *options, struct buf *out, struct errmsg *msg)
+{
+    const enum err e = ctl_phrase_text(options, out, msg);
+    if (e == ERR_OK)
+        out->data[strcspn((const char *)out->data, "\r\n")] = 0;
+    return e;
 }

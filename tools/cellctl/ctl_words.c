@@ -1,6 +1,5 @@
 #include "ctl_words.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,27 +30,13 @@ static enum err take_file(struct ctl *ctl, struct ctl_words *out)
 
 enum err ctl_words_read(struct ctl *ctl, struct ctl_words *out)
 {
-    const char *path = ctl->options.phrase_file;
     out->text = BUF_INIT(CTL_PHRASE_FILE_MAX);
-    enum err e = buf_reserve(&out->text, CTL_PHRASE_FILE_MAX);
-    if (e != ERR_OK)
-        return e;
-    if (!path) {
-        e = ctl_secret_ask("The 24 words: ", &out->text, NULL);
-        if (e != ERR_OK)
-            return err_say(&ctl->msg, ERR_USAGE,
-                           "%s needs --phrase-file FILE, or a terminal to type the words at",
-                           ctl->command->name);
-    } else {
-        FILE *file = fopen(path, "re");
-        if (!file)
-            return err_say_errno(&ctl->msg, errno, "cannot read the phrase from %s", path);
-        out->text.size = fread(out->text.data, 1, CTL_PHRASE_FILE_MAX - 1, file);
-        fclose(file);
-    }
-    out->text
-        .data[out->text.size < CTL_PHRASE_FILE_MAX ? out->text.size : CTL_PHRASE_FILE_MAX - 1] = 0;
-    return take_file(ctl, out);
+    const enum err e = ctl_phrase_text(&ctl->options, &out->text, &ctl->msg);
+    if (e == ERR_USAGE)
+        return err_say(&ctl->msg, e,
+                       "%s needs --phrase-file FILE, or a terminal to type the words at",
+                       ctl->command->name);
+    return e == ERR_OK ? take_file(ctl, out) : e;
 }
 
 void ctl_words_free(struct ctl_words *words)
