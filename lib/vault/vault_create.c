@@ -134,12 +134,12 @@ static enum err make_account(struct vault *vault, const struct vault_create_opti
         struct account_keys keys;
     } *secret = secret_new(sizeof(*secret));
     struct manifest *m = NULL;
-    char host[LIMIT_NAME_BYTES + 1] = "device";
+    char host[LIMIT_NAME_BYTES + 1];
     vault->phrase = secret_new(PHRASE_TEXT_SIZE);
     enum err e = secret && vault->phrase ? ERR_OK : ERR_NOMEM;
     if (e != ERR_OK)
         goto end;
-    (void)gethostname(host, sizeof(host) - 1);
+    vault_device_name(NULL, host);
     random_fill(vault->ports.random, secret->entropy, sizeof(secret->entropy));
     random_fill(vault->ports.random, vault->vault_key, sizeof(vault->vault_key));
     phrase_encode(secret->entropy, vault->phrase);
@@ -202,6 +202,13 @@ static enum err read_invite(struct vault *vault, const struct vault_create_optio
                        vault->join->invite.kind == INVITE_CELL ? ", it is for a cell" : "");
     vault->swarm_root = vault->join->invite.swarm;
     return ERR_OK;
+}
+
+void vault_device_name(const char *asked, char out[LIMIT_NAME_BYTES + 1])
+{
+    snprintf(out, LIMIT_NAME_BYTES + 1, "%s", asked ? asked : "device");
+    if (!asked)
+        (void)gethostname(out, LIMIT_NAME_BYTES);
 }
 
 void vault_remove_all(struct vault *vault)

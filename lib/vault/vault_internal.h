@@ -128,6 +128,8 @@ MUST_CHECK enum err vault_refuse_existing(const struct vault *vault, struct errm
    vault->secrets. Its own key is made too, when vault->device is NULL. */
 MUST_CHECK enum err vault_make_device(struct vault *vault, const struct account_keys *keys,
                                       const char *name, struct manifest *m);
+/* What a new device is called: `asked`, or when it is NULL the host's name. */
+void vault_device_name(const char *asked, char out[LIMIT_NAME_BYTES + 1]);
 /* All that an unfinished vault has left. */
 void vault_remove_all(struct vault *vault);
 

@@ -180,11 +180,7 @@ static enum err fill(struct vault_joining *j, const struct vault_joining_options
     buf_free(&text);
     if (e == ERR_OK)
         e = find_peers(j, options, msg);
-    snprintf(j->name, sizeof(j->name), "%s", "device");
-    if (options->device_name)
-        snprintf(j->name, sizeof(j->name), "%s", options->device_name);
-    else
-        (void)gethostname(j->name, sizeof(j->name) - 1);
+    vault_device_name(options->device_name, j->name);
     return e;
 }
 

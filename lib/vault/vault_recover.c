@@ -42,11 +42,7 @@ static enum err fill(struct vault_recovery *r, const struct vault_recovery_optio
         memcpy(r->secret->passphrase, options->passphrase.data, options->passphrase.size);
     r->passphrase_size = options->passphrase.size;
     r->rehearsal = options->rehearsal;
-    snprintf(r->device_name, sizeof(r->device_name), "%s", "device");
-    if (options->device_name)
-        snprintf(r->device_name, sizeof(r->device_name), "%s", options->device_name);
-    else
-        (void)gethostname(r->device_name, sizeof(r->device_name) - 1);
+    vault_device_name(options->device_name, r->device_name);
     random_fill(r->vault->ports.random, r->vault->vault_key, sizeof(r->vault->vault_key));
     random_fill(r->vault->ports.random, r->vault->secrets->device_seed, SIGN_SEED_SIZE);
     return sign_key_new(r->vault->secrets->device_seed, &r->vault->device);
