@@ -17,7 +17,9 @@
 #define LIMIT_CHUNK_BYTES     (4u << 20)  /* a chunk's plain bytes */
 #define CHUNK_MIN_BYTES       (256u << 10)
 #define CHUNK_AVERAGE_BYTES   (1u << 20)
-#define LIMIT_SEGMENT_RECORDS 65536u /* chunk records in one segment */
+#define LIMIT_SEGMENT_RECORDS 65536u     /* records in one segment, and chunks */
+#define LIMIT_GROUP_BYTES     (1u << 20) /* plain bytes of the chunks that share a record */
+#define LIMIT_GROUP_MEMBERS   1024u
 
 /* messages */
 #define LIMIT_BODY_EVENT_BYTES  65536u      /* one body event (port/net.h) */

@@ -161,7 +161,7 @@ uint64_t segment_builder_bytes(const struct segment_builder *b)
 enum err segment_builder_reserve(struct segment_builder *b, struct segment_entry *entry,
                                  size_t stored_bytes, uint32_t *out_number)
 {
-    assert((entry->flags & SEGMENT_ZSTD) || stored_bytes == entry->plain_bytes);
+    assert(entry->flags != 0 || stored_bytes == entry->plain_bytes);
     if (!segment_builder_fits(b, stored_bytes))
         return ERR_TOO_LARGE;
     entry->offset = b->at;

@@ -135,6 +135,17 @@ enum err segment_open_locator(struct segment_opener *opener, struct slice sealed
     return ERR_OK;
 }
 
+/* What a line says of its record beside its place. */
+static enum err check_kind(const struct segment_entry *entry)
+{
+    const uint32_t stored = entry->sealed_bytes - SEGMENT_RECORD_OVERHEAD;
+    if ((entry->flags & ~(SEGMENT_ZSTD | SEGMENT_GROUP)) != 0)
+        return ERR_VERSION;
+    if (entry->flags & SEGMENT_GROUP)
+        return id_is_zero(&entry->id) && entry->plain_bytes == 0 ? ERR_OK : ERR_CORRUPT;
+    return (entry->flags & SEGMENT_ZSTD) || stored == entry->plain_bytes ? ERR_OK : ERR_CORRUPT;
+}
+
 /* One line; `*at` is where its record must begin. */
 static enum err decode_entry(struct cursor *c, uint32_t *at, uint32_t end,
                              struct segment_entry *out)
@@ -148,12 +159,8 @@ static enum err decode_entry(struct cursor *c, uint32_t *at, uint32_t end,
     if (out->offset != *at || out->sealed_bytes < SEGMENT_RECORD_OVERHEAD ||
         out->sealed_bytes > end - *at || out->plain_bytes > LIMIT_CHUNK_BYTES || reserved != 0)
         return ERR_CORRUPT;
-    if ((out->flags & ~SEGMENT_ZSTD) != 0)
-        return ERR_VERSION;
-    if (out->flags == 0 && out->sealed_bytes - SEGMENT_RECORD_OVERHEAD != out->plain_bytes)
-        return ERR_CORRUPT;
     *at += out->sealed_bytes;
-    return ERR_OK;
+    return check_kind(out);
 }
 
 enum err segment_open_table(struct segment_opener *opener, const struct segment_locator *locator,

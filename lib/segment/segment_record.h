@@ -1,7 +1,7 @@
 /*
- * What a segment holds: encrypted records, one a chunk, a table of them and a locator that finds
- * the table (docs/format-segment.md). Nothing of it is readable without the device's data key,
- * lengths included.
+ * What a segment holds: encrypted records, each a chunk or a group of small ones
+ * (segment_group.h), a table of them and a locator that finds the table (docs/format-segment.md).
+ * Nothing of it is readable without the device's data key, lengths included.
  *
  * Reading: a struct segment_opener is set to a segment (its header and data key; the key is checked
  * against the header's commitment), then opens the locator, the table, and single records whose
@@ -28,7 +28,10 @@ enum segment_type {
 };
 
 /* Flags of a record. */
-enum { SEGMENT_ZSTD = 1 }; /* stored compressed: one zstd frame of plain_bytes */
+enum {
+    SEGMENT_ZSTD = 1,  /* stored compressed: one zstd frame of plain_bytes; of a group the body */
+    SEGMENT_GROUP = 2, /* several chunks of one type; id and plain_bytes are zero */
+};
 
 enum {
     SEGMENT_LOCATOR_SIZE = 64, /* sealed; at payload offset 0, the records follow */
@@ -39,10 +42,10 @@ enum {
 
 /* One line of the table. */
 struct segment_entry {
-    struct id id;          /* the chunk's */
+    struct id id;          /* the chunk's; zero: of a group */
     uint32_t offset;       /* of the sealed record in the payload */
     uint32_t sealed_bytes; /* stored bytes + SEGMENT_RECORD_OVERHEAD */
-    uint32_t plain_bytes;  /* of the chunk, before compression */
+    uint32_t plain_bytes;  /* of the chunk, before compression; zero: of a group */
     uint8_t type;          /* enum segment_type */
     uint8_t flags;
 };

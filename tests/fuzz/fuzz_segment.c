@@ -1,11 +1,12 @@
 /*
- * segment/: headers, what is sealed inside, and Merkle paths. The first byte chooses. Locator and
- * table are sealed here with the right key, as a broken writer or a stolen key would: behind the
- * seal they must still make sense.
+ * segment/: headers, what is sealed inside, Merkle paths, and groups. The first byte chooses.
+ * Locator and table are sealed here with the right key, as a broken writer or a stolen key would:
+ * behind the seal they must still make sense.
  */
 #include "fuzz.h"
 
 #include "crypto/crypto.h"
+#include "segment/segment_group.h"
 #include "segment/segment_internal.h"
 
 enum { K = 4, SHARD_BYTES = 65536, LOCATOR_PLAIN = SEGMENT_LOCATOR_PLAIN_SIZE };
@@ -40,6 +41,7 @@ static void check_entries(const struct segment_locator *locator, const struct se
     uint64_t at = SEGMENT_LOCATOR_SIZE;
     for (uint32_t i = 0; i < locator->record_count; i++) {
         FUZZ_CHECK(e[i].offset == at && e[i].plain_bytes <= LIMIT_CHUNK_BYTES);
+        FUZZ_CHECK(!(e[i].flags & SEGMENT_GROUP) || (id_is_zero(&e[i].id) && !e[i].plain_bytes));
         at += e[i].sealed_bytes;
     }
     FUZZ_CHECK(at == locator->table_offset);
@@ -103,21 +105,50 @@ static void try_path(struct slice in)
     free(all);
 }
 
+/* The record's flags, then the opened record. */
+static void try_group(struct slice in)
+{
+    struct segment_group group;
+    if (in.size == 0 ||
+        segment_group_open(slice_of(in.data + 1, in.size - 1), in.data[0], &group) != ERR_OK)
+        return;
+    FUZZ_CHECK(group.count > 0 && group.count <= LIMIT_GROUP_MEMBERS);
+    FUZZ_CHECK(group.plain_bytes <= LIMIT_GROUP_BYTES);
+    FUZZ_CHECK(segment_group_list_bytes(group.count) + group.body.size == in.size - 1);
+    FUZZ_CHECK((in.data[0] & SEGMENT_ZSTD) || group.body.size == group.plain_bytes);
+    uint32_t shares = 0, before = 0;
+    for (uint32_t i = 0; i < group.count; i++) {
+        const uint8_t *line = group.lines.data + (size_t)i * SEGMENT_MEMBER_SIZE;
+        const uint32_t size = get_le32(line + ID_SIZE);
+        struct id id;
+        uint32_t offset;
+        memcpy(id.bytes, line, ID_SIZE);
+        if (segment_group_find(&group, &id, size, &offset) == ERR_OK)
+            FUZZ_CHECK(offset == before && size <= group.plain_bytes - offset);
+        shares += segment_group_share((uint32_t)in.size, before, size, group.plain_bytes);
+        before += size;
+    }
+    FUZZ_CHECK(shares == in.size && before == group.plain_bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FUZZ_CHECK(crypto_init(NULL) == ERR_OK);
     if (size == 0)
         return 0;
     struct slice in = slice_of(data + 1, size - 1);
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0:
         try_header(in);
         break;
     case 1:
         try_inside(in);
         break;
-    default:
+    case 2:
         try_path(in);
+        break;
+    default:
+        try_group(in);
     }
     return 0;
 }
@@ -133,20 +164,24 @@ static void put_kind(fuzz_seed_fn *put, void *user, const char *name, char kind,
 
 static void put_inside(fuzz_seed_fn *put, void *user)
 {
-    uint8_t plain[LOCATOR_PLAIN + 2 * SEGMENT_ENTRY_SIZE];
-    struct segment_entry entries[2] = {
+    uint8_t plain[LOCATOR_PLAIN + 3 * SEGMENT_ENTRY_SIZE];
+    struct segment_entry entries[3] = {
         {.offset = 64, .sealed_bytes = 1016, .plain_bytes = 1000, .type = SEGMENT_FILE},
         {.offset = 1080,
          .sealed_bytes = 500,
          .plain_bytes = 1000,
          .type = SEGMENT_TREE,
-         .flags = SEGMENT_ZSTD}};
+         .flags = SEGMENT_ZSTD},
+        {.offset = 1580,
+         .sealed_bytes = 300,
+         .type = SEGMENT_FILE,
+         .flags = SEGMENT_GROUP | SEGMENT_ZSTD}};
     struct segment_locator locator = {.kind = SEGMENT_DATA,
-                                      .record_count = 2,
-                                      .table_offset = 1580,
-                                      .table_sealed_bytes = 2 * SEGMENT_ENTRY_SIZE + AEAD_TAG_SIZE};
+                                      .record_count = 3,
+                                      .table_offset = 1880,
+                                      .table_sealed_bytes = 3 * SEGMENT_ENTRY_SIZE + AEAD_TAG_SIZE};
     segment_locator_encode(&locator, plain);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 3; i++)
         segment_entry_encode(&entries[i], plain + LOCATOR_PLAIN + i * SEGMENT_ENTRY_SIZE);
     put_kind(put, user, "inside", '1', slice_of(plain, sizeof(plain)));
 }
@@ -172,6 +207,19 @@ static void put_merkle(fuzz_seed_fn *put, void *user)
     put_kind(put, user, "merkle", '2', slice_of(bytes, 6 + size));
 }
 
+/* Three members; raw, and with a flag that says packed. */
+static void put_groups(fuzz_seed_fn *put, void *user)
+{
+    uint8_t bytes[1 + SEGMENT_GROUP_COUNT_SIZE + 3 * SEGMENT_MEMBER_SIZE + 12] = {0};
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct id id = {{(uint8_t)(i + 1)}};
+        segment_group_add(bytes + 1, i, &id, 3 + i);
+    }
+    put_kind(put, user, "group", '3', slice_of(bytes, sizeof(bytes)));
+    bytes[0] = SEGMENT_ZSTD;
+    put_kind(put, user, "group-packed", '3', slice_of(bytes, sizeof(bytes) - 1));
+}
+
 void fuzz_seeds(fuzz_seed_fn *put, void *user)
 {
     static struct segment_header header;
@@ -187,4 +235,5 @@ void fuzz_seeds(fuzz_seed_fn *put, void *user)
     put_kind(put, user, "header", '0', slice_of(bytes, segment_header_size(header.k, header.m)));
     put_inside(put, user);
     put_merkle(put, user);
+    put_groups(put, user);
 }
