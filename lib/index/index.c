@@ -70,6 +70,9 @@ static const char *const migrations[INDEX_SCHEMA_VERSION] = {
     "CREATE TABLE removal_peer (number INTEGER NOT NULL, peer INTEGER NOT NULL,"
     " PRIMARY KEY (number, peer)) STRICT, WITHOUT ROWID;"
     "UPDATE segment SET published = 0 WHERE device = 0;",
+
+    /* 3: chunks that share a record. None did before. */
+    "ALTER TABLE chunk ADD COLUMN group_bytes INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum err index_open(const struct index_options *options, struct index **out, struct errmsg *msg)

@@ -158,10 +158,18 @@ struct index_chunk {
     uint64_t segment;      /* number of its row; 0: not found */
     uint32_t record;       /* in the segment */
     uint32_t offset;       /* of the sealed record in the segment's payload */
-    uint32_t sealed_bytes; /* with its tag */
+    uint32_t sealed_bytes; /* of the record, with its tag; in a group its share of it */
+    uint32_t
+        group_bytes; /* sealed bytes of the record that it shares with others; 0: it is alone */
     uint32_t plain_bytes;
     uint8_t type; /* snapshot's and segment's word for it */
 };
+
+/* Sealed bytes of the record in which a chunk lies. */
+static inline uint32_t index_chunk_record_bytes(const struct index_chunk *chunk)
+{
+    return chunk->group_bytes ? chunk->group_bytes : chunk->sealed_bytes;
+}
 
 /* For each of `ids` (any order, repeats allowed) what is known, in the same order; segment = 0 when
    nothing. Only chunks in COMMITTED segments are told, unless `any_state`. One pass in key order.
@@ -178,8 +186,8 @@ MUST_CHECK enum err index_chunks_add(struct index *index, const struct index_chu
 MUST_CHECK enum err index_chunks(struct index *index, struct id *after, struct index_chunk *out,
                                  size_t max, size_t *count, struct errmsg *msg);
 
-/* All chunks of one segment, in the order of their records. ERR_TOO_LARGE when there are more than
-   `max`; *count is then how many there are. */
+/* All chunks of one segment, in the order of their records; of one record, by id. ERR_TOO_LARGE
+   when there are more than `max`; *count is then how many there are. */
 MUST_CHECK enum err index_segment_chunks(struct index *index, uint64_t number,
                                          struct index_chunk *out, size_t max, size_t *count,
                                          struct errmsg *msg);

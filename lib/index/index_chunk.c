@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
-#define CHUNK_COLUMNS "c.id, c.segment, c.record, c.offset, c.sealed_bytes, c.plain_bytes, c.type"
+#define CHUNK_COLUMNS \
+    "c.id, c.segment, c.record, c.offset, c.sealed_bytes, c.plain_bytes, c.type, c.group_bytes"
+enum { AFTER_CHUNK_COLUMNS = 8 };
 
 static enum err read_chunk(struct db_statement *s, struct index_chunk *out, struct errmsg *msg)
 {
@@ -20,6 +22,8 @@ static enum err read_chunk(struct db_statement *s, struct index_chunk *out, stru
         e = index_column_u32(s, 5, 0, UINT32_MAX, &out->plain_bytes);
     if (e == ERR_OK)
         e = index_column_u32(s, 6, 0, UINT8_MAX, &type);
+    if (e == ERR_OK)
+        e = index_column_u32(s, 7, 0, UINT32_MAX, &out->group_bytes);
     out->type = (uint8_t)type;
     return e == ERR_OK ? e
                        : index_damaged(msg, "a chunk of segment %lld has a row that nobody wrote",
@@ -37,7 +41,7 @@ static enum err find_one(struct db_statement *s, const struct id *id, bool any_s
     if (e == ERR_OK) {
         e = read_chunk(s, out, msg);
         /* NULL (reads as 0) when the segment is not there: as good as not known */
-        int64_t state = db_column_i64(s, 7);
+        int64_t state = db_column_i64(s, AFTER_CHUNK_COLUMNS);
         if (e == ERR_OK && (state == 0 || (!any_state && state != INDEX_COMMITTED)))
             e = ERR_END;
     }
@@ -193,7 +197,9 @@ enum err index_chunks_remove(struct index *index, uint64_t segment, struct errms
 static int compare_records(const void *a, const void *b)
 {
     const struct index_chunk *one = a, *two = b;
-    return one->record < two->record ? -1 : one->record > two->record;
+    if (one->record != two->record)
+        return one->record < two->record ? -1 : 1;
+    return memcmp(one->id.bytes, two->id.bytes, ID_SIZE);
 }
 
 /* Rows of one key: usually one. Counts on behind `max`. */
@@ -270,11 +276,11 @@ static enum err insert_in_order(struct index *index, const struct index_chunk *c
     *added = 0;
     enum err e = db_prepare(
         index->db,
-        "INSERT INTO chunk (id, segment, record, offset, sealed_bytes, plain_bytes, type)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO chunk (id, segment, record, offset, sealed_bytes, plain_bytes, type,"
+        " group_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET"
         " segment = excluded.segment, record = excluded.record, offset = excluded.offset,"
         " sealed_bytes = excluded.sealed_bytes, plain_bytes = excluded.plain_bytes,"
-        " type = excluded.type"
+        " type = excluded.type, group_bytes = excluded.group_bytes"
         " WHERE (SELECT state FROM segment WHERE number = chunk.segment) IS NOT 2",
         &s, msg);
     if (e != ERR_OK)
@@ -288,6 +294,7 @@ static enum err insert_in_order(struct index *index, const struct index_chunk *c
         db_bind_u64(s, 5, chunk->sealed_bytes);
         db_bind_u64(s, 6, chunk->plain_bytes);
         db_bind_u64(s, 7, chunk->type);
+        db_bind_u64(s, 8, chunk->group_bytes);
         e = db_run(s, msg);
         if (e == ERR_OK && db_changes(index->db) > 0)
             order[(*added)++] = order[i];

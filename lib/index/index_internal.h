@@ -7,7 +7,7 @@
 
 enum {
     INDEX_APPLICATION_ID = 0x43697831, /* "Cix1" */
-    INDEX_SCHEMA_VERSION = 2,
+    INDEX_SCHEMA_VERSION = 3,
     INDEX_BODY_BYTES_MAX = 4 << 20, /* of a snapshot, a head, a header */
     INDEX_FACT_BYTES_MAX = 1 << 20,
     INDEX_PATH_BYTES_MAX = 65536,

@@ -117,7 +117,7 @@ static inline uint64_t add_segment(struct fixture *f, uint64_t number, unsigned 
     return segment.number;
 }
 
-enum { INDEX_TEST_SCHEMA = 2 }; /* the version that the room writes */
+enum { INDEX_TEST_SCHEMA = 3 }; /* the version that the room writes */
 
 /* Runs SQL on the file behind the room's back, as damage or another program would. The index is
    closed then, and must be opened again. */

@@ -9,6 +9,7 @@ static struct index_chunk make_chunk(uint64_t number, uint64_t segment, uint32_t
                                 .offset = record * 1000,
                                 .sealed_bytes = 990 + record,
                                 .plain_bytes = 2000,
+                                .group_bytes = number % 2 ? 5000 + record : 0,
                                 .type = (uint8_t)(record % 3)};
 }
 
@@ -53,7 +54,10 @@ static void test_chunks_are_found_in_the_order_asked(void **state)
         const struct index_chunk *in = &chunks[i / 2 * 7 % COUNT];
         assert_true(found[i].segment == in->segment && found[i].record == in->record &&
                     found[i].offset == in->offset && found[i].sealed_bytes == in->sealed_bytes &&
-                    found[i].plain_bytes == in->plain_bytes && found[i].type == in->type);
+                    found[i].plain_bytes == in->plain_bytes && found[i].type == in->type &&
+                    found[i].group_bytes == in->group_bytes);
+        assert_int_equal(index_chunk_record_bytes(&found[i]),
+                         in->group_bytes ? in->group_bytes : in->sealed_bytes);
     }
     OK(index_chunks_find(f->index, ids, 0, false, found, msg));
     OK(index_check(f->index, msg));
@@ -213,6 +217,62 @@ static void test_marks_say_what_is_new_and_add_up(void **state)
     assert_true(is_new[0]);
 }
 
+/* Chunks of one record: listed together, and what is live of it is the sum of their shares. */
+static void test_members_of_a_group(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t number = add_segment(f, 1, 2, 1, INDEX_COMMITTED);
+    struct index_chunk chunks[4], out[4];
+    struct index_segment_live live[2];
+    size_t count;
+    for (uint32_t i = 0; i < 4; i++) {
+        chunks[i] = make_chunk(i, number, i == 3);
+        chunks[i].offset = i == 3 ? 1064 : 64;
+        chunks[i].group_bytes = i == 3 ? 0 : 1000;
+        chunks[i].sealed_bytes = i == 3 ? 500 : 333 + (i == 2);
+    }
+    OK(index_chunks_add(f->index, chunks, 4, msg));
+    OK(index_segment_chunks(f->index, number, out, 4, &count, msg));
+    assert_int_equal(count, 4);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(out[i].record == 0 && out[i].offset == 64 && out[i].group_bytes == 1000);
+        assert_true(i == 0 || memcmp(out[i].id.bytes, out[i - 1].id.bytes, ID_SIZE) > 0);
+    }
+    assert_true(out[3].record == 1 && out[3].group_bytes == 0);
+    for (uint32_t i = 0; i < 3; i++)
+        OK(index_marks_add(f->index, &chunks[i].id, 1, NULL, &count, msg));
+    OK(index_marks_live(f->index, 0, live, 2, &count, msg));
+    assert_true(count == 1 && live[0].live_bytes == 1000 && live[0].live_chunks == 3);
+    /* one moves to a record of its own, elsewhere */
+    const uint64_t other = add_segment(f, 2, 2, 1, INDEX_COMMITTED);
+    OK(index_segment_set_state(f->index, number, INDEX_LOST, msg));
+    struct index_chunk moved = make_chunk(0, other, 7);
+    OK(index_chunks_add(f->index, &moved, 1, msg));
+    OK(index_chunks_find(f->index, &moved.id, 1, false, out, msg));
+    assert_true(out[0].segment == other && out[0].group_bytes == 0);
+}
+
+/* An index of schema 2 knew no groups: its chunks have records of their own. */
+static void test_an_index_of_the_second_schema(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t number = add_segment(f, 1, 2, 1, INDEX_COMMITTED);
+    struct index_chunk chunk = make_chunk(2, number, 4), out;
+    OK(index_chunks_add(f->index, &chunk, 1, msg));
+    damage_closed(f, "ALTER TABLE chunk DROP COLUMN group_bytes; PRAGMA user_version = 2;"
+                     "UPDATE chunk SET type = type");
+    fixture_open(f, false);
+    OK(index_chunks_find(f->index, &chunk.id, 1, false, &out, msg));
+    assert_true(out.segment == number && out.record == 4 && out.sealed_bytes == 994 &&
+                out.group_bytes == 0 && index_chunk_record_bytes(&out) == 994);
+    chunk = make_chunk(3, number, 5);
+    OK(index_chunks_add(f->index, &chunk, 1, msg));
+    fixture_reopen(f);
+    OK(index_chunks_find(f->index, &chunk.id, 1, false, &out, msg));
+    assert_int_equal(out.group_bytes, 5005);
+    OK(index_check(f->index, msg));
+}
+
 static void test_damaged_chunks_are_corrupt(void **state)
 {
     struct fixture *f = *state;
@@ -220,7 +280,7 @@ static void test_damaged_chunks_are_corrupt(void **state)
         "UPDATE chunk SET segment = 0",       "UPDATE chunk SET segment = -1",
         "UPDATE chunk SET record = -1",       "UPDATE chunk SET offset = 1 << 32",
         "UPDATE chunk SET sealed_bytes = -1", "UPDATE chunk SET plain_bytes = 1 << 32",
-        "UPDATE chunk SET type = 256",
+        "UPDATE chunk SET type = 256",        "UPDATE chunk SET group_bytes = -1",
     };
     struct id id = make_id('k', 1), after = {{0}};
     struct index_chunk out[2];
@@ -259,6 +319,8 @@ int main(void)
         FIXTURE_TEST(test_chunks_walk_in_the_order_of_ids),
         FIXTURE_TEST(test_chunks_roll_back),
         FIXTURE_TEST(test_marks_say_what_is_new_and_add_up),
+        FIXTURE_TEST(test_members_of_a_group),
+        FIXTURE_TEST(test_an_index_of_the_second_schema),
         FIXTURE_TEST(test_damaged_chunks_are_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,6 +305,7 @@ static void test_an_index_of_the_first_schema_lists_its_segments_anew(void **sta
     OK(index_segment_set_published(f->index, number, msg));
     damage_closed(f, "DROP TABLE listed; DROP TABLE pin; DROP TABLE record; DROP TABLE named;"
                      "DROP TABLE lift; DROP TABLE removal; DROP TABLE removal_peer;"
+                     "ALTER TABLE chunk DROP COLUMN group_bytes;"
                      "PRAGMA user_version = 1; UPDATE state SET generation = generation");
     fixture_open(f, false);
     OK(index_segment_by_number(f->index, number, &row, msg));
