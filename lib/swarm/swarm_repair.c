@@ -95,6 +95,24 @@ static enum err make_room(struct swarm_repair *r)
                : err_say(&r->msg, ERR_NOMEM, "out of memory for a segment");
 }
 
+/* Whoever is short of sources learns it before anything was fetched: a repair that is tried again
+   and again must not draw k - 1 shards through a household's line each time. */
+static enum err check_sources(struct swarm_repair *r, const struct swarm_holder *holders,
+                              size_t count)
+{
+    bool there[LIMIT_SHARDS] = {false};
+    unsigned can_be_had = 0;
+    for (size_t i = 0; i < count; i++) {
+        can_be_had += !there[holders[i].index];
+        there[holders[i].index] = true;
+    }
+    return can_be_had >= r->showing.header.k
+               ? ERR_OK
+               : err_say(&r->msg, ERR_NOT_ENOUGH,
+                         "of the %u shards that are needed, the sources that answer have %u",
+                         r->showing.header.k, can_be_had);
+}
+
 static enum err gather(struct swarm_repair *r)
 {
     const struct segment_header *h = &r->showing.header;
@@ -116,7 +134,9 @@ static enum err gather(struct swarm_repair *r)
         if (wanted[i] >= h->k + h->m)
             return err_say(&r->msg, ERR_PEER, "the ticket wants shards that the segment has not");
     }
-    enum err e = make_room(r);
+    enum err e = check_sources(r, holders, count);
+    if (e == ERR_OK)
+        e = make_room(r);
     if (e != ERR_OK)
         return e;
     const struct swarm_gather_request request = {

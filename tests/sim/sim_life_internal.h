@@ -60,7 +60,9 @@ enum sim_cell_fate {
 struct sim_fortune {
     enum sim_cell_fate fate;
     uint64_t back_ms;     /* when it is started again; 0: it runs, or never */
-    uint64_t down_ms;     /* since when it is down */
+    uint64_t started_ms;  /* when it was started last */
+    uint64_t silence_ms;  /* for so long the coordinator has listened and not heard it */
+    bool excused;         /* for this silence */
     uint64_t calm_ms;     /* when its line, clock or disk is mended; 0: nothing to mend */
     bool was_gone;        /* away beyond the grace time, once */
     bool blamed;          /* its disk, or its word, was not what it should be */
@@ -116,6 +118,8 @@ struct sim_life {
     uint64_t owed_repair_bytes;                  /* an upper bound of what repair may move */
     struct fault sync_fault;                     /* of the disk that fails to sync */
     uint64_t checked_ms;                         /* the last look at everything */
+    uint64_t tended_ms;                          /* the last look at who is silent */
+    bool listened;                               /* the coordinator ran then */
 
     struct sim_ticket tickets[LIFE_TICKETS];
     unsigned ticket_at;

@@ -5,12 +5,18 @@
  */
 #include "sim_life_internal.h"
 
+#include "cell_internal.h"
 #include "identity/receipt.h"
 #include "store/store_internal.h"
 
 #include <stdlib.h>
 
-enum { TRIES = 8, START_AGAIN_MS = 30 * MINUTE_MS, LIARS_MAX = 1 };
+enum {
+    TRIES = 8,
+    START_AGAIN_MS = 30 * MINUTE_MS,
+    LIARS_MAX = 1,
+    BEATS_MS = 30 * MINUTE_MS, /* two heartbeats */
+};
 
 /* --- the climate --- */
 
@@ -83,7 +89,6 @@ void weather_stop(struct sim_life *l, unsigned cell, enum sim_death how, uint64_
         return;
     life_say(l, "cell %u %s for %.1f h", cell, words[how], (double)back_after_ms / HOUR_MS);
     sim_swarm_stop_cell(l->swarm, cell, how);
-    f->down_ms = life_now_ms(l);
     f->back_ms = back_after_ms ? life_now_ms(l) + back_after_ms : 0;
     f->check |= how == SIM_POWER;
 }
@@ -99,6 +104,7 @@ static void start(struct sim_life *l, unsigned cell)
             l->tickets[i].repairer_died = false;
     if (e == ERR_OK) {
         f->back_ms = 0;
+        f->started_ms = life_now_ms(l);
         if (f->leaving)
             cell_set_leaving(l->swarm->cells[cell].cell, true);
         life_say(l, "cell %u starts", cell);
@@ -135,20 +141,48 @@ static void start_coordinator(struct sim_life *l)
     sim_swarm_start_coordinator(l->swarm);
 }
 
+/* It has run for long enough to beat, and its heartbeats come through. */
+static bool is_heard(const struct sim_life *l, unsigned cell)
+{
+    return life_runs(l, cell) && !l->swarm->cells[cell].cell->coordinator_away &&
+           life_now_ms(l) >= l->cells[cell].started_ms + BEATS_MS;
+}
+
+/* Who is silent for the grace time is gone, and its shards may be made anew: whether it was off all
+   the time, or came back now and then for less than a heartbeat. */
+static void tend_silence(struct sim_life *l)
+{
+    const uint64_t now = life_now_ms(l);
+    const bool listens = l->swarm->coordinator != NULL;
+    for (unsigned c = 0; c < l->options.cells; c++) {
+        struct sim_fortune *f = &l->cells[c];
+        if (f->fate != CELL_HERE)
+            continue;
+        if (listens && is_heard(l, c)) {
+            f->silence_ms = 0;
+            f->excused = false;
+        } else if (listens || l->listened) {
+            f->silence_ms += now - l->tended_ms;
+        }
+        if (!f->excused && f->silence_ms + 2 * HOUR_MS > l->swarm_options.gone_after_ms) {
+            f->excused = f->was_gone = true;
+            promise_excuse(l, c);
+        }
+    }
+    l->tended_ms = now;
+    l->listened = listens;
+}
+
 void weather_tend(struct sim_life *l)
 {
-    const uint64_t now = life_now_ms(l), grace = l->swarm_options.gone_after_ms;
+    const uint64_t now = life_now_ms(l);
+    tend_silence(l);
     if (l->coordinator_back_ms && now >= l->coordinator_back_ms)
         start_coordinator(l);
     for (unsigned c = 0; c < l->options.cells && !life_over(l); c++) {
         struct sim_fortune *f = &l->cells[c];
         if (f->calm_ms && now >= f->calm_ms)
             mend(l, c);
-        if (f->fate == CELL_HERE && !life_runs(l, c) && !f->was_gone &&
-            now - f->down_ms + HOUR_MS > grace) {
-            f->was_gone = true;
-            promise_excuse(l, c);
-        }
         if (f->fate == CELL_HERE && f->back_ms && now >= f->back_ms)
             start(l, c);
         if (f->leaving && life_runs(l, c) && cell_drained(l->swarm->cells[c].cell) &&
@@ -179,15 +213,6 @@ static uint64_t some_time(struct sim_life *l, uint64_t least_ms, uint64_t most_m
     return least_ms + life_below(l, most_ms - least_ms);
 }
 
-/* Down for so long that it counts as gone, its shards are made anew; was_gone before means that
-   they may be anew already. */
-static void excuse_absence(struct sim_life *l, unsigned cell)
-{
-    if (!l->cells[cell].was_gone)
-        promise_excuse(l, cell);
-    l->cells[cell].was_gone = true;
-}
-
 /* --- single faults; each gets a cell that runs --- */
 
 static void blow_away(struct sim_life *l, unsigned c)
@@ -195,8 +220,6 @@ static void blow_away(struct sim_life *l, unsigned c)
     const uint64_t grace = l->swarm_options.gone_after_ms;
     weather_stop(l, c, life_below(l, 2) ? SIM_STOP : SIM_POWER,
                  some_time(l, grace + HOUR_MS, 2 * grace + DAY_MS));
-    l->cells[c].was_gone = false; /* each absence excuses anew */
-    excuse_absence(l, c);
 }
 
 static void blow_destroy(struct sim_life *l, unsigned c)

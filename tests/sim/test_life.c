@@ -215,6 +215,31 @@ static void test_repair_is_lazy_and_then_does_all(void **state)
     end(&l);
 }
 
+/* Too few sources answer although the coordinator takes them for awake: each try ends before a byte
+   is fetched. (Found by cellsim, seed 192: every try drew k - 1 shards and threw them away.) */
+static void test_a_repair_without_enough_sources_fetches_nothing(void **state)
+{
+    (void)state;
+    struct life l = begin(12, 0, &(struct sim_swarm_options){.asleep_after_ms = 20 * HOUR_MS});
+    assert_int_equal(sim_backup_add(l.backup, 4, 4, 4096), ERR_OK);
+    const struct sim_segment *segment = &l.backup->segments[0];
+    sim_swarm_stop_cell(l.swarm, (unsigned)sim_swarm_number(l.swarm, &segment->holders[0]),
+                        SIM_KILL);
+    run(&l, DAY_MS - HOUR_MS);
+    for (unsigned i = 1; i < 5; i++)
+        sim_swarm_stop_cell(l.swarm, (unsigned)sim_swarm_number(l.swarm, &segment->holders[i]),
+                            SIM_KILL);
+    run(&l, 12 * (uint64_t)HOUR_MS);
+    assert_int_equal(counts(&l).gone, 1);
+    assert_int_equal(counts(&l).repairs_ready + counts(&l).repairs_leased, 1);
+    assert_int_equal(repair_bytes(&l), 0);
+    /* one more of them: now there are enough, and nothing more is fetched than needed */
+    sim_swarm_start_cell(l.swarm, (unsigned)sim_swarm_number(l.swarm, &segment->holders[4]));
+    run(&l, 7 * (uint64_t)HOUR_MS);
+    assert_int_equal(repair_bytes(&l), (4 + 1) * 4096);
+    end(&l);
+}
+
 /* With no domain to spare the repair waits, says so, and goes on when a new cell is there. */
 static void test_without_a_spare_domain_repair_waits_for_a_new_cell(void **state)
 {
@@ -522,6 +547,7 @@ int main(void)
         cmocka_unit_test(test_a_coordinator_that_was_away_takes_nobody_for_gone),
         cmocka_unit_test(test_a_reboot_inside_the_grace_time_repairs_nothing),
         cmocka_unit_test(test_repair_is_lazy_and_then_does_all),
+        cmocka_unit_test(test_a_repair_without_enough_sources_fetches_nothing),
         cmocka_unit_test(test_without_a_spare_domain_repair_waits_for_a_new_cell),
         cmocka_unit_test(test_the_smallest_swarm_repairs_too),
         cmocka_unit_test(test_a_leaving_cell_is_drained_and_then_may_go),
