@@ -311,13 +311,31 @@ static void tidy_run(struct work_job *job)
 /* --- the others' heads: even when none are known, for it is from here that one learns of them ---
  */
 
+/* A snapshot that cannot be seen cannot be marked: what it needs would be condemned. */
+static enum err check_all_read(struct vault_prune *p, const struct vault_sync_summary *summary)
+{
+    const struct manifest *m = p->vault->manifest;
+    for (size_t i = 0; i < m->device_count; i++) {
+        const struct manifest_device *device = &m->devices[i];
+        for (uint32_t at = 0; at < summary->unread; at++)
+            if (summary->unread_slots[at] == device->slot &&
+                !prune_is_excluded(&p->options, device))
+                return err_say(&p->msg, ERR_NOT_ENOUGH,
+                               "some of what device %u (%s) has published cannot be had now, and "
+                               "what it needs is not known: nothing is deleted",
+                               device->slot, device->name);
+    }
+    return ERR_OK;
+}
+
 static void synced(void *user, enum err e, const struct vault_sync_summary *summary,
                    const struct errmsg *msg)
 {
     struct vault_prune *p = user;
-    (void)summary;
     p->e = e;
     p->msg = *msg;
+    if (e == ERR_OK)
+        p->e = check_all_read(p, summary);
     if (stopped(p))
         prune_end(p);
     else

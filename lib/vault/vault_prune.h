@@ -21,7 +21,8 @@ struct vault_prune_options {
        default), or bytes. */
     enum vault_unused unused;
     uint64_t unused_max;
-    /* Devices by name or slot, whose acknowledgement is not waited for. Borrowed until done. */
+    /* Devices by name or slot, whose acknowledgement is not waited for, and what of theirs cannot
+       be read is given up. Borrowed until done. */
     const char *const *excluded;
     size_t excluded_count;
     bool dry_run;
@@ -60,7 +61,8 @@ struct vault_prune;
 
 /* After vault_refresh(), on a vault opened for writing. UNREACHABLE: nobody says what the others
    have published. DENIED: this device may not. NOT_ENOUGH: too few cells, or metadata that cannot
-   be read now. CORRUPT: chunks that snapshots need are nowhere; nothing is deleted then. */
+   be read now, this device's or another's. CORRUPT: chunks that snapshots need are nowhere; nothing
+   is deleted then. */
 MUST_CHECK enum err vault_prune_start(struct vault *vault,
                                       const struct vault_prune_options *options,
                                       const struct vault_prune_events *events, void *user,

@@ -192,10 +192,19 @@ static void put_manifest(struct vault_recovery *r)
 
 static void next_head(struct vault_recovery *r);
 
+/* Seen: all that it leads to is here. Else the head stays unknown, and the next command that
+   catches up with the account (vault_sync.h) asks for all of it again. */
+static enum err keep_head(struct vault_recovery *r, const struct recovery_head *head)
+{
+    return index_head_put(r->vault->index, &head->device, head->sequence, buf_slice(&head->bytes),
+                          &r->msg);
+}
+
 static void head_done(void *user, enum err e, const struct errmsg *msg,
                       const struct vault_import *import)
 {
     struct vault_recovery *r = user;
+    struct recovery_head *head = &r->heads[r->head_at];
     vault_import_level(import, &r->k, &r->m);
     if (e == ERR_NOMEM || e == ERR_FULL || e == ERR_IO) {
         r->msg = *msg;
@@ -205,6 +214,12 @@ static void head_done(void *user, enum err e, const struct errmsg *msg,
     if (e != ERR_OK) {
         r->summary.problems++;
         r->events.problem(r->user, e, msg->text);
+    }
+    head->unread |= e != ERR_OK || r->read.problems != r->problems_before;
+    e = r->rest && !head->unread ? keep_head(r, head) : ERR_OK;
+    if (e != ERR_OK) {
+        recovery_end(r, e);
+        return;
     }
     r->head_at++;
     next_head(r);
@@ -230,9 +245,8 @@ static enum err read_head(struct vault_recovery *r, const struct recovery_head *
         .user = r,
         .summary = &r->read,
     };
-    const enum err e = index_head_put(r->vault->index, &head->device, head->sequence,
-                                      buf_slice(&head->bytes), msg);
-    return e == ERR_OK ? vault_import_start(r->vault, &options, msg) : e;
+    r->problems_before = r->read.problems;
+    return vault_import_start(r->vault, &options, msg);
 }
 
 static void next_head(struct vault_recovery *r)
@@ -244,6 +258,7 @@ static void next_head(struct vault_recovery *r)
             return;
         r->summary.problems++;
         r->events.problem(r->user, e, msg.text[0] ? msg.text : err_words(e));
+        r->heads[r->head_at].unread = true;
         r->head_at++;
     }
     if (!r->rest) { /* all documents about removal are read: now the rest */

@@ -26,6 +26,7 @@ struct recovery_head {
     struct id device;
     uint32_t slot;
     uint64_t sequence;
+    bool unread; /* some of what it leads to could not be had */
 };
 
 struct vault_recovery {
@@ -53,4 +54,5 @@ struct vault_recovery {
     unsigned k, m; /* as the newest head's segment has them */
 
     struct vault_import_summary read; /* of all heads */
+    uint64_t problems_before;         /* this one */
 };

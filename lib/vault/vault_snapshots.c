@@ -138,7 +138,7 @@ static enum err pick_latest(const struct vault_snapshots *snapshots, const char 
     }
     if (any == SIZE_MAX)
         return err_say(msg, ERR_NOT_FOUND,
-                       "there is no snapshot%s%s yet; \"cellctl backup\" makes one",
+                       "no snapshot%s%s is known here; \"cellctl backup\" makes one",
                        host ? " of host " : "", host ? host : "");
     *out = host || own == SIZE_MAX ? any : own;
     return ERR_OK;

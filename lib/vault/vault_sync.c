@@ -234,6 +234,14 @@ static void keep_done(struct work_job *job)
     next_head(s);
 }
 
+/* Nothing more of it in this run. */
+static void leave_unread(struct vault_sync *s, struct sync_head *h)
+{
+    h->wanted = false;
+    if (s->summary.unread < MANIFEST_DEVICES_MAX)
+        s->summary.unread_slots[s->summary.unread++] = h->slot;
+}
+
 /* The head counts as seen when all that it leads to is here; else the next run tries again. */
 static void imported(void *user, enum err e, const struct errmsg *msg,
                      const struct vault_import *import)
@@ -251,7 +259,7 @@ static void imported(void *user, enum err e, const struct errmsg *msg,
         problem(s, e, msg->text);
     }
     if (e != ERR_OK || s->read.problems != s->problems_before)
-        h->wanted = false; /* nothing more of it in this run */
+        leave_unread(s, h);
     if (!h->wanted || !s->rest) {
         s->at++;
         next_head(s);
@@ -298,7 +306,7 @@ static void next_head(struct vault_sync *s)
         const enum err e = begin_import(s, h, &msg);
         if (e == ERR_OK)
             return;
-        h->wanted = false;
+        leave_unread(s, h);
         s->summary.problems++;
         problem(s, e, msg.text[0] ? msg.text : err_words(e));
     }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "identity/manifest.h"
 #include "vault/vault.h"
 
 struct vault_sync_summary {
@@ -18,6 +19,8 @@ struct vault_sync_summary {
     uint64_t condemned; /* segments that counted before, and are on a condemned list by now */
     uint64_t problems;  /* pieces that could not be had: the next run asks again */
     uint32_t forks;     /* devices whose chain has forked */
+    uint32_t unread;    /* devices whose newest head leads to pieces that could not be had; */
+    uint32_t unread_slots[MANIFEST_DEVICES_MAX]; /* theirs: what they need is not known */
     bool manifest_changed;
 };
 

@@ -198,6 +198,8 @@ void promise_look(struct sim_life *l);
 void promise_check(struct sim_life *l);
 /* After the calm: every segment has all its shards again, where there is room for them. */
 void promise_check_whole(struct sim_life *l);
+/* Domains that could hold a shard of the owner's just now. */
+unsigned promise_domains(const struct sim_life *l);
 void promise_check_storm(struct sim_life *l);
 /* Sees the coordinator's replies go by. */
 void promise_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size);

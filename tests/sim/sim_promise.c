@@ -438,8 +438,7 @@ void promise_check_storm(struct sim_life *l)
                    (unsigned long long)l->owed_repair_bytes);
 }
 
-/* Domains that could hold a shard of the owner's just now. */
-static unsigned count_domains(const struct sim_life *l)
+unsigned promise_domains(const struct sim_life *l)
 {
     unsigned count = 0;
     for (unsigned c = 0; c < l->options.cells; c++) {
@@ -471,7 +470,7 @@ static const char *queue_words(struct sim_life *l, char out[160])
 void promise_check_whole(struct sim_life *l)
 {
     char words[160];
-    const unsigned domains = count_domains(l);
+    const unsigned domains = promise_domains(l);
     for (unsigned s = 0; s < l->backup->count && !life_over(l); s++) {
         const struct sim_segment *segment = &l->backup->segments[s];
         const unsigned n = segment->k + segment->m;

@@ -2,7 +2,8 @@
  * The vault in a life of the simulator: when the weather of the seed is over, an account is made,
  * backs a tree up while cells crash and lines break, and its machine is lost. Then m cells and the
  * coordinator are gone too, and a bare machine with the phrase and one living cell brings the
- * newest snapshot that was committed back, bit for bit.
+ * newest snapshot that was committed back, bit for bit. Where the weather has left too few domains
+ * for k + m shards, as many cells go as the vault itself says that it can lose.
  *
  * The vault reads and writes the real file system, whose times and inode numbers stand in the tree:
  * so it comes after the trace's hash has been taken.
@@ -14,12 +15,13 @@
 #include "vault/vault_backup.h"
 #include "vault/vault_recover.h"
 #include "vault/vault_restore.h"
+#include "vault/vault_status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { FILES = 12, VERSIONS = 3, PATH_SIZE = 256, FILE_BYTES_MAX = 300000 };
+enum { FILES = 12, VERSIONS = 3, PATH_SIZE = 256, FILE_BYTES_MAX = 300000, K = 4, M = 2 };
 
 struct box {
     struct sim_life *l;
@@ -27,6 +29,7 @@ struct box {
     struct vault_ports ports;
     struct vault *vault;
     char dir[TEMP_DIR_SIZE], phrase_words[512];
+    unsigned margin;
     unsigned committed; /* the version of the tree that the newest snapshot has; 0: none */
     bool done;
     enum err e;
@@ -274,6 +277,31 @@ static void storm(struct sim_life *l)
         weather_blow(l);
 }
 
+static void on_status(void *user, enum err e, const struct vault_status *status,
+                      const struct errmsg *msg)
+{
+    struct box *b = user;
+    on_done(user, e, msg);
+    b->margin = e == ERR_OK && status->margin_min > 0 ? (unsigned)status->margin_min : 0;
+}
+
+/* With a domain to spare all shards have a place by now; else it is what the vault tells its owner.
+ */
+static unsigned cells_to_lose(struct box *b)
+{
+    if (promise_domains(b->l) > K + M)
+        return M;
+    if (open_vault(b, "vault") == ERR_OK) {
+        must(b, vault_status_ask(b->vault, on_status, b, &b->msg), "asking how safe it is");
+        must(b, wait_done(b), "asking how safe it is");
+    }
+    vault_close(b->vault);
+    b->vault = NULL;
+    const unsigned lost = b->margin < M ? b->margin : M;
+    life_say(b->l, "by what the vault says, %u cells may be lost", lost);
+    return lost;
+}
+
 static void lose_cells(struct sim_life *l, unsigned count)
 {
     for (unsigned c = 0; c < l->options.cells && count > 0; c++)
@@ -328,9 +356,9 @@ void vault_live(struct sim_life *l)
         weather_clear(l);
         life_run(l, DAY_MS);
     }
-    /* 4+2: two cells may go; the machine and the coordinator go as well */
-    sim_node_stop(b.node);
-    lose_cells(l, 2);
+    const unsigned lost = life_over(l) ? 0 : cells_to_lose(&b);
+    sim_node_stop(b.node); /* the machine and the coordinator go as well */
+    lose_cells(l, lost);
     sim_swarm_stop_coordinator(l->swarm, SIM_KILL);
     if (!life_over(l))
         bring_back(&b);

@@ -135,8 +135,10 @@ static const struct ctl_flag forget_flags[] = {
 static const struct ctl_flag prune_flags[] = {
     TEXT("max-unused", "P", max_unused,
          "how much of what stays may be unneeded: 5% (default), 200M, unlimited"),
-    LIST("exclude-device", "NAME", exclude_devices,
-         "do not wait for this device to know what is condemned: it is lost, or makes no backups"),
+    LIST(
+        "exclude-device", "NAME", exclude_devices,
+        "do not wait for this device to know what is condemned, nor for what of it cannot be read: "
+        "it is lost, or makes no backups"),
     FLAG("dry-run", 'n', NULL, CTL_BOOL, dry_run, "say what would be done"),
 };
 

@@ -74,8 +74,8 @@ static void tell(struct ctl *ctl, const struct vault_recovery_summary *s)
                 (unsigned long long)s->chunks, (unsigned long long)s->segments);
         if (s->problems > 0)
             ctl_print(&ctl->out,
-                      "%llu pieces of the index could not be had; try again when more "
-                      "cells are awake.",
+                      "%llu pieces of the index could not be had; the next command asks for them "
+                      "again, best when more cells are awake.",
                       (unsigned long long)s->problems);
         ctl_say(&ctl->out, "Next: cellctl restore latest --target DIR");
     } else if (json_line_new("summary", &line) == ERR_OK) {
