@@ -165,7 +165,7 @@ void erasure_encode_fused(const struct erasure *code, const uint8_t *const data[
     for (size_t offset = 0; offset < size; offset += block) {
         size_t count = size - offset < block ? size - offset : block;
         fuse->on_block(fuse->user, 0, code->k, offset, count);
-        erasure_encode_part(code, data, parity, offset, count, size);
+        erasure_encode_part(code, data, parity, offset, count, code->transform ? size : count);
         fuse->on_block(fuse->user, code->k, code->m, offset, count);
     }
 }

@@ -225,7 +225,7 @@ void erasure_plan_run_range(const struct erasure_plan *plan, uint8_t *const shar
     for (size_t done = 0; done < size && plan->target_count; done += block) {
         size_t count = size - done < block ? size - done : block;
         if (plan->program)
-            program_run(plan->program, from, to, offset + done, count, size);
+            program_run(plan->program, from, to, offset + done, count, both ? count : size);
         if (plan->dense_count < plan->target_count)
             run_encoder(plan, shards, offset + done, count, size);
     }

@@ -76,6 +76,8 @@ struct tile_call {
     const uint8_t *inits[TILE_INITS][DENSE_ROWS];
     uint8_t *out[DENSE_ROWS];
     size_t size; /* of the block; a multiple of KERNEL_COLUMN */
+    bool far;    /* a dense tile's sources come from memory, not from a cache */
+    bool stream; /* store around the cache; only if far, and rows are aligned to KERNEL_COLUMN */
 };
 
 /*

@@ -9,6 +9,8 @@
  *     TABLE_BYTES                    size of one constant's table
  *     BODY(name)                     a name for this file's functions
  *
+ * Quad tiles are here, dense ones in dense_body.h.
+ *
  * The loops are written so that a kernel with 16 registers keeps all nine accumulators of a quad
  * tile in registers: inputs are formed one after the other from memory operands and die at once.
  */
@@ -16,6 +18,16 @@
 #include "erasure/kernel_target.h"
 
 #define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS void BODY(put)(uint8_t *out, V v, bool stream)
+{
+    if (stream)
+        v_stream(out, v);
+    else
+        v_store(out, v);
+}
+
+#include "erasure/dense_body.h"
 
 struct quad_accumulators {
     V aa, ab, at, ba, bb, bt, ta, tb, tt;
@@ -130,91 +142,11 @@ ALWAYS void BODY(quad_tile)(const struct tile_call *call)
     }
 }
 
-enum { WIDE_MAX = 8, FETCH_AHEAD = 256 };
-
-/* Free when the source is in a cache (measured), and a third to two thirds faster from memory with
-   16 sources and more, which are more streams than hardware follows. The address may lie behind the
-   shard: fetching touches nothing. */
-ALWAYS void BODY(fetch_ahead)(const uint8_t *source, unsigned wide)
-{
-    for (unsigned at = 0; at < wide * V_BYTES; at += 64)
-        __builtin_prefetch((const void *)((uintptr_t)source + FETCH_AHEAD + at), 0, 3);
-}
-
-/* `rows` and `wide` (vectors side by side) are constants once inlined; rows * wide sums. */
-ALWAYS void BODY(dense_column)(const struct tile_call *call, unsigned rows, unsigned wide,
-                               size_t at)
-{
-    V sums[DENSE_ROWS][WIDE_MAX];
-    KERNEL_UNROLL
-    for (unsigned r = 0; r < rows; r++) {
-        KERNEL_UNROLL
-        for (unsigned w = 0; w < wide; w++)
-            sums[r][w] = call->init_count ? v_load(call->inits[0][r] + at + w * V_BYTES) : v_zero();
-    }
-    const uint8_t *t = call->tile->tables;
-    unsigned count = call->tile->runs[0].count;
-    for (unsigned i = 0; i < count; i++, t += rows * TABLE_BYTES) {
-        const uint8_t *source = call->sources[i] + at;
-        BODY(fetch_ahead)(source, wide);
-        if (wide == 2) { /* each table is loaded once for two vectors */
-            struct split first = v_split(v_load(source));
-            struct split second = v_split(v_load(source + V_BYTES));
-            KERNEL_UNROLL
-            for (unsigned r = 0; r < rows; r++) {
-                sums[r][0] = v_add(sums[r][0], t + r * TABLE_BYTES, first);
-                sums[r][1] = v_add(sums[r][1], t + r * TABLE_BYTES, second);
-            }
-            continue;
-        }
-        KERNEL_UNROLL
-        for (unsigned w = 0; w < wide; w++) {
-            struct split n = v_split(v_load(source + w * V_BYTES));
-            KERNEL_UNROLL
-            for (unsigned r = 0; r < rows; r++)
-                sums[r][w] = v_add(sums[r][w], t + r * TABLE_BYTES, n);
-        }
-    }
-    KERNEL_UNROLL
-    for (unsigned r = 0; r < rows; r++) {
-        KERNEL_UNROLL
-        for (unsigned w = 0; w < wide; w++)
-            v_store(call->out[r] + at + w * V_BYTES, sums[r][w]);
-    }
-}
-
-/* One or two rows keep their tables in registers over eight or four vectors. More rows share the
-   nibbles of a vector, and read their tables again for the next: loads are not what is short then.
- */
-ALWAYS void BODY(dense_tile)(const struct tile_call *call, unsigned rows)
-{
-    const unsigned wide = rows == 1 ? WIDE_MAX : rows == 2 ? 4 : rows <= 4 ? 2 : 1;
-    size_t at = 0;
-    for (; at + wide * V_BYTES <= call->size; at += wide * V_BYTES)
-        BODY(dense_column)(call, rows, wide, at);
-    for (; at < call->size; at += V_BYTES)
-        BODY(dense_column)(call, rows, 1, at);
-}
-
 static void BODY(run)(const struct tile_call *call)
 {
     if (call->tile->kind == TILE_QUAD) {
         BODY(quad_tile)(call);
         return;
     }
-    switch (call->tile->rows) {
-#define ROWS(n)                    \
-    case n:                        \
-        BODY(dense_tile)(call, n); \
-        break;
-        ROWS(1)
-        ROWS(2)
-        ROWS(3)
-        ROWS(4)
-        ROWS(5)
-        ROWS(6)
-        ROWS(7)
-        ROWS(8)
-#undef ROWS
-    }
+    BODY(dense)(call);
 }

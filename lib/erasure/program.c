@@ -43,13 +43,15 @@ void program_set_block(struct program *program)
     program->block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block;
 }
 
-/* Storing around the caches saves reading what is overwritten. It suits whole lines, and the many
-   streams of a transform (twice as fast from memory); tiles, with fewer, lose by it (measured). */
-static bool may_stream(const struct program *p, uint8_t *const outs[], size_t offset,
-                       size_t of_size)
+/* What the caller works on is more than caches keep: it comes from memory and goes there. */
+static bool is_far(const struct program *p, size_t of_size)
 {
-    if (!p->ops || of_size * (p->source_count + p->row_count) < STREAM_MIN)
-        return false;
+    return of_size * (p->source_count + p->row_count) >= STREAM_MIN;
+}
+
+/* Storing around the caches saves reading what is overwritten. It suits whole lines. */
+static bool may_stream(const struct program *p, uint8_t *const outs[], size_t offset)
+{
     for (unsigned i = 0; i < p->row_count; i++)
         if (outs[i] && (uintptr_t)(outs[i] + offset) % KERNEL_COLUMN)
             return false;
@@ -141,16 +143,22 @@ static bool one_pass(const struct program *p, uint8_t *const outs[])
 }
 
 static void run_columns(const struct program *p, const uint8_t *const sources[],
-                        uint8_t *const outs[], size_t offset, size_t size, bool stream,
+                        uint8_t *const outs[], size_t offset, size_t size, bool far,
                         struct scratch *scratch)
 {
+    bool stream = far && may_stream(p, outs, offset);
     if (p->ops) {
         run_transform(p, sources, outs, offset, size, stream, scratch);
         return;
     }
-    size_t block = one_pass(p, outs) ? size : p->block;
+    bool whole = one_pass(p, outs);
+    size_t block = whole ? size : p->block;
     for (size_t done = 0; done < size; done += block) {
-        struct tile_call call = {.size = size - done < block ? size - done : block};
+        struct tile_call
+            call; /* the rest is set by run_tile; zeroing it all can be seen at 4 KiB */
+        call.size = size - done < block ? size - done : block;
+        call.far = far && whole;
+        call.stream = stream && whole;
         for (unsigned i = 0; i < p->tile_count; i++)
             if (tile_wanted(&p->tiles[i], outs))
                 run_tile(p, &p->tiles[i], sources, outs, offset + done, scratch, &call);
@@ -187,8 +195,7 @@ void program_run(const struct program *program, const uint8_t *const sources[],
         run_narrow(program, sources, outs, offset, size, &scratch);
         return;
     }
-    run_columns(program, sources, outs, offset, whole, may_stream(program, outs, offset, of_size),
-                &scratch);
+    run_columns(program, sources, outs, offset, whole, is_far(program, of_size), &scratch);
     if (whole < size) /* the last column again, shifted to the end */
         run_columns(program, sources, outs, offset + size - KERNEL_COLUMN, KERNEL_COLUMN, false,
                     &scratch);

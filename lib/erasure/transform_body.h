@@ -70,14 +70,6 @@ ALWAYS void BODY(middle)(const uint8_t *w0, unsigned width, const uint8_t *a, ui
     }
 }
 
-ALWAYS void BODY(put)(uint8_t *out, V v, bool stream)
-{
-    if (stream)
-        v_stream(out, v);
-    else
-        v_store(out, v);
-}
-
 ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transform_op *op, size_t at,
                         unsigned width, const uint8_t *a, bool stream)
 {

@@ -145,23 +145,24 @@ static inline void check_products(const struct kernel *kernel)
     }
 }
 
-/* Large enough to be stored around the caches. */
-static inline void check_stream(const struct kernel *kernel, enum check_shape shape, unsigned k,
-                                unsigned m)
+/* Large enough to be stored around the caches, if the rows start at a line. */
+static inline void check_far(const struct kernel *kernel, enum check_shape shape, unsigned k,
+                             unsigned m, unsigned misalignment)
 {
     size_t size = (size_t)(9 << 20) / (k + m) / 64 * 64 + 100;
-    uint8_t *memory = aligned_alloc(64, (size + 64) / 64 * 64 * (k + 2 * m)), *at[CHECK_SHARDS_MAX];
+    uint8_t *memory = aligned_alloc(64, (size + 64) / 64 * 64 * (k + 2 * m) + 64),
+            *at[CHECK_SHARDS_MAX];
     CHECK(memory, "no memory");
     for (unsigned i = 0; i < k + 2 * m; i++)
-        at[i] = memory + i * ((size + 64) / 64 * 64);
+        at[i] = memory + i * ((size + 64) / 64 * 64) + misalignment;
     for (size_t i = 0; i < size * k; i++)
-        memory[i] = (uint8_t)(i * 2654435761u >> 15);
+        at[0][i] = (uint8_t)(i * 2654435761u >> 15);
     struct program *tested = check_compile(kernel, shape, k, m);
     struct program *portable = check_compile(&kernel_portable, shape, k, m);
     program_run(tested, (const uint8_t *const *)at, at + k, 0, size, size);
     program_run(portable, (const uint8_t *const *)at, at + k + m, 0, size, 0);
     for (unsigned i = 0; i < m; i++)
-        CHECK(memcmp(at[k + i], at[k + m + i], size) == 0, "%s: streamed row %u", kernel->name, i);
+        CHECK(memcmp(at[k + i], at[k + m + i], size) == 0, "%s: far row %u", kernel->name, i);
     program_free(tested);
     program_free(portable);
     free(memory);
@@ -173,16 +174,20 @@ static inline void check_kernel(const struct kernel *kernel, enum check_effort e
         enum check_shape shape;
         unsigned k, m;
     } shapes[] = {
-        {CHECK_DENSE, 1, 1},       {CHECK_DENSE, 3, 2},      {CHECK_DENSE, 5, 7},
-        {CHECK_TILES, 10, 4},      {CHECK_TILES, 8, 8},      {CHECK_TILES, 17, 3},
-        {CHECK_TILES, 32, 16},     {CHECK_TILES, 7, 9},      {CHECK_TRANSFORM, 4, 4},
-        {CHECK_TRANSFORM, 8, 5},   {CHECK_TRANSFORM, 16, 8}, {CHECK_TRANSFORM, 20, 12},
-        {CHECK_TRANSFORM, 40, 20},
+        {CHECK_DENSE, 1, 1},      {CHECK_DENSE, 4, 1},       {CHECK_DENSE, 9, 1},
+        {CHECK_DENSE, 3, 2},      {CHECK_DENSE, 5, 7},       {CHECK_TILES, 10, 4},
+        {CHECK_TILES, 8, 8},      {CHECK_TILES, 17, 3},      {CHECK_TILES, 32, 16},
+        {CHECK_TILES, 7, 9},      {CHECK_TRANSFORM, 4, 4},   {CHECK_TRANSFORM, 8, 5},
+        {CHECK_TRANSFORM, 16, 8}, {CHECK_TRANSFORM, 20, 12}, {CHECK_TRANSFORM, 40, 20},
     };
     check_products(kernel);
     for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         check_shape(kernel, shapes[i].shape, shapes[i].k, shapes[i].m, effort);
-    check_stream(kernel, CHECK_TILES, 10, 4);
-    check_stream(kernel, CHECK_TRANSFORM, 16, 8);
-    check_stream(kernel, CHECK_TRANSFORM, 24, 12);
+    check_far(kernel, CHECK_DENSE, 4, 1, 0);
+    check_far(kernel, CHECK_DENSE, 17, 2, 0);
+    check_far(kernel, CHECK_DENSE, 17, 2, 1);
+    check_far(kernel, CHECK_DENSE, 5, 3, 0);
+    check_far(kernel, CHECK_TILES, 10, 4, 0);
+    check_far(kernel, CHECK_TRANSFORM, 16, 8, 0);
+    check_far(kernel, CHECK_TRANSFORM, 24, 12, 0);
 }
