@@ -1,5 +1,5 @@
 /*
- * Of this room only. Some chunks in memory of their own, as a batch for the writer.
+ * Some chunks in memory of their own, as a batch for the writer.
  */
 #pragma once
 

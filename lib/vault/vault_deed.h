@@ -1,5 +1,5 @@
 /*
- * Of this room only. Documents about removal: who may make them, and under which sequence.
+ * Documents about removal: who may make them, and under which sequence.
  */
 #pragma once
 

@@ -11,7 +11,7 @@
 #include "identity/member_list.h"
 #include "swarm/swarm_devices.h"
 #include "vault/vault_manifest.h"
-#include "vault/vault_phrase_internal.h"
+#include "vault/vault_phrase.h"
 
 #include <stdio.h>
 #include <stdlib.h>

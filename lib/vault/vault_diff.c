@@ -1,7 +1,7 @@
 #include "vault/vault_diff_internal.h"
 
 #include "base/idmap.h"
-#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_snapshots.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /*
- * Of this room only. Shards that were made anew elsewhere because their holder had lost or damaged
+ * Shards that were made anew elsewhere because their holder had lost or damaged
  * them: what it may still have of them is freed. The coordinator keeps the orders for cells that
  * are away.
  */

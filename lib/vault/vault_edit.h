@@ -1,5 +1,5 @@
 /*
- * Of this room only. Publishing without a backup: a writer, for whatever has to be stored first,
+ * Publishing without a backup: a writer, for whatever has to be stored first,
  * and then a head (vault_publish.h). What forget, tag, prune and undelete have in common.
  *
  *     vault_edit_new(vault, &options, &edit, msg);

@@ -2,7 +2,7 @@
 
 #include "vault/vault_deed.h"
 #include "vault/vault_edit.h"
-#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_snapshots.h"
 #include "vault/vault_tombstone.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "vault/vault_hold.h"
 
 #include "vault/vault_manifest.h"
-#include "vault/vault_phrase_internal.h"
+#include "vault/vault_phrase.h"
 
 #include <stdlib.h>
 

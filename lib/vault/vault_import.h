@@ -1,5 +1,5 @@
 /*
- * Of this room only. Another device's index, from its head, into ours:
+ * Another device's index, from its head, into ours:
  *
  *     unseal the head (loop) ─▶ catalogue (reader) ─▶ headers of its segments (asked of the cells)
  *     ─▶ index objects and snapshots that we do not have, one after the other (reader) ─▶ done

@@ -1,4 +1,8 @@
-/* What the room's files share. */
+/*
+ * The vault's parts, for what works on an open vault: this room's own files, and the rooms above,
+ * which read the struct's members and change them by its functions only (joining and recovery,
+ * which make a vault, fill in whose it is). Programs see vault.h.
+ */
 #pragma once
 
 #include "base/file.h"
@@ -93,18 +97,6 @@ char *vault_path(const struct vault *vault, const char *name);
 MUST_CHECK enum err vault_new(const char *dir, enum vault_access access,
                               const struct vault_ports *ports, struct vault **out,
                               struct errmsg *msg);
-/* DIR/name, which is INDEX_FILE but for one that is being made anew. */
-MUST_CHECK enum err vault_index_open(struct vault *vault, const char *name, bool create,
-                                     struct errmsg *msg);
-
-/* --- vault_rebuild.c --- */
-
-/* In place of opening the index: an empty one beside it, the manifest from its copy. */
-MUST_CHECK enum err vault_rebuild_begin(struct vault *vault, struct errmsg *msg);
-void vault_rebuild_undo(struct vault *vault);
-/* Keeps the copy; a writer's, when it differs. */
-void vault_keep_manifest(const struct vault *vault);
-
 /* Makes this document the vault's manifest, if it may follow the one that is there. In memory only.
  */
 MUST_CHECK enum err vault_manifest_take(struct vault *vault, struct slice bytes,
@@ -116,6 +108,29 @@ MUST_CHECK enum err vault_unseal(const struct vault *vault, struct slice sealed,
 
 /* Shows the newest manifest on all connections from now on. */
 MUST_CHECK enum err vault_introduce(struct vault *vault, struct errmsg *msg);
+
+/* --- vault_index.c --- */
+
+/* DIR/name, which is INDEX_FILE but for one that is being made anew. */
+MUST_CHECK enum err vault_index_open(struct vault *vault, const char *name, bool create,
+                                     struct errmsg *msg);
+/* In place of opening the index: an empty one beside it, the manifest from its copy. */
+MUST_CHECK enum err vault_index_renew(struct vault *vault, struct errmsg *msg);
+void vault_index_renew_undo(struct vault *vault);
+/* The new index is whole: it takes the old one's place, which is kept as DIR/index.damaged. Both
+   are closed. */
+MUST_CHECK enum err vault_index_take_place(struct vault *vault, struct errmsg *msg);
+
+/* --- vault_phrase.c --- */
+
+struct vault_root {
+    struct account_keys keys;
+};
+
+/* The keys that a phrase gives are those of an account of its own. When it stands in the place of
+   another one (manifest.h), the account's ID and its chunk-id and cut-point keys are the first's.
+ */
+MUST_CHECK enum err vault_root_adapt(const struct manifest *m, struct account_keys *keys);
 
 /* --- vault_create.c; for recovery too --- */
 

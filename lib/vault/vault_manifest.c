@@ -227,3 +227,20 @@ enum err vault_manifest_change(struct vault *vault, const struct vault_manifest_
         free(c);
     return e;
 }
+
+void vault_manifest_keep(const struct vault *vault)
+{
+    struct buf kept = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    char *path = vault_path(vault, "manifest");
+    if (vault->access != VAULT_WRITE || !vault->index || !vault->manifest || !path)
+        goto out;
+    const enum err e = file_read(path, &kept, NULL);
+    if (e == ERR_OK && slice_equal(buf_slice(&kept), buf_slice(&vault->manifest_bytes)))
+        goto out;
+    if (file_write(path, 0600, buf_slice(&vault->manifest_bytes), NULL) != ERR_OK)
+        log_say(vault->ports.log, LOG_WARN, "the manifest's copy in %s cannot be written",
+                vault->dir);
+out:
+    buf_free(&kept);
+    free(path);
+}

@@ -1,5 +1,5 @@
 /*
- * Of this room only. The account's manifest: taking up a newer one, and changing it.
+ * The account's manifest: taking up a newer one, and changing it.
  *
  *     newest of all who keep it ─▶ edit a copy ─▶ sign ─▶ coordinator ─▶ cells ─▶ into the index
  *          ▲                                                 │ somebody else was quicker (STALE)
@@ -42,3 +42,5 @@ MUST_CHECK enum err vault_manifest_save(struct vault *vault, vault_done_fn *done
 
 /* How this device stands in the newest manifest; NULL: it is not in it. */
 const struct manifest_device *vault_manifest_self(const struct vault *vault);
+/* Keeps the copy beside the index; a writer's, when it differs. */
+void vault_manifest_keep(const struct vault *vault);

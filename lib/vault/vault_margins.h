@@ -1,5 +1,5 @@
 /*
- * Of this room only. How safe the account's segments are, by what the index says of their shards
+ * How safe the account's segments are, by what the index says of their shards
  * and by who is a member.
  */
 #pragma once

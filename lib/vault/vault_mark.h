@@ -1,5 +1,5 @@
 /*
- * Of this room only. Marks in the index everything that is still needed: the snapshots that are not
+ * Marks in the index everything that is still needed: the snapshots that are not
  * forgotten, of all devices, with their whole trees; this device's index objects of segments that
  * count, and its documents about removal.
  *

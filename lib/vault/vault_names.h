@@ -1,5 +1,5 @@
 /*
- * Of this room only. Is this chunk what its name says? Names are keyed hashes: under the account's
+ * Is this chunk what its name says? Names are keyed hashes: under the account's
  * key, or, of a device that may only put, under its own (vault_own_keys).
  */
 #pragma once

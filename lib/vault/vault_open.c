@@ -1,4 +1,4 @@
-#include "vault/vault_internal.h"
+#include "vault/vault_manifest.h"
 
 #include "base/text.h"
 #include "placement/placement_level.h"
@@ -18,18 +18,6 @@ static enum err read_settings(struct vault *vault, struct errmsg *msg)
     free(path);
     if (e == ERR_NOT_FOUND)
         return err_say(msg, e, "there is no vault at %s; \"cellctl init\" makes one", vault->dir);
-    return e;
-}
-
-enum err vault_index_open(struct vault *vault, const char *name, bool create, struct errmsg *msg)
-{
-    char *path = vault_path(vault, name);
-    if (!path)
-        return err_say(msg, ERR_NOMEM, "out of memory");
-    const struct index_options options = {
-        .path = path, .create = create, .read_only = vault->access == VAULT_READ};
-    enum err e = index_open(&options, &vault->index, msg);
-    free(path);
     return e;
 }
 
@@ -140,7 +128,7 @@ enum err vault_settle(struct vault *vault, struct errmsg *msg)
 {
     if (vault->access != VAULT_WRITE)
         return ERR_OK;
-    vault_keep_manifest(vault);
+    vault_manifest_keep(vault);
     index_close(vault->index);
     vault->index = NULL;
     vault->access = VAULT_READ;
@@ -160,7 +148,7 @@ static enum err open_parts(struct vault *vault, const struct vault_open_options 
     if (e == ERR_OK)
         e = vault_keys_read(vault, options->passphrase, msg);
     if (e != ERR_OK || options->rebuild)
-        return e == ERR_OK ? vault_rebuild_begin(vault, msg) : e;
+        return e == ERR_OK ? vault_index_renew(vault, msg) : e;
     e = vault_index_open(vault, INDEX_FILE, false, msg);
     if (e == ERR_NOT_FOUND)
         return err_say(msg, ERR_CORRUPT,
@@ -170,7 +158,7 @@ static enum err open_parts(struct vault *vault, const struct vault_open_options 
     if (e == ERR_OK)
         e = read_manifest(vault, msg);
     if (e == ERR_OK)
-        vault_keep_manifest(vault);
+        vault_manifest_keep(vault);
     return e;
 }
 
@@ -215,9 +203,9 @@ void vault_close(struct vault *vault)
 {
     if (!vault)
         return;
-    vault_keep_manifest(vault);
+    vault_manifest_keep(vault);
     if (vault->rebuilding)
-        vault_rebuild_undo(vault);
+        vault_index_renew_undo(vault);
     swarm_close(vault->swarm);
     work_lane_free(vault->ports.work, vault->lane);
     index_close(vault->index);

@@ -3,7 +3,6 @@
 #include "identity/member_list.h"
 #include "identity/phrase.h"
 #include "vault/vault_manifest.h"
-#include "vault/vault_phrase_internal.h"
 
 #include <stdlib.h>
 

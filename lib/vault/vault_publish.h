@@ -1,5 +1,5 @@
 /*
- * Of this room only. From committed segments to the head:
+ * From committed segments to the head:
  *
  *     index objects (of what this run and killed ones committed), snapshots, documents ─▶ flush
  *     ─▶ catalogue (made anew from the index, and these) ─▶ flush ─▶ heads of the others (sync)

@@ -1,5 +1,5 @@
 /*
- * Of this room only. Reading metadata (trees, lists, snapshots, index objects) chunk by chunk, on
+ * Reading metadata (trees, lists, snapshots, index objects) chunk by chunk, on
  * the vault's lane, where the index is.
  *
  * Code that reads runs as a *step* on the lane, straight on and without callbacks, until a chunk's

@@ -1,6 +1,5 @@
 #include "vault/vault_rebuild.h"
 
-#include "base/file.h"
 #include "vault/vault_internal.h"
 
 #include <errno.h>
@@ -8,105 +7,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char *const suffixes[] = {"", "-wal", "-shm"};
-
-#define ASIDE     "index.damaged"
-#define NEW_INDEX "index.new"
-
 struct vault_rebuild {
     struct vault *vault;
     struct vault_sync_events events;
     void *user;
 };
-
-static char *part(const struct vault *vault, const char *name, const char *suffix)
-{
-    char whole[64];
-    snprintf(whole, sizeof(whole), "%s%s", name, suffix);
-    return vault_path(vault, whole);
-}
-
-/* 0, or errno of the last that could not be moved; what is not there is moved already. */
-static int move_all(const struct vault *vault, const char *from, const char *to)
-{
-    int problem = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(suffixes); i++) {
-        char *old = part(vault, from, suffixes[i]), *new = part(vault, to, suffixes[i]);
-        if (!old || !new)
-            problem = ENOMEM;
-        else if (rename(old, new) != 0 && errno != ENOENT)
-            problem = errno;
-        free(old);
-        free(new);
-    }
-    return problem;
-}
-
-static void remove_all(const struct vault *vault, const char *name)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(suffixes); i++) {
-        char *path = part(vault, name, suffixes[i]);
-        if (path)
-            unlink(path);
-        free(path);
-    }
-}
-
-/* An index of a newer version is not damaged, and not ours to replace. */
-static enum err refuse_newer(struct vault *vault, struct errmsg *msg)
-{
-    const enum err e = vault_index_open(vault, INDEX_FILE, false, msg);
-    index_close(vault->index);
-    vault->index = NULL;
-    return e == ERR_VERSION ? e : ERR_OK;
-}
-
-enum err vault_rebuild_begin(struct vault *vault, struct errmsg *msg)
-{
-    struct buf manifest = BUF_INIT(LIMIT_MANIFEST_BYTES);
-    char *path = vault_path(vault, "manifest");
-    enum err e = path ? refuse_newer(vault, msg) : ERR_NOMEM;
-    if (e == ERR_OK)
-        e = file_read(path, &manifest, msg);
-    if (e == ERR_NOT_FOUND)
-        e = err_say(msg, ERR_STATE,
-                    "the vault has no copy of the account's manifest beside its index: move %s "
-                    "away and recover with the phrase",
-                    vault->dir);
-    if (e == ERR_OK)
-        e = vault_manifest_take(vault, buf_slice(&manifest), msg);
-    if (e == ERR_OK) {
-        remove_all(vault, NEW_INDEX); /* of one that was killed */
-        vault->rebuilding = true;
-        e = vault_index_open(vault, NEW_INDEX, true, msg);
-    }
-    if (e == ERR_OK)
-        e = index_fact_put(vault->index, "manifest", buf_slice(&manifest), msg);
-    buf_free(&manifest);
-    free(path);
-    return e;
-}
-
-void vault_rebuild_undo(struct vault *vault)
-{
-    index_close(vault->index);
-    vault->index = NULL;
-    remove_all(vault, NEW_INDEX);
-    vault->rebuilding = false;
-}
-
-/* A kill between the two moves leaves no index: then one is made again. */
-static enum err take_place(struct vault *vault, struct errmsg *msg)
-{
-    index_close(vault->index);
-    vault->index = NULL;
-    remove_all(vault, ASIDE);
-    int problem = move_all(vault, INDEX_FILE, ASIDE);
-    if (!problem)
-        problem = move_all(vault, NEW_INDEX, INDEX_FILE);
-    vault->rebuilding = problem != 0;
-    return problem ? err_say_errno(msg, problem, "cannot put the new index in its place") : ERR_OK;
-}
 
 static void rebuilt(void *user, enum err e, const struct vault_sync_summary *summary,
                     const struct errmsg *msg)
@@ -119,7 +24,7 @@ static void rebuilt(void *user, enum err e, const struct vault_sync_summary *sum
                     "awake",
                     (unsigned long long)summary->problems);
     if (e == ERR_OK)
-        e = take_place(r->vault, &own);
+        e = vault_index_take_place(r->vault, &own);
     r->events.done(r->user, e, summary, &own);
     free(r);
 }
@@ -155,21 +60,4 @@ bool vault_rebuild_is_due(const char *dir)
         return false;
     snprintf(path, sizeof(path), "%s/" INDEX_FILE, dir);
     return access(path, F_OK) != 0 && errno == ENOENT;
-}
-
-void vault_keep_manifest(const struct vault *vault)
-{
-    struct buf kept = BUF_INIT(LIMIT_MANIFEST_BYTES);
-    char *path = vault_path(vault, "manifest");
-    if (vault->access != VAULT_WRITE || !vault->index || !vault->manifest || !path)
-        goto out;
-    const enum err e = file_read(path, &kept, NULL);
-    if (e == ERR_OK && slice_equal(buf_slice(&kept), buf_slice(&vault->manifest_bytes)))
-        goto out;
-    if (file_write(path, 0600, buf_slice(&vault->manifest_bytes), NULL) != ERR_OK)
-        log_say(vault->ports.log, LOG_WARN, "the manifest's copy in %s cannot be written",
-                vault->dir);
-out:
-    buf_free(&kept);
-    free(path);
 }

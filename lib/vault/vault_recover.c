@@ -1,4 +1,4 @@
-#include "vault/vault_phrase_internal.h"
+#include "vault/vault_phrase.h"
 #include "vault/vault_recover_internal.h"
 
 #include "base/text.h"

@@ -1,5 +1,5 @@
 /*
- * Of this room only. Marked chunks out of condemned segments, into new ones.
+ * Marked chunks out of condemned segments, into new ones.
  *
  *     a segment's marked chunks ─▶ read (reader, lane) ─▶ batch ─▶ writer ─▶ the next
  *

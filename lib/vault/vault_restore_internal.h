@@ -1,5 +1,5 @@
 /*
- * Of this room only. What the parts of a restore share.
+ * What the parts of a restore share.
  *
  *     vault_restore.c        the order of things, on the loop
  *     vault_restore_plan.c   the walk and the batch, on the lane
@@ -16,7 +16,7 @@
 #include "compress/compress.h"
 #include "vault/vault_names.h"
 #include "vault/vault_restore.h"
-#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_snapshots.h"
 #include "vault/vault_tree.h"
 
 enum {

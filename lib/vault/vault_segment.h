@@ -1,5 +1,5 @@
 /*
- * Of this room only. One segment as the readers need it: what the index knows of it, and its key.
+ * One segment as the readers need it: what the index knows of it, and its key.
  */
 #pragma once
 

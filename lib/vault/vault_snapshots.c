@@ -1,4 +1,4 @@
-#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_snapshots.h"
 
 #include "vault/vault_manifest.h"
 

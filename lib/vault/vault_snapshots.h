@@ -6,6 +6,8 @@
 #include "snapshot/snapshot.h"
 #include "vault/vault.h"
 
+struct index;
+
 struct vault_snapshot {
     struct id id, device;
     struct snapshot snapshot; /* its slices point into `body` */
@@ -31,3 +33,13 @@ MUST_CHECK enum err vault_snapshots(struct vault *vault, vault_snapshots_fn *don
 MUST_CHECK enum err vault_snapshots_pick(const struct vault_snapshots *snapshots, const char *text,
                                          const char *host, const struct id *device,
                                          size_t *out_index, struct errmsg *msg);
+
+/* --- for the rooms above, inside jobs --- */
+
+/* On the lane. Also frees what was there when it fails. */
+MUST_CHECK enum err vault_snapshots_load(struct index *index, struct vault_snapshots *out,
+                                         struct errmsg *msg);
+/* The same of those that are forgotten, as far as the index keeps them. */
+MUST_CHECK enum err vault_snapshots_load_forgotten(struct index *index, struct vault_snapshots *out,
+                                                   struct errmsg *msg);
+void vault_snapshots_free(struct vault_snapshots *snapshots);

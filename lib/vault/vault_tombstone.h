@@ -1,5 +1,5 @@
 /*
- * Of this room only. The tombstones of one publishing: from inside prepare() (vault_publish.h).
+ * The tombstones of one publishing: from inside prepare() (vault_publish.h).
  */
 #pragma once
 

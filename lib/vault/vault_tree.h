@@ -1,5 +1,5 @@
 /*
- * Of this room only. The walk over a snapshot's tree, depth first, in the order of names. It runs
+ * The walk over a snapshot's tree, depth first, in the order of names. It runs
  * inside a reader's steps (vault_reader.h) and goes on where it stood after ERR_BUSY.
  *
  *     ENTER /            the root, with an empty name

@@ -9,9 +9,9 @@
 #include "vault/vault_edit.h"
 #include "vault/vault_margins.h"
 #include "vault/vault_orders.h"
-#include "vault/vault_phrase_internal.h"
+#include "vault/vault_phrase.h"
 #include "vault/vault_segment.h"
-#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_snapshots.h"
 #include "vault/vault_tombstone.h"
 #include "wire/wire_removal.h"
 

@@ -1,7 +1,7 @@
 #include "vault/vault_walk.h"
 
 #include "vault/vault_select.h"
-#include "vault/vault_snapshots_internal.h"
+#include "vault/vault_snapshots.h"
 #include "vault/vault_tree.h"
 
 #include <stdlib.h>
