@@ -1,4 +1,4 @@
-/* Which snapshots a filter means, and how much may stay unneeded. */
+/* Which snapshots a filter means. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "vault/vault_prune.h"
 #include "vault/vault_select.h"
 
 enum { COUNT = 4 };
@@ -98,31 +97,12 @@ static void test_lists_are_cut_at_commas(void **state)
     assert_int_equal(vault_select_cut("a,b,c,d", out, 3), 3);
 }
 
-static void test_what_may_stay_unneeded(void **state)
-{
-    (void)state;
-    struct vault_prune_options o = {0};
-    struct errmsg msg;
-    assert_int_equal(vault_prune_parse_unused("5%", &o, &msg), ERR_OK);
-    assert_true(o.unused == VAULT_UNUSED_PERCENT && o.unused_max == 5);
-    assert_int_equal(vault_prune_parse_unused("unlimited", &o, &msg), ERR_OK);
-    assert_true(o.unused == VAULT_UNUSED_UNLIMITED);
-    assert_int_equal(vault_prune_parse_unused("2M", &o, &msg), ERR_OK);
-    assert_true(o.unused == VAULT_UNUSED_BYTES && o.unused_max == 2 << 20);
-    assert_int_equal(vault_prune_parse_unused("0", &o, &msg), ERR_OK);
-    assert_true(o.unused == VAULT_UNUSED_BYTES && o.unused_max == 0);
-    const char *const wrong[] = {"", "%", "101%", "5%x", "-1", "much"};
-    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++)
-        assert_int_equal(vault_prune_parse_unused(wrong[i], &o, &msg), ERR_USAGE);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filters_go_together),
         cmocka_unit_test(test_who_is_named_is_meant_whatever_the_filter),
         cmocka_unit_test(test_lists_are_cut_at_commas),
-        cmocka_unit_test(test_what_may_stay_unneeded),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
