@@ -1,24 +1,31 @@
 /*
  * The vault: the directory in which a device keeps its settings, its wrapped keys and its index,
- * and everything that is done with it (vault_backup.h, vault_restore.h, ...).
+ * and what everything that is done with it has in common.
  *
  *     DIR/settings.ini   which swarm, where its coordinator was last, levels, habits
  *     DIR/keys           the device's and the account's keys under a vault key, which is wrapped
- * once for each slot (docs/vault.md) DIR/key            the vault key's own key, 0600, when there
- * is no passphrase DIR/index.db       index/index.h DIR/members        the newest member list
+ *                        once for each slot (docs/vault.md)
+ *     DIR/key            the vault key's own key, 0600, when there is no passphrase
+ *     DIR/index.db       index/index.h
+ *     DIR/members        the newest member list
  *     DIR/manifest       a copy of the account's manifest: with it the index can be made anew
  *     DIR/lock           held (flock) by the process that writes; a dead process holds nothing
  *
  * New account:
+ *
  *     vault_create(&options, ports, &vault, msg);      // keys, manifest, phrase file; nothing sent
  *     ... open a net with vault_seed(vault) ...
  *     vault_connect(vault, net, msg);
- *     vault_join(vault, joined, my, msg);              // redeems the invite; then the vault is
- * whole vault_close(vault); Any other time: vault_open(&options, ports, &vault, msg);        //
- * ERR_SECRET: ask for the passphrase
+ *     vault_join(vault, joined, my, msg);              // redeems the invite; then it is whole
+ *     vault_close(vault);
+ *
+ * Any other time:
+ *
+ *     vault_open(&options, ports, &vault, msg);        // ERR_SECRET: ask for the passphrase
  *     ... net, vault_connect ...
  *     vault_refresh(vault, refreshed, my, msg);        // members, who is up
- *     vault_backup_start(...)
+ *     vault_backup_start(...)                          // what is done with it: the rooms above
+ *     vault_close(vault);
  *
  * Loop thread only, but for vault_create() and vault_open(), which block (files, Argon2id) and are
  * called before the loop runs. The async contract is the house's: an error return means that no

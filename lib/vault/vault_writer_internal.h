@@ -1,8 +1,8 @@
 /*
  * The writer's parts.
  *
- *     vault_writer.c            batches: known? packed, placed in an open segment, sealed; tickets
- *     vault_writer_segment.c    a full segment: finished, added, uploaded, committed
+ *     vault_writer.c          batches: known? packed, placed in an open segment, sealed
+ *     vault_writer_segment.c  a full segment: finished, added, uploaded, committed
  */
 #pragma once
 
