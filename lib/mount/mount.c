@@ -31,7 +31,7 @@ enum {
 static void request_free(struct mount_request *r)
 {
     struct mount *mount = r->mount;
-    vault_cache_release(mount->chunks, &r->op);
+    transfer_cache_release(mount->chunks, &r->op);
     list_remove(&r->link);
     list_remove(&r->view_link);
     free(r->name);
@@ -77,7 +77,7 @@ static void request_run(struct mount_request *r)
         request_fail(r, e, &msg);
 }
 
-static void request_ready(struct vault_cache_op *op)
+static void request_ready(struct transfer_cache_op *op)
 {
     request_run(container_of(op, struct mount_request, op));
 }
@@ -107,7 +107,7 @@ void mount_begin(struct mount *mount, fuse_req_t req, mount_step_fn *step, fuse_
         .plus = flags & MOUNT_PLUS,
         .hole = flags & MOUNT_HOLE,
     };
-    vault_cache_op_init(&r->op);
+    transfer_cache_op_init(&r->op);
     list_init(&r->view_link);
     list_append(&mount->requests, &r->link);
     mount->request_count++;
@@ -196,7 +196,7 @@ static void mount_free(struct mount *mount)
 {
     if (mount->session)
         fuse_session_destroy(mount->session);
-    vault_cache_free(mount->chunks);
+    transfer_cache_free(mount->chunks);
     while (!list_empty(&mount->files))
         mount_file_free(container_of(mount->files.next, struct mount_file, link));
     mount_dirs_free(mount);
@@ -249,7 +249,7 @@ enum err mount_new(struct vault *vault, const struct mount_options *options,
     list_init(&mount->files);
     list_init(&mount->requests);
     list_init(&mount->awaiting);
-    const struct vault_cache_options chunks = {
+    const struct transfer_cache_options chunks = {
         .cache_bytes = options->cache_bytes ? options->cache_bytes : CACHE_BYTES,
         .data_window = DATA_WINDOW,
         .metadata_window = METADATA_WINDOW,
@@ -257,7 +257,7 @@ enum err mount_new(struct vault *vault, const struct mount_options *options,
     mount->scratch = malloc(MOUNT_READ_MAX);
     enum err e = mount->scratch ? mount_dirs_open(mount) : ERR_NOMEM;
     if (e == ERR_OK)
-        e = vault_cache_new(vault, &chunks, &mount->chunks, msg);
+        e = transfer_cache_new(vault, &chunks, &mount->chunks, msg);
     if (e == ERR_OK)
         e = session_new(mount, msg);
     if (e == ERR_OK)
@@ -331,5 +331,5 @@ void mount_stop(struct mount *mount)
     mount->events.detach(mount->user);
     fuse_session_exit(mount->session);
     fuse_session_unmount(mount->session);
-    vault_cache_stop(mount->chunks, chunks_stopped, mount);
+    transfer_cache_stop(mount->chunks, chunks_stopped, mount);
 }

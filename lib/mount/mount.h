@@ -3,7 +3,7 @@
  * Samba shows as previous versions. docs/mount.md says what there is to see.
  *
  *     kernel ─▶ /dev/fuse ─▶ mount_pump() ─▶ a request: straight code that runs again when the
- *                            (loop thread)   chunks that it lacked are there (vault_cache.h)
+ *                            (loop thread)   chunks that it lacked are there (transfer_cache.h)
  *     kernel ◀──────────────────────────────  its answer
  *
  * There are no threads of its own: the kernel's requests are read without blocking, on the loop,

@@ -7,7 +7,7 @@
  *     mount_view.c   the directories above the snapshots
  *     mount_names.c  what those are called
  *
- * Node numbers (FUSE's, 64 bits): directory number ‖ place. The place (vault_browse.h) of anything
+ * Node numbers (FUSE's, 64 bits): directory number ‖ place. The place (browse.h) of anything
  * but a directory says where its entry stands in its directory, so the kernel can name a file that
  * we keep nothing of. Directories have place 0 and stand in a table until the kernel forgets them.
  * Directory number 0 is the root, which FUSE calls 1.
@@ -18,9 +18,9 @@
 #include <fuse3/fuse_lowlevel.h>
 
 #include "base/idmap.h"
+#include "browse/browse.h"
 #include "mount/mount.h"
 #include "mount/mount_view.h"
-#include "vault/vault_browse.h"
 
 enum { MOUNT_PLACE_BITS = 37, MOUNT_READ_MAX = 1 << 20 };
 #define MOUNT_DIRS_MAX     (1u << 26)
@@ -50,7 +50,7 @@ struct mount {
     struct mount_options options;
     struct mount_events events;
     void *user;
-    struct vault_cache *chunks;
+    struct transfer_cache *chunks;
     struct fuse_session *session;
     int fd;
     struct fuse_buf buffer; /* its memory is owned */
@@ -86,7 +86,7 @@ struct mount_request;
 typedef enum err mount_step_fn(struct mount_request *r, struct errmsg *msg);
 
 struct mount_request {
-    struct vault_cache_op op;
+    struct transfer_cache_op op;
     struct list link, view_link;
     struct mount *mount;
     fuse_req_t req;

@@ -36,8 +36,7 @@ static enum err entry_of(struct mount_request *r, struct mount_dir *dir, struct 
     enum err e = snapshot_entry_decode(buf_slice(&dir->entry), &directory, msg);
     if (e != ERR_OK)
         return e;
-    e = vault_browse_entry(r->mount->chunks, &r->op, &directory.content, &place, &next, out, bytes,
-                           msg);
+    e = browse_entry(r->mount->chunks, &r->op, &directory.content, &place, &next, out, bytes, msg);
     if (e == ERR_END || (e == ERR_OK && place != mount_place(r->node)))
         return err_say(msg, ERR_CORRUPT, "the kernel named a file that is not there");
     return e;
@@ -131,8 +130,8 @@ static enum err lookup(struct mount_request *r, struct errmsg *msg)
         return lookup_on_shelf(r, dir);
     enum err e = snapshot_entry_decode(buf_slice(&dir->entry), &directory, msg);
     if (e == ERR_OK)
-        e = vault_browse_find(r->mount->chunks, &r->op, &directory.content, slice_text(r->name),
-                              &place, &entry, &bytes, msg);
+        e = browse_find(r->mount->chunks, &r->op, &directory.content, slice_text(r->name), &place,
+                        &entry, &bytes, msg);
     if (e == ERR_END) { /* the kernel may remember that it is not there */
         param = entry_param(0, LASTING_S);
         return reply_entry(r, &param, NULL);
@@ -290,7 +289,7 @@ static void read_ahead(struct mount_request *r, const struct snapshot_entry *ent
     struct mount_file *file = r->file;
     const uint64_t away = r->offset > file->next ? r->offset - file->next : file->next - r->offset;
     if (away <= READ_NEAR_BYTES)
-        vault_browse_expect(r->mount->chunks, entry, r->offset + r->size, READ_AHEAD_BYTES);
+        browse_expect(r->mount->chunks, entry, r->offset + r->size, READ_AHEAD_BYTES);
     file->next = r->offset + r->size;
 }
 
@@ -303,8 +302,8 @@ static enum err read_file(struct mount_request *r, struct errmsg *msg)
         return e;
     if (entry.type != SNAPSHOT_TYPE_FILE)
         return reply_errno(r, EINVAL);
-    e = vault_browse_read(r->mount->chunks, &r->op, &entry, r->offset, r->mount->scratch, r->size,
-                          &got, msg);
+    e = browse_read(r->mount->chunks, &r->op, &entry, r->offset, r->mount->scratch, r->size, &got,
+                    msg);
     if (e == ERR_OK || e == ERR_BUSY)
         read_ahead(r, &entry);
     if (e == ERR_OK)
@@ -325,7 +324,7 @@ static enum err seek_file(struct mount_request *r, struct errmsg *msg)
     uint64_t found;
     enum err e = snapshot_entry_decode(buf_slice(&r->file->entry), &entry, msg);
     if (e == ERR_OK)
-        e = vault_browse_seek(r->mount->chunks, &r->op, &entry, r->offset, r->hole, &found, msg);
+        e = browse_seek(r->mount->chunks, &r->op, &entry, r->offset, r->hole, &found, msg);
     if (e == ERR_END)
         return reply_errno(r, ENXIO);
     if (e == ERR_OK)
@@ -431,15 +430,15 @@ static enum err list_directory(struct listing *l, struct mount_dir *dir, struct 
 {
     struct mount_request *r = l->r;
     struct snapshot_entry directory, entry;
-    uint64_t place = r->offset > OFFSET_DOTS ? r->offset - 1 : VAULT_PLACE_FIRST, next;
+    uint64_t place = r->offset > OFFSET_DOTS ? r->offset - 1 : BROWSE_PLACE_FIRST, next;
     enum err e = snapshot_entry_decode(buf_slice(&dir->entry), &directory, msg);
     for (; e == ERR_OK; place = next) {
         struct fuse_entry_param param;
         struct mount_dir *found_dir = NULL;
         struct slice bytes;
         char name[256];
-        e = vault_browse_entry(r->mount->chunks, &r->op, &directory.content, &place, &next, &entry,
-                               &bytes, msg);
+        e = browse_entry(r->mount->chunks, &r->op, &directory.content, &place, &next, &entry,
+                         &bytes, msg);
         if (e != ERR_OK)
             break;
         if (!name_text(entry.name, name))

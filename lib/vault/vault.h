@@ -24,7 +24,7 @@
  *     vault_open(&options, ports, &vault, msg);        // ERR_SECRET: ask for the passphrase
  *     ... net, vault_connect ...
  *     vault_refresh(vault, refreshed, my, msg);        // members, who is up
- *     vault_backup_start(...)                          // what is done with it: the rooms above
+ *     backup_start(...)                          // what is done with it: the rooms above
  *     vault_close(vault);
  *
  * Loop thread only, but for vault_create() and vault_open(), which block (files, Argon2id) and are
@@ -83,7 +83,7 @@ enum vault_access {
     VAULT_READ,     /* never waits for another process, changes nothing */
     VAULT_WRITE,    /* takes the lock; LOCKED when a living process has it */
     VAULT_CATCH_UP, /* as WRITE when nobody has the lock, so that it can catch up with the account's
-                       other devices (vault_sync.h), and vault_settle() makes it a reader; else as
+                       other devices (heads_sync.h), and vault_settle() makes it a reader; else as
                        READ */
 };
 
@@ -91,7 +91,7 @@ struct vault_open_options {
     const char *dir;
     enum vault_access access;
     struct slice passphrase; /* size 0: with the key file */
-    bool rebuild;            /* for writing: with an empty index, see vault_rebuild.h */
+    bool rebuild;            /* for writing: with an empty index, see heads_rebuild.h */
 };
 
 /* NOT_FOUND: no vault there. SECRET: a wrong passphrase, or none was given and one is needed

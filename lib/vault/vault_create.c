@@ -8,7 +8,7 @@
 #include "identity/phrase.h"
 #include "placement/placement_level.h"
 #include "swarm/swarm_join.h"
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "identity/deed.h"
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 /* DENIED: this device has no `delete`, or was revoked. */
 MUST_CHECK enum err vault_deed_allowed(const struct vault *vault, struct errmsg *msg);

@@ -1,4 +1,4 @@
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 #include <errno.h>
 #include <fcntl.h>

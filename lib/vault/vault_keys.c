@@ -6,8 +6,8 @@
  * A slot's box holds the vault key under Argon2id(passphrase, salt) or under DIR/key; the boxes are
  * bound to account and device by their additional data (fields 1 to 3, joined).
  */
-#include "vault/vault_internal.h"
 #include "vault/vault_keyslots.h"
+#include "vault/vault_parts.h"
 
 #include "cbor/cbor_read.h"
 #include "cbor/cbor_write.h"

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 /* Changes `m`, the newest manifest; may be asked again with another one. ERR_END: there is nothing
    to change. */

@@ -25,7 +25,7 @@ MUST_CHECK enum err vault_phrase_write(const struct vault *vault, const char *wo
 
 /* `next` is the account's root from now on; what is sealed to the old reading key is sealed anew,
    for the devices that are not revoked. Both borrowed until done. Errors of the change as
-   vault_device_admit() has them: NOT_ENOUGH: it counts, but too few keep it yet. */
+   devices_admit() has them: NOT_ENOUGH: it counts, but too few keep it yet. */
 MUST_CHECK enum err vault_phrase_replace(struct vault *vault, const struct vault_root *old,
                                          const struct vault_root *next, vault_done_fn *done,
                                          void *user, struct errmsg *msg);

@@ -1,4 +1,4 @@
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 const struct config_key vault_settings_keys[] = {
     CONFIG_TEXT(struct vault_settings, swarm_root, "swarm-root", NULL,

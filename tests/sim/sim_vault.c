@@ -10,12 +10,12 @@
  */
 #include "sim_life_internal.h"
 
+#include "backup/backup.h"
+#include "devices/devices_recover.h"
 #include "harness/temp_dir.h"
+#include "health/health_status.h"
 #include "identity/invite_text.h"
-#include "vault/vault_backup.h"
-#include "vault/vault_recover.h"
-#include "vault/vault_restore.h"
-#include "vault/vault_status.h"
+#include "restore/restore.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +172,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
     (void)user, (void)e, (void)path, (void)sentence;
 }
 
-static void on_backup(void *user, enum err e, const struct vault_backup_summary *summary,
+static void on_backup(void *user, enum err e, const struct backup_summary *summary,
                       const struct errmsg *msg)
 {
     (void)summary;
@@ -183,15 +183,14 @@ static void back_up(struct box *b, unsigned version)
 {
     char tree[PATH_SIZE];
     const char *paths[] = {tree};
-    const struct vault_backup_options options = {
-        .paths = paths, .path_count = 1, .program = "cellsim"};
-    const struct vault_backup_events events = {.problem = on_problem, .done = on_backup};
-    struct vault_backup *backup;
+    const struct backup_options options = {.paths = paths, .path_count = 1, .program = "cellsim"};
+    const struct backup_events events = {.problem = on_problem, .done = on_backup};
+    struct backup *backup;
     snprintf(tree, sizeof(tree), "%s/tree", b->dir);
     write_tree(b, version);
     enum err e = open_vault(b, "vault");
     if (e == ERR_OK)
-        e = vault_backup_start(b->vault, &options, &events, b, &backup, &b->msg);
+        e = backup_start(b->vault, &options, &events, b, &backup, &b->msg);
     if (e == ERR_OK)
         e = wait_done(b);
     life_say(b->l, "the vault backs up version %u: %s %s", version, err_name(e),
@@ -210,7 +209,7 @@ static void on_recovery_problem(void *user, enum err e, const char *sentence)
     life_say(((const struct box *)user)->l, "recovery: %s", sentence);
 }
 
-static void on_recovered(void *user, enum err e, const struct vault_recovery_summary *summary,
+static void on_recovered(void *user, enum err e, const struct devices_recovery_summary *summary,
                          const struct errmsg *msg)
 {
     (void)summary;
@@ -221,24 +220,24 @@ static enum err recover(struct box *b, unsigned cell)
 {
     char dir[PATH_SIZE], from[PATH_SIZE], id[ID_TEXT_SIZE];
     const char *addresses[] = {from};
-    struct vault_recovery *recovery;
-    const struct vault_recovery_events events = {.problem = on_recovery_problem,
-                                                 .done = on_recovered};
+    struct devices_recovery *recovery;
+    const struct devices_recovery_events events = {.problem = on_recovery_problem,
+                                                   .done = on_recovered};
     snprintf(dir, sizeof(dir), "%s/bare", b->dir);
     snprintf(from, sizeof(from), "%s@%s", id_format(&b->l->swarm->cells[cell].node->id, id),
              b->l->swarm->cells[cell].address);
-    const struct vault_recovery_options options = {
+    const struct devices_recovery_options options = {
         .dir = dir, .words = b->phrase_words, .from = addresses, .from_count = 1};
-    must(b, vault_recovery_new(&options, &b->ports, &recovery, &b->msg), "a recovery");
-    connect_node(b, vault_recovery_seed(recovery), "bare");
-    enum err e = vault_recovery_start(recovery, b->node->net, &events, b, &b->msg);
+    must(b, devices_recovery_new(&options, &b->ports, &recovery, &b->msg), "a recovery");
+    connect_node(b, devices_recovery_seed(recovery), "bare");
+    enum err e = devices_recovery_start(recovery, b->node->net, &events, b, &b->msg);
     if (e == ERR_OK)
         e = wait_done(b);
-    vault_recovery_free(recovery);
+    devices_recovery_free(recovery);
     return e;
 }
 
-static void on_restored(void *user, enum err e, const struct vault_restore_summary *summary,
+static void on_restored(void *user, enum err e, const struct restore_summary *summary,
                         const struct errmsg *msg)
 {
     struct box *b = user;
@@ -250,13 +249,13 @@ static void on_restored(void *user, enum err e, const struct vault_restore_summa
 static enum err restore(struct box *b)
 {
     char target[PATH_SIZE];
-    struct vault_restore *running;
-    const struct vault_restore_options options = {.snapshot = "latest", .target = target};
-    const struct vault_restore_events events = {.problem = on_problem, .done = on_restored};
+    struct restore *running;
+    const struct restore_options options = {.snapshot = "latest", .target = target};
+    const struct restore_events events = {.problem = on_problem, .done = on_restored};
     snprintf(target, sizeof(target), "%s/back", b->dir);
     enum err e = open_vault(b, "bare");
     if (e == ERR_OK)
-        e = vault_restore_start(b->vault, &options, &events, b, &running, &b->msg);
+        e = restore_start(b->vault, &options, &events, b, &running, &b->msg);
     if (e == ERR_OK)
         e = wait_done(b);
     vault_close(b->vault);
@@ -277,7 +276,7 @@ static void storm(struct sim_life *l)
         weather_blow(l);
 }
 
-static void on_status(void *user, enum err e, const struct vault_status *status,
+static void on_status(void *user, enum err e, const struct health_status *status,
                       const struct errmsg *msg)
 {
     struct box *b = user;
@@ -292,7 +291,7 @@ static unsigned cells_to_lose(struct box *b)
     if (promise_domains(b->l) > K + M)
         return M;
     if (open_vault(b, "vault") == ERR_OK) {
-        must(b, vault_status_ask(b->vault, on_status, b, &b->msg), "asking how safe it is");
+        must(b, health_status_ask(b->vault, on_status, b, &b->msg), "asking how safe it is");
         must(b, wait_done(b), "asking how safe it is");
     }
     vault_close(b->vault);

@@ -39,7 +39,7 @@ static void test_a_first_backup_sends_all_and_a_second_next_to_nothing(void **st
     assert_true(f->summary.data_added > 9 << 20 && f->summary.data_added < 12 << 20);
     assert_true(f->summary.bytes_sent > f->summary.data_added_packed * 3 / 2);
     assert_false(id_is_zero(&f->summary.snapshot_id));
-    const struct vault_backup_summary first = f->summary;
+    const struct backup_summary first = f->summary;
 
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);

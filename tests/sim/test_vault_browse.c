@@ -6,9 +6,9 @@
 #include "vault_fixture.h"
 
 #include "base/limits.h"
-#include "vault/vault_browse.h"
-#include "vault/vault_diff.h"
-#include "vault/vault_dump.h"
+#include "browse/browse.h"
+#include "browse/browse_diff.h"
+#include "browse/browse_dump.h"
 #include "vault/vault_snapshots.h"
 
 #include <setjmp.h>
@@ -23,9 +23,9 @@
 /* --- operations on a cache --- */
 
 struct task {
-    struct vault_cache_op op;
+    struct transfer_cache_op op;
     struct vault_fixture *f;
-    struct vault_cache *cache;
+    struct transfer_cache *cache;
     enum err (*step)(struct task *task, struct errmsg *msg);
     unsigned runs;
     bool done;
@@ -48,10 +48,10 @@ static void task_run(struct task *task)
     if (task->e == ERR_BUSY)
         return;
     task->done = true;
-    vault_cache_release(task->cache, &task->op);
+    transfer_cache_release(task->cache, &task->op);
 }
 
-static void task_ready(struct vault_cache_op *op)
+static void task_ready(struct transfer_cache_op *op)
 {
     task_run(container_of(op, struct task, op));
 }
@@ -60,7 +60,7 @@ static void task_start(struct task *task)
 {
     task->op.ready = task_ready;
     task->done = false;
-    vault_cache_op_init(&task->op);
+    transfer_cache_op_init(&task->op);
     task_run(task);
 }
 
@@ -84,12 +84,12 @@ static void task_ok(struct task *task)
         fail_msg("%s", task->msg.text);
 }
 
-static struct vault_cache *cache_new(struct vault_fixture *f, size_t bytes, uint32_t window)
+static struct transfer_cache *cache_new(struct vault_fixture *f, size_t bytes, uint32_t window)
 {
-    const struct vault_cache_options options = {
+    const struct transfer_cache_options options = {
         .cache_bytes = bytes, .data_window = window, .metadata_window = window};
-    struct vault_cache *cache;
-    assert_int_equal(vault_cache_new(f->vault, &options, &cache, &f->msg), ERR_OK);
+    struct transfer_cache *cache;
+    assert_int_equal(transfer_cache_new(f->vault, &options, &cache, &f->msg), ERR_OK);
     return cache;
 }
 
@@ -98,11 +98,11 @@ static void stopped(void *user)
     ((struct vault_fixture *)user)->done = true;
 }
 
-static void cache_end(struct vault_fixture *f, struct vault_cache *cache)
+static void cache_end(struct vault_fixture *f, struct transfer_cache *cache)
 {
-    vault_cache_stop(cache, stopped, f);
+    transfer_cache_stop(cache, stopped, f);
     vault_fixture_wait(f);
-    vault_cache_free(cache);
+    transfer_cache_free(cache);
 }
 
 /* --- looking up a path of the tree --- */
@@ -133,8 +133,8 @@ static enum err step_find(struct task *task, struct errmsg *msg)
         const size_t size = strcspn(task->path, "/");
         enum err e = snapshot_entry_decode(buf_slice(&task->entry), &directory, msg);
         if (e == ERR_OK && size > 0)
-            e = vault_browse_find(task->cache, &task->op, &directory.content,
-                                  slice_of(task->path, size), &place, &found, &bytes, msg);
+            e = browse_find(task->cache, &task->op, &directory.content, slice_of(task->path, size),
+                            &place, &found, &bytes, msg);
         if (e != ERR_OK)
             return e;
         if (size > 0) {
@@ -147,7 +147,7 @@ static enum err step_find(struct task *task, struct errmsg *msg)
 }
 
 /* The entry of a name in the tree; its bytes stay in `task`. */
-static enum err find(struct vault_fixture *f, struct vault_cache *cache, const char *name,
+static enum err find(struct vault_fixture *f, struct transfer_cache *cache, const char *name,
                      struct task *task)
 {
     struct roots roots = {.f = f};
@@ -168,8 +168,8 @@ static enum err step_read(struct task *task, struct errmsg *msg)
     const enum err e = snapshot_entry_decode(buf_slice(&task->entry), &task->file, msg);
     if (e != ERR_OK)
         return e;
-    return vault_browse_read(task->cache, &task->op, &task->file, task->offset, task->out,
-                             task->size, &task->got, msg);
+    return browse_read(task->cache, &task->op, &task->file, task->offset, task->out, task->size,
+                       &task->got, msg);
 }
 
 static void prepare_read(struct task *task, uint64_t offset, size_t size)
@@ -220,10 +220,10 @@ static void test_many_readers_of_a_cache_that_is_too_small(void **state)
     struct vault_fixture *f = *state;
     struct task tasks[READERS] = {0};
     uint64_t x = 4711;
-    struct vault_cache_counts counts;
+    struct transfer_cache_counts counts;
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);
-    struct vault_cache *cache = cache_new(f, 64 << 10, 64 << 10); /* less than one piece */
+    struct transfer_cache *cache = cache_new(f, 64 << 10, 64 << 10); /* less than one piece */
     for (unsigned i = 0; i < READERS; i++)
         assert_int_equal(find(f, cache, i % 2 ? "large" : "sparse", &tasks[i]), ERR_OK);
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -240,7 +240,7 @@ static void test_many_readers_of_a_cache_that_is_too_small(void **state)
             assert_int_equal(tasks[i].e, ERR_OK);
             assert_same(&tasks[i], i % 2 ? "large" : "sparse");
         }
-        vault_cache_counts(cache, &counts);
+        transfer_cache_counts(cache, &counts);
         assert_true(counts.kept_bytes <= 64 << 10);
     }
     for (unsigned i = 0; i < READERS; i++)
@@ -251,18 +251,18 @@ static void test_many_readers_of_a_cache_that_is_too_small(void **state)
 static void test_a_small_read_fetches_little_and_its_neighbours_nothing(void **state)
 {
     struct vault_fixture *f = *state;
-    struct vault_cache_counts before, first, second;
+    struct transfer_cache_counts before, first, second;
     struct task task;
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);
-    struct vault_cache *cache = cache_new(f, 8 << 20, 256 << 10);
+    struct transfer_cache *cache = cache_new(f, 8 << 20, 256 << 10);
     assert_int_equal(find(f, cache, "dir-1/file-3", &task), ERR_OK);
-    vault_cache_counts(cache, &before);
+    transfer_cache_counts(cache, &before);
     assert_true(before.fetched_bytes < 1 << 20); /* the directories on the way */
     prepare_read(&task, 0, 3000);
     task_ok(&task);
     assert_same(&task, "dir-1/file-3");
-    vault_cache_counts(cache, &first);
+    transfer_cache_counts(cache, &first);
     assert_in_range(first.fetched_bytes - before.fetched_bytes, 1, 512 << 10);
     task_clear(&task);
     /* the next file lies beside it */
@@ -270,7 +270,7 @@ static void test_a_small_read_fetches_little_and_its_neighbours_nothing(void **s
     prepare_read(&task, 0, 4000);
     task_ok(&task);
     assert_same(&task, "dir-1/file-4");
-    vault_cache_counts(cache, &second);
+    transfer_cache_counts(cache, &second);
     assert_int_equal(second.fetched_bytes, first.fetched_bytes);
     task_clear(&task);
     cache_end(f, cache);
@@ -284,7 +284,7 @@ static void test_names_that_are_not_there(void **state)
     struct task task;
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);
-    struct vault_cache *cache = cache_new(f, 8 << 20, 256 << 10);
+    struct transfer_cache *cache = cache_new(f, 8 << 20, 256 << 10);
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         assert_int_equal(find(f, cache, names[i], &task), ERR_END);
         task_clear(&task);
@@ -298,7 +298,7 @@ static void test_dead_cells_cost_shards_and_too_many_an_error_until_they_are_bac
     struct task task;
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);
-    struct vault_cache *cache = cache_new(f, 1 << 20, 64 << 10);
+    struct transfer_cache *cache = cache_new(f, 1 << 20, 64 << 10);
     assert_int_equal(find(f, cache, "large", &task), ERR_OK);
     sim_swarm_stop_cell(f->swarm, 0, SIM_POWER);
     sim_swarm_stop_cell(f->swarm, 1, SIM_POWER);
@@ -327,7 +327,7 @@ static void test_it_can_be_broken_off_at_any_moment(void **state)
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);
     for (unsigned delay_ms = 0; delay_ms < 60; delay_ms += 7) {
-        struct vault_cache *cache = cache_new(f, 1 << 20, 64 << 10);
+        struct transfer_cache *cache = cache_new(f, 1 << 20, 64 << 10);
         struct task tasks[3] = {0};
         for (unsigned i = 0; i < 3; i++) {
             assert_int_equal(find(f, cache, "large", &tasks[i]), ERR_OK);
@@ -337,14 +337,14 @@ static void test_it_can_be_broken_off_at_any_moment(void **state)
             task_start(&tasks[i]);
         assert_int_equal(sim_world_run(f->world, delay_ms), ERR_OK);
         const unsigned runs[3] = {tasks[0].runs, tasks[1].runs, tasks[2].runs};
-        vault_cache_stop(cache, stopped, f);
+        transfer_cache_stop(cache, stopped, f);
         vault_fixture_wait(f);
         for (unsigned i = 0; i < 3; i++) {
             assert_int_equal(tasks[i].runs, runs[i]); /* it was told nothing any more */
-            vault_cache_release(cache, &tasks[i].op);
+            transfer_cache_release(cache, &tasks[i].op);
             task_clear(&tasks[i]);
         }
-        vault_cache_free(cache);
+        transfer_cache_free(cache);
     }
 }
 
@@ -356,11 +356,11 @@ struct dumped {
     uint64_t bytes;
     char path[4096]; /* of the file that is told */
     FILE *there;
-    struct vault_dump *dump;
+    struct browse_dump *dump;
     unsigned cancel_at;
 };
 
-static enum err dump_entry(void *user, const struct vault_dump_entry *entry, bool *content,
+static enum err dump_entry(void *user, const struct browse_dump_entry *entry, bool *content,
                            struct errmsg *msg)
 {
     struct dumped *d = user;
@@ -376,7 +376,7 @@ static enum err dump_entry(void *user, const struct vault_dump_entry *entry, boo
         d->files++;
     }
     if (d->entries == d->cancel_at)
-        vault_dump_cancel(d->dump);
+        browse_dump_cancel(d->dump);
     return ERR_OK;
 }
 
@@ -401,7 +401,7 @@ static void dump_problem(void *user, struct slice path, enum err e, const char *
 
 static void dump(struct dumped *d, const char *path)
 {
-    const struct vault_dump_options options = {
+    const struct browse_dump_options options = {
         .snapshot = "latest",
         .path = path,
         .entry = dump_entry,
@@ -410,7 +410,7 @@ static void dump(struct dumped *d, const char *path)
         .user = d,
     };
     assert_int_equal(
-        vault_dump_start(d->f->vault, &options, vault_fixture_done, d->f, &d->dump, &d->f->msg),
+        browse_dump_start(d->f->vault, &options, vault_fixture_done, d->f, &d->dump, &d->f->msg),
         ERR_OK);
     vault_fixture_wait(d->f);
     if (d->there)
@@ -457,7 +457,7 @@ static void test_a_dump_can_be_broken_off(void **state)
 struct compared {
     struct vault_fixture *f;
     struct buf text; /* "M /path\n" each */
-    struct vault_diff_summary summary;
+    struct browse_diff_summary summary;
 };
 
 static enum err diff_change(void *user, const char *modifier, struct slice path)
@@ -466,7 +466,7 @@ static enum err diff_change(void *user, const char *modifier, struct slice path)
     return buf_append_format(&c->text, "%s %.*s\n", modifier, (int)path.size, path.data);
 }
 
-static void diff_done(void *user, enum err e, const struct vault_diff_summary *summary,
+static void diff_done(void *user, enum err e, const struct browse_diff_summary *summary,
                       const struct errmsg *msg)
 {
     struct compared *c = user;
@@ -490,7 +490,7 @@ static void test_a_comparison_tells_what_has_changed(void **state)
     assert_int_equal(rmdir(path), 0);
     vault_fixture_back_up(f, false);
     vault_fixture_ok(f);
-    const struct vault_diff_options options = {
+    const struct browse_diff_options options = {
         .old_snapshot = old_id,
         .new_snapshot = "latest",
         .change = diff_change,
@@ -498,8 +498,8 @@ static void test_a_comparison_tells_what_has_changed(void **state)
         .done = diff_done,
         .user = &c,
     };
-    struct vault_diff *diff;
-    assert_int_equal(vault_diff_start(f->vault, &options, &diff, &f->msg), ERR_OK);
+    struct browse_diff *diff;
+    assert_int_equal(browse_diff_start(f->vault, &options, &diff, &f->msg), ERR_OK);
     vault_fixture_wait(f);
     vault_fixture_ok(f);
     snprintf(wanted, sizeof(wanted),

@@ -8,17 +8,17 @@
  */
 #include "sim_swarm.h"
 
+#include "backup/backup.h"
+#include "devices/devices.h"
+#include "devices/devices_recover.h"
 #include "harness/temp_dir.h"
+#include "heads/heads_sync.h"
 #include "identity/invite_text.h"
+#include "removal/removal_forget.h"
+#include "removal/removal_prune.h"
+#include "restore/restore.h"
 #include "store/store.h"
-#include "vault/vault_backup.h"
-#include "vault/vault_device.h"
-#include "vault/vault_forget.h"
 #include "vault/vault_phrase.h"
-#include "vault/vault_prune.h"
-#include "vault/vault_recover.h"
-#include "vault/vault_restore.h"
-#include "vault/vault_sync.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -47,7 +47,7 @@ struct machine {
     unsigned problems;
     const char *gives_up; /* a device, when it prunes */
     struct id snapshot, account;
-    struct vault_prune_summary pruned;
+    struct removal_prune_summary pruned;
     uint64_t removed;
 };
 
@@ -165,7 +165,7 @@ static void on_recovery_problem(void *user, enum err e, const char *sentence)
     ((struct machine *)user)->problems++;
 }
 
-static void on_recovered(void *user, enum err e, const struct vault_recovery_summary *summary,
+static void on_recovered(void *user, enum err e, const struct devices_recovery_summary *summary,
                          const struct errmsg *msg)
 {
     (void)summary;
@@ -184,23 +184,23 @@ static void read_words(struct world *w, char words[1024])
 /* Another device of the account, from the phrase. What could not be had is in m->problems. */
 static void recover_what_there_is(struct world *w, struct machine *m)
 {
-    static const struct vault_recovery_events events = {.problem = on_recovery_problem,
-                                                        .done = on_recovered};
+    static const struct devices_recovery_events events = {.problem = on_recovery_problem,
+                                                          .done = on_recovered};
     char words[1024] = "", id[ID_TEXT_SIZE], from[ID_TEXT_SIZE + 32];
     const char *all[1] = {from};
     read_words(w, words);
     snprintf(from, sizeof(from), "%s@coordinator:1",
              id_format(&w->swarm->coordinator_node->id, id));
-    const struct vault_recovery_options options = {
+    const struct devices_recovery_options options = {
         .dir = m->vault_dir, .words = words, .from = all, .from_count = 1, .device_name = "second"};
-    struct vault_recovery *recovery;
-    if (vault_recovery_new(&options, &m->ports, &recovery, &m->msg) != ERR_OK)
+    struct devices_recovery *recovery;
+    if (devices_recovery_new(&options, &m->ports, &recovery, &m->msg) != ERR_OK)
         fail_msg("%s", m->msg.text);
-    make_node(m, vault_recovery_seed(recovery));
-    assert_int_equal(vault_recovery_start(recovery, m->node->net, &events, m, &m->msg), ERR_OK);
+    make_node(m, devices_recovery_seed(recovery));
+    assert_int_equal(devices_recovery_start(recovery, m->node->net, &events, m, &m->msg), ERR_OK);
     wait_done(m);
     must_be_ok(m);
-    vault_recovery_free(recovery);
+    devices_recovery_free(recovery);
 }
 
 static void recover(struct world *w, struct machine *m)
@@ -299,7 +299,7 @@ static void on_path_problem(void *user, enum err e, struct slice path, const cha
     ((struct machine *)user)->problems++;
 }
 
-static void on_backup(void *user, enum err e, const struct vault_backup_summary *summary,
+static void on_backup(void *user, enum err e, const struct backup_summary *summary,
                       const struct errmsg *msg)
 {
     struct machine *m = user;
@@ -308,17 +308,16 @@ static void on_backup(void *user, enum err e, const struct vault_backup_summary 
 }
 
 static const char *backup_paths[1];
-static struct vault_backup_options backup_options;
+static struct backup_options backup_options;
 
 static void start_backup(struct machine *m)
 {
-    static const struct vault_backup_events events = {.problem = on_path_problem,
-                                                      .done = on_backup};
-    struct vault_backup *backup;
+    static const struct backup_events events = {.problem = on_path_problem, .done = on_backup};
+    struct backup *backup;
     backup_paths[0] = m->world->tree;
     backup_options =
-        (struct vault_backup_options){.paths = backup_paths, .path_count = 1, .program = "test"};
-    if (vault_backup_start(m->vault, &backup_options, &events, m, &backup, &m->msg) != ERR_OK)
+        (struct backup_options){.paths = backup_paths, .path_count = 1, .program = "test"};
+    if (backup_start(m->vault, &backup_options, &events, m, &backup, &m->msg) != ERR_OK)
         fail_msg("%s", m->msg.text);
 }
 
@@ -331,7 +330,7 @@ static struct id back_up(struct machine *m, unsigned state)
     return m->snapshot;
 }
 
-static void on_forgotten(void *user, enum err e, const struct vault_forget_summary *summary,
+static void on_forgotten(void *user, enum err e, const struct removal_forget_summary *summary,
                          const struct errmsg *msg)
 {
     struct machine *m = user;
@@ -341,17 +340,17 @@ static void on_forgotten(void *user, enum err e, const struct vault_forget_summa
 
 static enum err start_forget(struct machine *m, const struct id *snapshot)
 {
-    static const struct vault_forget_events events = {.done = on_forgotten};
+    static const struct removal_forget_events events = {.done = on_forgotten};
     static char text[ID_TEXT_SIZE];
     static const char *names[1];
-    static struct vault_forget_options options;
-    struct vault_forget *forget;
+    static struct removal_forget_options options;
+    struct removal_forget *forget;
     names[0] = id_format(snapshot, text);
-    options = (struct vault_forget_options){.select = {.snapshots = names, .snapshot_count = 1}};
-    return vault_forget_start(m->vault, &options, &events, m, &forget, &m->msg);
+    options = (struct removal_forget_options){.select = {.snapshots = names, .snapshot_count = 1}};
+    return removal_forget_start(m->vault, &options, &events, m, &forget, &m->msg);
 }
 
-static void on_pruned(void *user, enum err e, const struct vault_prune_summary *summary,
+static void on_pruned(void *user, enum err e, const struct removal_prune_summary *summary,
                       const struct errmsg *msg)
 {
     struct machine *m = user;
@@ -361,14 +360,14 @@ static void on_pruned(void *user, enum err e, const struct vault_prune_summary *
 
 static void start_prune(struct machine *m)
 {
-    static const struct vault_prune_events events = {.done = on_pruned};
-    static struct vault_prune_options options;
-    struct vault_prune *prune;
-    options = (struct vault_prune_options){.unused = VAULT_UNUSED_PERCENT,
-                                           .unused_max = 5,
-                                           .excluded = &m->gives_up,
-                                           .excluded_count = m->gives_up ? 1 : 0};
-    if (vault_prune_start(m->vault, &options, &events, m, &prune, &m->msg) != ERR_OK)
+    static const struct removal_prune_events events = {.done = on_pruned};
+    static struct removal_prune_options options;
+    struct removal_prune *prune;
+    options = (struct removal_prune_options){.unused = REMOVAL_UNUSED_PERCENT,
+                                             .unused_max = 5,
+                                             .excluded = &m->gives_up,
+                                             .excluded_count = m->gives_up ? 1 : 0};
+    if (removal_prune_start(m->vault, &options, &events, m, &prune, &m->msg) != ERR_OK)
         fail_msg("%s", m->msg.text);
 }
 
@@ -387,7 +386,7 @@ static void forget(struct machine *m, const struct id *snapshot)
     assert_int_equal(m->removed, 1);
 }
 
-static void on_synced(void *user, enum err e, const struct vault_sync_summary *summary,
+static void on_synced(void *user, enum err e, const struct heads_sync_summary *summary,
                       const struct errmsg *msg)
 {
     (void)summary;
@@ -396,13 +395,13 @@ static void on_synced(void *user, enum err e, const struct vault_sync_summary *s
 
 static void catch_up(struct machine *m)
 {
-    static const struct vault_sync_events events = {.done = on_synced};
-    assert_int_equal(vault_sync_start(m->vault, &events, m, &m->msg), ERR_OK);
+    static const struct heads_sync_events events = {.done = on_synced};
+    assert_int_equal(heads_sync_start(m->vault, &events, m, &m->msg), ERR_OK);
     wait_done(m);
     must_be_ok(m);
 }
 
-static void on_restored(void *user, enum err e, const struct vault_restore_summary *summary,
+static void on_restored(void *user, enum err e, const struct restore_summary *summary,
                         const struct errmsg *msg)
 {
     struct machine *m = user;
@@ -413,19 +412,17 @@ static void on_restored(void *user, enum err e, const struct vault_restore_summa
 /* The snapshot is there, and every file of it is what the state says. */
 static void assert_restores(struct machine *m, const struct id *snapshot, unsigned state)
 {
-    static const struct vault_restore_events events = {.problem = on_path_problem,
-                                                       .done = on_restored};
+    static const struct restore_events events = {.problem = on_path_problem, .done = on_restored};
     struct world *w = m->world;
     char target[PATH_SIZE], wanted[PATH_SIZE], text[ID_TEXT_SIZE], name[64];
     char one[2 * PATH_SIZE + 64], two[2 * PATH_SIZE + 64];
-    struct vault_restore *restore;
+    struct restore *restore;
     snprintf(target, sizeof(target), "%s/out-%u", w->dir, w->restores);
     snprintf(wanted, sizeof(wanted), "%s/wanted-%u", w->dir, w->restores++);
-    const struct vault_restore_options options = {
+    const struct restore_options options = {
         .snapshot = id_format(snapshot, text), .subpath = w->tree, .target = target};
     m->problems = 0;
-    assert_int_equal(vault_restore_start(m->vault, &options, &events, m, &restore, &m->msg),
-                     ERR_OK);
+    assert_int_equal(restore_start(m->vault, &options, &events, m, &restore, &m->msg), ERR_OK);
     wait_done(m);
     if (m->e != ERR_OK || m->problems > 0)
         fail_msg("state %u cannot be restored: %s, %u problems", state, m->msg.text, m->problems);
@@ -639,7 +636,7 @@ static void test_what_nothing_needs_is_freed_after_the_hold(void **state)
     assert_true(shards_held(&w) < held);
     assert_restores(&w.a, &s[2], 2);
     assert_restores(&w.a, &s[3], 3);
-    const struct vault_prune_summary first = w.a.pruned;
+    const struct removal_prune_summary first = w.a.pruned;
     prune(&w.a);
     assert_true(w.a.pruned.segments_condemned < first.segments_condemned);
     tear_down_world(&w);
@@ -794,8 +791,7 @@ static void test_what_a_device_did_after_its_last_valid_head_is_void_everywhere(
     read_words(&w, words);
     assert_int_equal(vault_phrase_open(w.c.vault, words, &root, &w.c.msg), ERR_OK);
     assert_int_equal(
-        vault_device_revoke(w.c.vault, vault_device(w.b.vault), root, on_done, &w.c, &w.c.msg),
-        ERR_OK);
+        devices_revoke(w.c.vault, vault_device(w.b.vault), root, on_done, &w.c, &w.c.msg), ERR_OK);
     wait_done(&w.c);
     must_be_ok(&w.c);
     vault_phrase_close(root);

@@ -165,7 +165,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
     ((struct vault_fixture *)user)->problems++;
 }
 
-static void on_backup(void *user, enum err e, const struct vault_backup_summary *summary,
+static void on_backup(void *user, enum err e, const struct backup_summary *summary,
                       const struct errmsg *msg)
 {
     struct vault_fixture *f = user;
@@ -178,12 +178,12 @@ static void on_backup(void *user, enum err e, const struct vault_backup_summary 
 void vault_fixture_back_up(struct vault_fixture *f, bool dry_run)
 {
     const char *paths[1] = {f->tree};
-    const struct vault_backup_options options = {
+    const struct backup_options options = {
         .paths = paths, .path_count = 1, .program = "test", .dry_run = dry_run};
-    const struct vault_backup_events events = {.problem = on_problem, .done = on_backup};
-    struct vault_backup *backup;
+    const struct backup_events events = {.problem = on_problem, .done = on_backup};
+    struct backup *backup;
     f->problems = 0;
-    if (vault_backup_start(f->vault, &options, &events, f, &backup, &f->msg) != ERR_OK)
+    if (backup_start(f->vault, &options, &events, f, &backup, &f->msg) != ERR_OK)
         fail_msg("%s", f->msg.text);
     vault_fixture_wait(f);
 }

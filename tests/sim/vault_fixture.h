@@ -5,9 +5,9 @@
  */
 #pragma once
 
+#include "backup/backup.h"
 #include "harness/temp_dir.h"
 #include "sim_swarm.h"
-#include "vault/vault_backup.h"
 
 enum { VAULT_FIXTURE_CELLS = 7 };
 
@@ -23,7 +23,7 @@ struct vault_fixture {
     struct errmsg msg;
     bool done;
     enum err e;
-    struct vault_backup_summary summary;
+    struct backup_summary summary;
     unsigned problems;
 };
 

@@ -48,7 +48,7 @@ MUST_CHECK enum err ctl_start(struct ctl *ctl);
 MUST_CHECK int ctl_open(struct ctl *ctl, enum vault_access access);
 /* The vault's net, so that it can speak to the swarm. */
 MUST_CHECK enum err ctl_connect(struct ctl *ctl);
-/* Makes the index anew from the swarm, with the vault's own keys (vault_rebuild.h). An error has
+/* Makes the index anew from the swarm, with the vault's own keys (heads_rebuild.h). An error has
    been said; the vault is closed again in any case. The exit code. */
 MUST_CHECK int ctl_rebuild(struct ctl *ctl);
 /* Opens, connects, refreshes, and catches up with the account's other devices (a reader only when
@@ -101,9 +101,9 @@ int ctl_prune_run(struct ctl *ctl, bool rewrite);
 
 /* --- ctl_device.c --- */
 
-struct vault_device_row;
+struct devices_row;
 /* Says that a device was taken in. */
-void ctl_device_admitted(struct ctl *ctl, const struct vault_device_row *device);
+void ctl_device_admitted(struct ctl *ctl, const struct devices_row *device);
 
 /* --- ctl_look.c --- */
 
@@ -125,8 +125,8 @@ int ctl_unlock(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_backup(struct ctl *ctl);
 /* Is there room for this backup? CTL_OK, or the refusal has been said. */
-struct vault_backup_options;
-int ctl_quota(struct ctl *ctl, const struct vault_backup_options *options);
+struct backup_options;
+int ctl_quota(struct ctl *ctl, const struct backup_options *options);
 int ctl_restore(struct ctl *ctl);
 int ctl_snapshots(struct ctl *ctl);
 int ctl_ls(struct ctl *ctl);

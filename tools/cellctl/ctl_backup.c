@@ -1,15 +1,15 @@
 /* cellctl backup: a snapshot of some paths. */
+#include "backup/backup.h"
 #include "base/text.h"
 #include "ctl.h"
 #include "ctl_stream.h"
+#include "health/health_debts.h"
+#include "health/health_renew.h"
+#include "health/health_repairs.h"
+#include "removal/removal_orders.h"
+#include "transfer/transfer_grants.h"
+#include "transfer/transfer_registrations.h"
 #include "uvio/uvio_net.h"
-#include "vault/vault_backup.h"
-#include "vault/vault_debts.h"
-#include "vault/vault_grants.h"
-#include "vault/vault_orders.h"
-#include "vault/vault_registrations.h"
-#include "vault/vault_renew.h"
-#include "vault/vault_repairs.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -20,15 +20,15 @@
 
 struct backup {
     struct ctl *ctl;
-    struct vault_backup *running;
-    struct vault_backup_summary summary;
+    struct backup *running;
+    struct backup_summary summary;
     int64_t time_ns; /* of --time; 0: now */
     struct ctl_progress progress;
     struct fs_exclude *exclude;
-    struct vault_repairs *repairing;
-    struct vault_repairs_summary repairs;
-    struct vault_debts *paying;
-    struct vault_debts_summary debts;
+    struct health_repairs *repairing;
+    struct health_repairs_summary repairs;
+    struct health_debts *paying;
+    struct health_debts_summary debts;
     struct ctl_stream *stream; /* NULL: paths */
     const char **command;      /* owned array */
     const char **paths;        /* owned array: those of the arguments that are there */
@@ -52,7 +52,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
         ctl_problem(&backup->ctl->out, "archival", path, sentence);
 }
 
-static void on_progress(void *user, const struct vault_backup_progress *progress)
+static void on_progress(void *user, const struct backup_progress *progress)
 {
     struct backup *backup = user;
     const struct ctl_progress_now now = {
@@ -65,7 +65,7 @@ static void on_progress(void *user, const struct vault_backup_progress *progress
     ctl_progress_show(&backup->progress, &now);
 }
 
-static void on_done(void *user, enum err e, const struct vault_backup_summary *summary,
+static void on_done(void *user, enum err e, const struct backup_summary *summary,
                     const struct errmsg *msg)
 {
     struct backup *backup = user;
@@ -80,14 +80,14 @@ static void cancel(struct ctl *ctl)
 {
     struct backup *backup = ctl->operation;
     if (backup->running)
-        vault_backup_cancel(backup->running);
+        backup_cancel(backup->running);
     if (backup->paying)
-        vault_debts_cancel(backup->paying);
+        health_debts_cancel(backup->paying);
     if (backup->repairing)
-        vault_repairs_cancel(backup->repairing);
+        health_repairs_cancel(backup->repairing);
 }
 
-static void on_repaired(void *user, enum err e, const struct vault_repairs_summary *summary,
+static void on_repaired(void *user, enum err e, const struct health_repairs_summary *summary,
                         const struct errmsg *msg)
 {
     struct backup *backup = user;
@@ -102,7 +102,8 @@ static enum err take_repairs(struct ctl *ctl, struct backup *backup)
 {
     if (ctl->options.dry_run)
         return ERR_OK;
-    enum err e = vault_repairs_take(ctl->vault, on_repaired, backup, &backup->repairing, &ctl->msg);
+    enum err e =
+        health_repairs_take(ctl->vault, on_repaired, backup, &backup->repairing, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -110,7 +111,7 @@ static enum err take_repairs(struct ctl *ctl, struct backup *backup)
     return e;
 }
 
-static void on_paid(void *user, enum err e, const struct vault_debts_summary *summary,
+static void on_paid(void *user, enum err e, const struct health_debts_summary *summary,
                     const struct errmsg *msg)
 {
     struct backup *backup = user;
@@ -126,7 +127,7 @@ static enum err pay_debts(struct ctl *ctl, struct backup *backup)
 {
     if (ctl->options.dry_run)
         return ERR_OK;
-    enum err e = vault_debts_pay(ctl->vault, on_paid, backup, &backup->paying, &ctl->msg);
+    enum err e = health_debts_pay(ctl->vault, on_paid, backup, &backup->paying, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -135,7 +136,7 @@ static enum err pay_debts(struct ctl *ctl, struct backup *backup)
     return e;
 }
 
-static void on_orders(void *user, enum err e, const struct vault_orders_summary *summary,
+static void on_orders(void *user, enum err e, const struct removal_orders_summary *summary,
                       const struct errmsg *msg)
 {
     struct backup *backup = user;
@@ -146,15 +147,15 @@ static void on_orders(void *user, enum err e, const struct vault_orders_summary 
 /* Delete orders of an earlier prune that somebody has not answered yet. */
 static enum err send_orders(struct ctl *ctl, struct backup *backup)
 {
-    struct vault_orders *orders;
+    struct removal_orders *orders;
     if (ctl->options.dry_run)
         return ERR_OK;
-    const enum err e = vault_orders_send(ctl->vault, on_orders, backup, &orders, &ctl->msg);
+    const enum err e = removal_orders_send(ctl->vault, on_orders, backup, &orders, &ctl->msg);
     return e == ERR_OK ? ctl_wait(ctl) : e;
 }
 
-static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s,
-                      const struct vault_repairs_summary *repairs)
+static void tell_json(struct ctl *ctl, const struct backup_summary *s,
+                      const struct health_repairs_summary *repairs)
 {
     struct json_line *line;
     if (json_line_new("summary", &line) != ERR_OK)
@@ -189,8 +190,8 @@ static void tell_json(struct ctl *ctl, const struct vault_backup_summary *s,
     ctl_json(&ctl->out, line);
 }
 
-static void tell(struct ctl *ctl, const struct vault_backup_summary *s,
-                 const struct vault_repairs_summary *repairs)
+static void tell(struct ctl *ctl, const struct backup_summary *s,
+                 const struct health_repairs_summary *repairs)
 {
     char processed[TEXT_SIZE_SIZE], added[TEXT_SIZE_SIZE], packed[TEXT_SIZE_SIZE];
     char sent[TEXT_SIZE_SIZE], took[TEXT_DURATION_SIZE], id[ID_TEXT_SIZE];
@@ -335,10 +336,10 @@ static enum err parse_time(struct ctl *ctl, struct backup *backup)
     return ERR_OK;
 }
 
-static struct vault_backup_options what(const struct ctl *ctl, const struct backup *backup)
+static struct backup_options what(const struct ctl *ctl, const struct backup *backup)
 {
     const struct ctl_options *o = &ctl->options;
-    return (struct vault_backup_options){
+    return (struct backup_options){
         .paths = backup->paths,
         .path_count = backup->path_count,
         .stream = backup->stream ? ctl_stream_vault(backup->stream) : NULL,
@@ -361,10 +362,9 @@ static struct vault_backup_options what(const struct ctl *ctl, const struct back
     };
 }
 
-static enum err run(struct ctl *ctl, struct backup *backup,
-                    const struct vault_backup_options *options)
+static enum err run(struct ctl *ctl, struct backup *backup, const struct backup_options *options)
 {
-    static const struct vault_backup_events events = {
+    static const struct backup_events events = {
         .problem = on_problem, .progress = on_progress, .done = on_done};
     ctl_progress_start(&backup->progress, &ctl->out, "backed up", now_ms(ctl));
     ctl->operation = backup;
@@ -372,7 +372,7 @@ static enum err run(struct ctl *ctl, struct backup *backup,
     if (backup->stream && !options->dry_run)
         e = ctl_stream_start(backup->stream, &ctl->msg);
     if (e == ERR_OK)
-        e = vault_backup_start(ctl->vault, options, &events, backup, &backup->running, &ctl->msg);
+        e = backup_start(ctl->vault, options, &events, backup, &backup->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -400,7 +400,7 @@ int ctl_backup(struct ctl *ctl)
         code = ctl_open_swarm(ctl, VAULT_WRITE);
     if (code != CTL_OK)
         goto out;
-    const struct vault_backup_options options = what(ctl, &backup);
+    const struct backup_options options = what(ctl, &backup);
     if (!options.dry_run)
         code = ctl_quota(ctl, &options);
     if (code != CTL_OK)
@@ -426,15 +426,15 @@ int ctl_backup(struct ctl *ctl)
         goto out;
     }
     if (!options.dry_run)
-        e = vault_registrations_send(ctl->vault, ctl_done, ctl, &ctl->msg);
+        e = transfer_registrations_send(ctl->vault, ctl_done, ctl, &ctl->msg);
     if (e == ERR_OK && !options.dry_run)
         e = ctl_wait(ctl);
     if (e == ERR_OK && !options.dry_run)
-        e = vault_grants_keep(ctl->vault, ctl_done, ctl, &ctl->msg);
+        e = transfer_grants_keep(ctl->vault, ctl_done, ctl, &ctl->msg);
     if (e == ERR_OK && !options.dry_run)
         e = ctl_wait(ctl);
     if (e == ERR_OK && !options.dry_run)
-        e = vault_renew(ctl->vault, ctl_done, ctl, &ctl->msg);
+        e = health_renew(ctl->vault, ctl_done, ctl, &ctl->msg);
     if (e == ERR_OK && !options.dry_run)
         e = ctl_wait(ctl);
     if (e != ERR_OK) {

@@ -1,16 +1,16 @@
 /* cellctl check. */
 #include "base/text.h"
 #include "ctl.h"
+#include "health/health_check.h"
 #include "placement/placement_level.h"
-#include "vault/vault_check.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct check {
     struct ctl *ctl;
-    struct vault_check *running;
-    struct vault_check_summary summary;
+    struct health_check *running;
+    struct health_check_summary summary;
     struct ctl_progress progress;
 };
 
@@ -21,7 +21,7 @@ static void on_problem(void *user, enum err e, const char *sentence)
     ctl_problem(&check->ctl->out, "check", slice_of(NULL, 0), sentence);
 }
 
-static void on_progress(void *user, const struct vault_check_progress *progress)
+static void on_progress(void *user, const struct health_check_progress *progress)
 {
     struct check *check = user;
     const struct ctl_progress_now now = {
@@ -33,7 +33,7 @@ static void on_progress(void *user, const struct vault_check_progress *progress)
     ctl_progress_show(&check->progress, &now);
 }
 
-static void on_done(void *user, enum err e, const struct vault_check_summary *summary,
+static void on_done(void *user, enum err e, const struct health_check_summary *summary,
                     const struct errmsg *msg)
 {
     struct check *check = user;
@@ -45,11 +45,11 @@ static void on_done(void *user, enum err e, const struct vault_check_summary *su
 static void cancel(struct ctl *ctl)
 {
     struct check *check = ctl->operation;
-    vault_check_cancel(check->running);
+    health_check_cancel(check->running);
 }
 
 /* "n/t", or "N%": then another part each time, chosen at random. */
-static enum err subset(struct ctl *ctl, struct vault_check_options *options)
+static enum err subset(struct ctl *ctl, struct health_check_options *options)
 {
     const char *text = ctl->options.read_data_subset;
     unsigned n = 0, t = 0;
@@ -67,7 +67,7 @@ static enum err subset(struct ctl *ctl, struct vault_check_options *options)
     return err_say(&ctl->msg, ERR_USAGE, "--read-data-subset takes n/t or N%%, not '%s'", text);
 }
 
-static void json_summary(struct ctl *ctl, const struct vault_check_summary *s)
+static void json_summary(struct ctl *ctl, const struct health_check_summary *s)
 {
     struct json_line *line;
     if (json_line_new("summary", &line) != ERR_OK)
@@ -91,7 +91,7 @@ static void json_summary(struct ctl *ctl, const struct vault_check_summary *s)
     ctl_json(&ctl->out, line);
 }
 
-static void say_summary(struct ctl *ctl, const struct vault_check_summary *s)
+static void say_summary(struct ctl *ctl, const struct health_check_summary *s)
 {
     struct ctl_output *out = &ctl->out;
     char bytes[TEXT_SIZE_SIZE];
@@ -120,17 +120,17 @@ static void say_summary(struct ctl *ctl, const struct vault_check_summary *s)
 
 static int run(struct check *check)
 {
-    static const struct vault_check_events events = {
+    static const struct health_check_events events = {
         .problem = on_problem, .progress = on_progress, .done = on_done};
     struct ctl *ctl = check->ctl;
-    struct vault_check_options options = {.read_data = ctl->options.read_data ||
-                                                       ctl->options.read_data_subset};
+    struct health_check_options options = {.read_data = ctl->options.read_data ||
+                                                        ctl->options.read_data_subset};
     if (ctl->options.read_data_subset && subset(ctl, &options) != ERR_OK)
         return ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
     ctl_progress_start(&check->progress, &ctl->out, "checked", clock_mono_ms(uvio_clock(ctl->io)));
     ctl->operation = check;
     enum err e =
-        vault_check_start(ctl->vault, &options, &events, check, &check->running, &ctl->msg);
+        health_check_start(ctl->vault, &options, &events, check, &check->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);

@@ -1,9 +1,9 @@
 /* cellctl device, join: the devices of one account. */
 #include "base/text.h"
 #include "ctl.h"
+#include "devices/devices.h"
+#include "devices/devices_joining.h"
 #include "uvio/uvio_net.h"
-#include "vault/vault_device.h"
-#include "vault/vault_joining.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +14,10 @@ static const struct {
     unsigned bit;
     const char *name;
 } capability_names[] = {
-    {VAULT_MAY_PUT, "put"},
-    {VAULT_MAY_READ, "read"},
-    {VAULT_MAY_DELETE, "delete"},
-    {VAULT_MAY_ADMIN, "admin"},
+    {DEVICES_MAY_PUT, "put"},
+    {DEVICES_MAY_READ, "read"},
+    {DEVICES_MAY_DELETE, "delete"},
+    {DEVICES_MAY_ADMIN, "admin"},
 };
 
 enum { CAPABILITIES_SIZE = 32 };
@@ -59,7 +59,7 @@ static enum err capabilities_parse(const char *text, unsigned *out, struct errms
 
 /* --- list --- */
 
-static void show_device(struct ctl *ctl, const struct vault_device_row *d)
+static void show_device(struct ctl *ctl, const struct devices_row *d)
 {
     struct json_line *line;
     char id[ID_TEXT_SIZE], may[CAPABILITIES_SIZE], name[CTL_TEXT_SIZE];
@@ -89,9 +89,9 @@ static int list_devices(struct ctl *ctl)
     const int code = ctl_open_swarm(ctl, VAULT_CATCH_UP);
     if (code != CTL_OK)
         return code;
-    for (size_t i = 0; i < vault_device_count(ctl->vault); i++) {
-        struct vault_device_row row;
-        vault_device_at(ctl->vault, i, &row);
+    for (size_t i = 0; i < devices_count(ctl->vault); i++) {
+        struct devices_row row;
+        devices_at(ctl->vault, i, &row);
         show_device(ctl, &row);
     }
     return CTL_OK;
@@ -119,7 +119,7 @@ struct admitting {
     uint32_t count;
 };
 
-static void on_admitted(void *user, const struct vault_device_row *device)
+static void on_admitted(void *user, const struct devices_row *device)
 {
     struct admitting *a = user;
     ctl_device_admitted(a->ctl, device);
@@ -139,7 +139,7 @@ static void on_admit_done(void *user, enum err e, uint32_t count, const struct e
     ctl_done(a->ctl, e, msg);
 }
 
-void ctl_device_admitted(struct ctl *ctl, const struct vault_device_row *device)
+void ctl_device_admitted(struct ctl *ctl, const struct devices_row *device)
 {
     char id[ID_TEXT_SIZE], may[CAPABILITIES_SIZE], name[CTL_TEXT_SIZE];
     struct json_line *line;
@@ -158,10 +158,10 @@ void ctl_device_admitted(struct ctl *ctl, const struct vault_device_row *device)
 
 static enum err admit(struct ctl *ctl, const struct vault_root *root, uint32_t *count)
 {
-    static const struct vault_device_events events = {
+    static const struct devices_events events = {
         .admitted = on_admitted, .refused = on_refused, .done = on_admit_done};
     struct admitting a = {.ctl = ctl};
-    enum err e = vault_device_admit(ctl->vault, root, &events, &a, &ctl->msg);
+    enum err e = devices_admit(ctl->vault, root, &events, &a, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     *count = a.count;
@@ -218,7 +218,7 @@ static void tell_invite(struct ctl *ctl, const char *text, unsigned may, int64_t
 
 static int invite_device(struct ctl *ctl)
 {
-    unsigned may = VAULT_MAY_PUT | VAULT_MAY_READ;
+    unsigned may = DEVICES_MAY_PUT | DEVICES_MAY_READ;
     uint64_t expires_ms = (uint64_t)EXPIRES_DEFAULT_S * 1000;
     struct buf text = BUF_INIT(32768);
     struct vault_root *root = NULL;
@@ -236,8 +236,8 @@ static int invite_device(struct ctl *ctl)
         clock_wall_ns(uvio_clock(ctl->io)) / 1000000000 + (int64_t)(expires_ms / 1000);
     enum err e = open_root(ctl, &root);
     if (e == ERR_OK)
-        e = vault_device_invite(ctl->vault, may, expires_s, may & VAULT_MAY_ADMIN ? root : NULL,
-                                &text, &ctl->msg);
+        e = devices_invite(ctl->vault, may, expires_s, may & DEVICES_MAY_ADMIN ? root : NULL, &text,
+                           &ctl->msg);
     if (e == ERR_OK)
         e = buf_append_u8(&text, 0);
     if (e == ERR_OK) {
@@ -278,18 +278,18 @@ static int admit_devices(struct ctl *ctl)
 
 static int revoke_device(struct ctl *ctl, const char *text)
 {
-    struct vault_device_row row = {0};
+    struct devices_row row = {0};
     struct vault_root *root = NULL;
     struct json_line *line;
     char name[CTL_TEXT_SIZE];
     const int code = ctl_open_swarm(ctl, VAULT_WRITE);
     if (code != CTL_OK)
         return code;
-    enum err e = vault_device_find(ctl->vault, text, &row, &ctl->msg);
+    enum err e = devices_find(ctl->vault, text, &row, &ctl->msg);
     if (e == ERR_OK)
         e = open_root(ctl, &root);
     if (e == ERR_OK)
-        e = vault_device_revoke(ctl->vault, &row.id, root, ctl_done, ctl, &ctl->msg);
+        e = devices_revoke(ctl->vault, &row.id, root, ctl_done, ctl, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     vault_phrase_close(root);
@@ -298,7 +298,7 @@ static int revoke_device(struct ctl *ctl, const char *text)
     ctl_say(&ctl->out,
             "Device %s is revoked: no cell obeys it any more. What it backed up before stays.%s",
             ctl_text(slice_text(row.name), name),
-            row.capabilities & VAULT_MAY_READ
+            row.capabilities & DEVICES_MAY_READ
                 ? "\nIt knows the account's reading key: when it was stolen, also replace the "
                   "phrase (docs/devices.md)."
                 : "");
@@ -330,7 +330,7 @@ int ctl_device(struct ctl *ctl)
 
 struct joining {
     struct ctl *ctl;
-    struct vault_joining *joining;
+    struct devices_joining *joining;
     unsigned capabilities;
 };
 
@@ -339,7 +339,7 @@ static void on_waiting(void *user)
     struct joining *j = user;
     struct json_line *line;
     char id[ID_TEXT_SIZE];
-    id_format(vault_joining_device(j->joining), id);
+    id_format(devices_joining_device(j->joining), id);
     if (j->ctl->out.json && json_line_new("waiting", &line) == ERR_OK) {
         json_line_text(line, "device", id);
         ctl_json(&j->ctl->out, line);
@@ -361,7 +361,7 @@ static void on_joined(void *user, enum err e, unsigned capabilities, const struc
 
 static void cancel_join(struct ctl *ctl)
 {
-    vault_joining_cancel(ctl->operation);
+    devices_joining_cancel(ctl->operation);
 }
 
 static enum err new_joining(struct joining *j, const char *dir)
@@ -375,7 +375,7 @@ static enum err new_joining(struct joining *j, const char *dir)
         .log = &ctl->log,
     };
     struct buf passphrase = BUF_INIT(CTL_PASSPHRASE_MAX);
-    struct vault_joining_options options = {
+    struct devices_joining_options options = {
         .dir = dir,
         .invite = o->invite,
         .from = o->from.items,
@@ -383,27 +383,28 @@ static enum err new_joining(struct joining *j, const char *dir)
         .device_name = o->device_name,
     };
     bool needed = !o->no_passphrase;
-    const bool begun = vault_joining_needs_passphrase(dir, &needed, NULL) == ERR_OK;
+    const bool begun = devices_joining_needs_passphrase(dir, &needed, NULL) == ERR_OK;
     enum err e = ERR_OK;
     if (needed && (begun || o->invite))
         e = ctl_passphrase(o, !begun, &passphrase, &ctl->msg);
     options.passphrase = buf_slice(&passphrase);
     if (e == ERR_OK)
-        e = vault_joining_new(&options, &ports, &j->joining, &ctl->msg);
+        e = devices_joining_new(&options, &ports, &j->joining, &ctl->msg);
     ctl_secret_clear(&passphrase);
     return e;
 }
 
 static enum err run_join(struct joining *j)
 {
-    static const struct vault_joining_events events = {.waiting = on_waiting, .done = on_joined};
+    static const struct devices_joining_events events = {.waiting = on_waiting, .done = on_joined};
     struct ctl *ctl = j->ctl;
-    const struct uvio_net_options options = {.seed = vault_joining_seed(j->joining)};
+    const struct uvio_net_options options = {.seed = devices_joining_seed(j->joining)};
     enum err e = uvio_net_open(ctl->io, &options, &ctl->net, &ctl->msg);
     ctl->operation = j->joining;
     ctl->cancel = cancel_join;
     if (e == ERR_OK)
-        e = vault_joining_start(j->joining, ctl->net, !ctl->options.no_wait, &events, j, &ctl->msg);
+        e = devices_joining_start(j->joining, ctl->net, !ctl->options.no_wait, &events, j,
+                                  &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     ctl->cancel = NULL;
@@ -415,8 +416,8 @@ static void tell_joined(const struct joining *j)
     struct ctl *ctl = j->ctl;
     struct json_line *line;
     char account[ID_TEXT_SIZE], device[ID_TEXT_SIZE], may[CAPABILITIES_SIZE];
-    id_format(vault_joining_account(j->joining), account);
-    id_format(vault_joining_device(j->joining), device);
+    id_format(devices_joining_account(j->joining), account);
+    id_format(devices_joining_device(j->joining), device);
     capabilities_text(j->capabilities, may);
     if (ctl->out.json && json_line_new("joined", &line) == ERR_OK) {
         json_line_text(line, "id", account);
@@ -426,8 +427,8 @@ static void tell_joined(const struct joining *j)
     }
     ctl_say(&ctl->out, "This machine is device %.10s of the account; it may: %s.\nNext: cellctl %s",
             device, may,
-            j->capabilities & VAULT_MAY_READ ? "snapshots, or cellctl backup PATH..."
-                                             : "backup PATH...");
+            j->capabilities & DEVICES_MAY_READ ? "snapshots, or cellctl backup PATH..."
+                                               : "backup PATH...");
 }
 
 int ctl_join(struct ctl *ctl)
@@ -448,6 +449,6 @@ int ctl_join(struct ctl *ctl)
     const int code = e == ERR_OK ? CTL_OK
                      : usage     ? ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text)
                                  : ctl_failed(ctl, e);
-    vault_joining_free(j.joining);
+    devices_joining_free(j.joining);
     return code;
 }

@@ -1,12 +1,12 @@
 /* cellctl diff: restic's words for what is different. */
 #include "base/text.h"
+#include "browse/browse_diff.h"
 #include "ctl.h"
-#include "vault/vault_diff.h"
 
 struct diff {
     struct ctl *ctl;
-    struct vault_diff *running;
-    struct vault_diff_summary summary;
+    struct browse_diff *running;
+    struct browse_diff_summary summary;
     uint64_t problems, lost;
 };
 
@@ -44,7 +44,7 @@ static void on_problem(void *user, struct slice path, enum err e, const char *se
 
 /* --- on the loop --- */
 
-static void on_done(void *user, enum err e, const struct vault_diff_summary *summary,
+static void on_done(void *user, enum err e, const struct browse_diff_summary *summary,
                     const struct errmsg *msg)
 {
     struct diff *diff = user;
@@ -56,7 +56,7 @@ static void cancel(struct ctl *ctl)
 {
     struct diff *diff = ctl->operation;
     if (!ctl->ended)
-        vault_diff_cancel(diff->running);
+        browse_diff_cancel(diff->running);
 }
 
 static void json_count(struct json_line *line, const char *key, uint64_t value, bool known)
@@ -67,7 +67,7 @@ static void json_count(struct json_line *line, const char *key, uint64_t value, 
         json_line_null(line, key);
 }
 
-static void json_side(struct json_line *line, const char *key, const struct vault_diff_side *side,
+static void json_side(struct json_line *line, const char *key, const struct browse_diff_side *side,
                       bool known)
 {
     json_line_open_object(line, key);
@@ -82,7 +82,7 @@ static void json_side(struct json_line *line, const char *key, const struct vaul
 
 static void tell_json(const struct diff *diff)
 {
-    const struct vault_diff_summary *s = &diff->summary;
+    const struct browse_diff_summary *s = &diff->summary;
     struct json_line *line;
     if (json_line_new("statistics", &line) != ERR_OK)
         return;
@@ -97,7 +97,7 @@ static void tell_json(const struct diff *diff)
 static void tell(const struct diff *diff)
 {
     struct ctl_output *out = &diff->ctl->out;
-    const struct vault_diff_summary *s = &diff->summary;
+    const struct browse_diff_summary *s = &diff->summary;
     char added[TEXT_SIZE_SIZE], removed[TEXT_SIZE_SIZE];
     if (out->json) {
         tell_json(diff);
@@ -127,7 +127,7 @@ static enum err run(struct diff *diff)
 {
     struct ctl *ctl = diff->ctl;
     const char *const *snapshots = ctl->options.arguments.items;
-    const struct vault_diff_options options = {
+    const struct browse_diff_options options = {
         .old_snapshot = snapshots[0],
         .new_snapshot = snapshots[1],
         .host = ctl->options.host,
@@ -139,7 +139,7 @@ static enum err run(struct diff *diff)
     };
     ctl_say(&ctl->out, "comparing snapshot %s to %s:\n", snapshots[0], snapshots[1]);
     ctl->operation = diff;
-    enum err e = vault_diff_start(ctl->vault, &options, &diff->running, &ctl->msg);
+    enum err e = browse_diff_start(ctl->vault, &options, &diff->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);

@@ -2,10 +2,10 @@
 #include "base/text.h"
 #include "ctl_scratch.h"
 #include "ctl_words.h"
+#include "devices/devices_recover.h"
+#include "health/health_drill.h"
+#include "restore/restore.h"
 #include "uvio/uvio_net.h"
-#include "vault/vault_drill.h"
-#include "vault/vault_recover.h"
-#include "vault/vault_restore.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,13 +16,13 @@ struct drill {
     struct ctl_words words;
     char *scratch;     /* owned; removed at the end */
     char *index, *dir; /* owned: below it, or where --target says: files restored to */
-    struct vault_recovery *recovery;
-    struct vault_recovery_summary recovered;
-    struct vault_restore *restoring;
-    struct vault_restore_summary restored;
+    struct devices_recovery *recovery;
+    struct devices_recovery_summary recovered;
+    struct restore *restoring;
+    struct restore_summary restored;
     struct ctl_progress progress;
     struct ctl_scratch_counts counts;
-    struct vault_drill record;
+    struct health_drill record;
     bool have_vault, recorded;
 };
 
@@ -40,7 +40,7 @@ static void on_recovery_problem(void *user, enum err e, const char *sentence)
     ctl_problem(&drill->ctl->out, "recover", slice_of(NULL, 0), sentence);
 }
 
-static void on_recovered(void *user, enum err e, const struct vault_recovery_summary *summary,
+static void on_recovered(void *user, enum err e, const struct devices_recovery_summary *summary,
                          const struct errmsg *msg)
 {
     struct drill *drill = user;
@@ -50,8 +50,8 @@ static void on_recovered(void *user, enum err e, const struct vault_recovery_sum
 
 static enum err recover(struct drill *drill)
 {
-    static const struct vault_recovery_events events = {.problem = on_recovery_problem,
-                                                        .done = on_recovered};
+    static const struct devices_recovery_events events = {.problem = on_recovery_problem,
+                                                          .done = on_recovered};
     struct ctl *ctl = drill->ctl;
     const struct vault_ports ports = {
         .clock = uvio_clock(ctl->io),
@@ -59,20 +59,20 @@ static enum err recover(struct drill *drill)
         .work = uvio_work(ctl->io),
         .log = &ctl->log,
     };
-    const struct vault_recovery_options options = {
+    const struct devices_recovery_options options = {
         .dir = drill->index,
         .words = drill->words.words,
         .from = drill->words.from.items,
         .from_count = drill->words.from.count,
         .rehearsal = true,
     };
-    enum err e = vault_recovery_new(&options, &ports, &drill->recovery, &ctl->msg);
+    enum err e = devices_recovery_new(&options, &ports, &drill->recovery, &ctl->msg);
     if (e != ERR_OK)
         return e;
-    const struct uvio_net_options net = {.seed = vault_recovery_seed(drill->recovery)};
+    const struct uvio_net_options net = {.seed = devices_recovery_seed(drill->recovery)};
     e = uvio_net_open(ctl->io, &net, &ctl->net, &ctl->msg);
     if (e == ERR_OK)
-        e = vault_recovery_start(drill->recovery, ctl->net, &events, drill, &ctl->msg);
+        e = devices_recovery_start(drill->recovery, ctl->net, &events, drill, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     if (e == ERR_OK && drill->have_vault &&
@@ -95,7 +95,7 @@ static void on_restore_problem(void *user, enum err e, struct slice path, const 
     ctl_problem(&drill->ctl->out, "restore", path, text);
 }
 
-static void on_progress(void *user, const struct vault_restore_progress *progress)
+static void on_progress(void *user, const struct restore_progress *progress)
 {
     struct drill *drill = user;
     const uint64_t percent = drill->record.sample_percent;
@@ -109,7 +109,7 @@ static void on_progress(void *user, const struct vault_restore_progress *progres
     ctl_progress_show(&drill->progress, &now);
 }
 
-static void on_restored(void *user, enum err e, const struct vault_restore_summary *summary,
+static void on_restored(void *user, enum err e, const struct restore_summary *summary,
                         const struct errmsg *msg)
 {
     struct drill *drill = user;
@@ -123,16 +123,16 @@ static void cancel(struct ctl *ctl)
 {
     struct drill *drill = ctl->operation;
     if (drill->restoring)
-        vault_restore_cancel(drill->restoring);
+        restore_cancel(drill->restoring);
 }
 
 static enum err restore(struct drill *drill)
 {
-    static const struct vault_restore_events events = {
+    static const struct restore_events events = {
         .problem = on_restore_problem, .progress = on_progress, .done = on_restored};
     struct ctl *ctl = drill->ctl;
     const uint64_t percent = drill->record.sample_percent;
-    struct vault_restore_options options = {
+    struct restore_options options = {
         .snapshot = ctl->options.arguments.count ? ctl->options.arguments.items[0] : "latest",
         .host = ctl->options.host,
         .target = drill->dir,
@@ -143,8 +143,8 @@ static enum err restore(struct drill *drill)
     random_fill(uvio_random(ctl->io), &options.sample_seed, sizeof(options.sample_seed));
     ctl_progress_start(&drill->progress, &ctl->out, "restored", now_ms(ctl));
     ctl->operation = drill;
-    enum err e = vault_restore_start(vault_recovery_vault(drill->recovery), &options, &events,
-                                     drill, &drill->restoring, &ctl->msg);
+    enum err e = restore_start(devices_recovery_vault(drill->recovery), &options, &events, drill,
+                               &drill->restoring, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -168,7 +168,7 @@ static void on_different(void *user, const char *path)
 static enum err record(struct drill *drill, uint64_t started_ms)
 {
     struct ctl *ctl = drill->ctl;
-    struct vault_drill *r = &drill->record;
+    struct health_drill *r = &drill->record;
     r->time_s = (uint64_t)(clock_wall_ns(uvio_clock(ctl->io)) / 1000000000);
     r->files = drill->restored.files_restored;
     r->bytes = drill->restored.bytes_restored;
@@ -180,14 +180,14 @@ static enum err record(struct drill *drill, uint64_t started_ms)
     r->passed = r->failed + r->different + r->problems == 0;
     if (!drill->have_vault)
         return ERR_OK;
-    const enum err e = vault_drill_write(vault_dir(ctl->vault), r, &ctl->msg);
+    const enum err e = health_drill_write(vault_dir(ctl->vault), r, &ctl->msg);
     drill->recorded = e == ERR_OK;
     return e;
 }
 
 static void tell_json(struct drill *drill)
 {
-    const struct vault_drill *r = &drill->record;
+    const struct health_drill *r = &drill->record;
     struct json_line *line;
     if (json_line_new("summary", &line) != ERR_OK)
         return;
@@ -207,7 +207,7 @@ static void tell_json(struct drill *drill)
 
 static void tell(struct drill *drill)
 {
-    const struct vault_drill *r = &drill->record;
+    const struct health_drill *r = &drill->record;
     struct ctl_output *out = &drill->ctl->out;
     char id[ID_TEXT_SIZE], bytes[TEXT_SIZE_SIZE], took[TEXT_DURATION_SIZE];
     if (out->json) {
@@ -316,7 +316,7 @@ int ctl_drill(struct ctl *ctl)
             code = ctl_failed(ctl, e);
         }
     }
-    vault_recovery_free(drill.recovery);
+    devices_recovery_free(drill.recovery);
     if (drill.scratch)
         ctl_scratch_remove(drill.scratch);
     ctl_words_free(&drill.words);

@@ -1,9 +1,9 @@
 /* cellctl dump: a file's bytes, or a directory as tar or zip. */
 #include "base/idmap.h"
+#include "browse/browse_dump.h"
 #include "bundle/bundle.h"
 #include "ctl.h"
 #include "fs/fs_entry.h"
-#include "vault/vault_dump.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -15,7 +15,7 @@ enum { TEXT_MAX = 4 << 20 };
 
 struct dump {
     struct ctl *ctl;
-    struct vault_dump *running;
+    struct browse_dump *running;
     FILE *out;
     char *snapshot, *path; /* owned */
     size_t prefix_size;    /* of the path, not in the archive's names */
@@ -99,7 +99,7 @@ struct lists {
     struct bundle_run *runs;
 };
 
-static enum err make_lists(struct dump *dump, const struct vault_dump_entry *from,
+static enum err make_lists(struct dump *dump, const struct browse_dump_entry *from,
                            struct bundle_entry *to, struct lists *lists)
 {
     struct snapshot_xattrs walk;
@@ -123,7 +123,7 @@ static enum err make_lists(struct dump *dump, const struct vault_dump_entry *fro
     return ERR_OK;
 }
 
-static enum err add_entry(struct dump *dump, const struct vault_dump_entry *from, bool *content,
+static enum err add_entry(struct dump *dump, const struct browse_dump_entry *from, bool *content,
                           struct errmsg *msg)
 {
     const struct snapshot_entry *entry = from->entry;
@@ -185,7 +185,7 @@ static enum err decide(struct dump *dump, const struct snapshot_entry *entry, st
     return bundle_new(dump->format, write_out, dump, &dump->bundle, msg);
 }
 
-static enum err on_entry(void *user, const struct vault_dump_entry *entry, bool *content,
+static enum err on_entry(void *user, const struct browse_dump_entry *entry, bool *content,
                          struct errmsg *msg)
 {
     struct dump *dump = user;
@@ -208,7 +208,7 @@ static void cancel(struct ctl *ctl)
 {
     struct dump *dump = ctl->operation;
     if (!ctl->ended)
-        vault_dump_cancel(dump->running);
+        browse_dump_cancel(dump->running);
 }
 
 /* "SNAP[:SUBPATH] PATH": PATH below SUBPATH. */
@@ -252,7 +252,7 @@ static enum err open_out(struct dump *dump)
 static enum err run(struct dump *dump)
 {
     struct ctl *ctl = dump->ctl;
-    const struct vault_dump_options options = {
+    const struct browse_dump_options options = {
         .snapshot = dump->snapshot,
         .host = ctl->options.host,
         .path = dump->path,
@@ -262,7 +262,7 @@ static enum err run(struct dump *dump)
         .user = dump,
     };
     ctl->operation = dump;
-    enum err e = vault_dump_start(ctl->vault, &options, ctl_done, ctl, &dump->running, &ctl->msg);
+    enum err e = browse_dump_start(ctl->vault, &options, ctl_done, ctl, &dump->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);

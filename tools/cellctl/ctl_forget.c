@@ -2,9 +2,9 @@
 #include "base/text.h"
 #include "ctl.h"
 #include "ctl_snapshot.h"
-#include "vault/vault_forget.h"
-#include "vault/vault_prune.h"
-#include "vault/vault_tag.h"
+#include "removal/removal_forget.h"
+#include "removal/removal_prune.h"
+#include "removal/removal_tag.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,8 @@ static const char *const unused_default = "5%";
 
 struct prune {
     struct ctl *ctl;
-    struct vault_prune *running;
-    struct vault_prune_summary summary;
+    struct removal_prune *running;
+    struct removal_prune_summary summary;
 };
 
 static void on_stage(void *user, const char *words)
@@ -28,7 +28,7 @@ static void on_stage(void *user, const char *words)
     ctl_say_more(&prune->ctl->out, "%s ...", words);
 }
 
-static void on_pruned(void *user, enum err e, const struct vault_prune_summary *summary,
+static void on_pruned(void *user, enum err e, const struct removal_prune_summary *summary,
                       const struct errmsg *msg)
 {
     struct prune *prune = user;
@@ -40,10 +40,10 @@ static void on_pruned(void *user, enum err e, const struct vault_prune_summary *
 
 static void cancel_prune(struct ctl *ctl)
 {
-    vault_prune_cancel(((struct prune *)ctl->operation)->running);
+    removal_prune_cancel(((struct prune *)ctl->operation)->running);
 }
 
-static void prune_json(struct ctl *ctl, const struct vault_prune_summary *s)
+static void prune_json(struct ctl *ctl, const struct removal_prune_summary *s)
 {
     struct json_line *line;
     if (json_line_new("prune_summary", &line) != ERR_OK)
@@ -67,7 +67,7 @@ static void prune_json(struct ctl *ctl, const struct vault_prune_summary *s)
     ctl_json(&ctl->out, line);
 }
 
-static void prune_words(struct ctl *ctl, const struct vault_prune_summary *s)
+static void prune_words(struct ctl *ctl, const struct removal_prune_summary *s)
 {
     char stored[TEXT_SIZE_SIZE], needed[TEXT_SIZE_SIZE], gone[TEXT_SIZE_SIZE];
     char moved[TEXT_SIZE_SIZE], left[TEXT_SIZE_SIZE], hold[TEXT_DURATION_SIZE];
@@ -108,9 +108,9 @@ static void prune_words(struct ctl *ctl, const struct vault_prune_summary *s)
 
 int ctl_prune_run(struct ctl *ctl, bool rewrite)
 {
-    static const struct vault_prune_events events = {.stage = on_stage, .done = on_pruned};
+    static const struct removal_prune_events events = {.stage = on_stage, .done = on_pruned};
     struct prune prune = {.ctl = ctl};
-    struct vault_prune_options options = {
+    struct removal_prune_options options = {
         .excluded = ctl->options.exclude_devices.items,
         .excluded_count = ctl->options.exclude_devices.count,
         .dry_run = ctl->options.dry_run,
@@ -119,11 +119,11 @@ int ctl_prune_run(struct ctl *ctl, bool rewrite)
     const char *unused = ctl->options.max_unused ? ctl->options.max_unused
                          : rewrite               ? "unlimited"
                                                  : unused_default;
-    enum err e = vault_prune_parse_unused(unused, &options, &ctl->msg);
+    enum err e = removal_prune_parse_unused(unused, &options, &ctl->msg);
     if (e != ERR_OK)
         return ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text);
     ctl->operation = &prune;
-    e = vault_prune_start(ctl->vault, &options, &events, &prune, &prune.running, &ctl->msg);
+    e = removal_prune_start(ctl->vault, &options, &events, &prune, &prune.running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel_prune;
         e = ctl_wait(ctl);
@@ -149,15 +149,15 @@ int ctl_prune(struct ctl *ctl)
 
 struct forget {
     struct ctl *ctl;
-    struct vault_forget *running;
-    struct vault_forget_summary summary;
+    struct removal_forget *running;
+    struct removal_forget_summary summary;
     struct retention_policy policy;
     struct retention_tags *tags; /* owned */
     struct slice *texts;         /* owned */
     bool has_policy;
 };
 
-static void json_reasons(struct json_line *line, const struct vault_forget_group *group)
+static void json_reasons(struct json_line *line, const struct removal_forget_group *group)
 {
     json_line_open_array(line, "reasons");
     for (size_t i = 0; i < group->count; i++) {
@@ -178,7 +178,7 @@ static void json_reasons(struct json_line *line, const struct vault_forget_group
 }
 
 static void json_half(struct json_line *line, const char *key,
-                      const struct vault_forget_group *group, bool keep)
+                      const struct removal_forget_group *group, bool keep)
 {
     json_line_open_array(line, key);
     for (size_t i = 0; i < group->count; i++) {
@@ -192,7 +192,7 @@ static void json_half(struct json_line *line, const char *key,
 }
 
 /* The fields with which restic describes a group; what it was not grouped by is null. */
-static void group_json(struct forget *forget, const struct vault_forget_group *group, unsigned by)
+static void group_json(struct forget *forget, const struct removal_forget_group *group, unsigned by)
 {
     struct json_line *line;
     if (json_line_new("forget_group", &line) != ERR_OK)
@@ -237,7 +237,7 @@ static unsigned group_by(const struct ctl *ctl, struct errmsg *msg, enum err *e)
     return by;
 }
 
-static void on_group(void *user, const struct vault_forget_group *group)
+static void on_group(void *user, const struct removal_forget_group *group)
 {
     struct forget *forget = user;
     struct ctl *ctl = forget->ctl;
@@ -267,7 +267,7 @@ static void on_removed(void *user, const struct vault_snapshot *snapshot)
                 id_format(&snapshot->id, id));
 }
 
-static void on_forgotten(void *user, enum err e, const struct vault_forget_summary *summary,
+static void on_forgotten(void *user, enum err e, const struct removal_forget_summary *summary,
                          const struct errmsg *msg)
 {
     struct forget *forget = user;
@@ -278,7 +278,7 @@ static void on_forgotten(void *user, enum err e, const struct vault_forget_summa
 
 static void cancel_forget(struct ctl *ctl)
 {
-    vault_forget_cancel(((struct forget *)ctl->operation)->running);
+    removal_forget_cancel(((struct forget *)ctl->operation)->running);
 }
 
 static enum err parse_counts(struct forget *forget, struct errmsg *msg)
@@ -342,11 +342,11 @@ static struct vault_select selection(const struct ctl *ctl)
 
 static enum err run_forget(struct forget *forget)
 {
-    static const struct vault_forget_events events = {
+    static const struct removal_forget_events events = {
         .group = on_group, .removed = on_removed, .done = on_forgotten};
     struct ctl *ctl = forget->ctl;
     enum err e;
-    const struct vault_forget_options options = {
+    const struct removal_forget_options options = {
         .select = selection(ctl),
         .policy = ctl->options.arguments.count > 0 ? NULL : &forget->policy,
         .group_by = group_by(ctl, &ctl->msg, &e),
@@ -355,7 +355,7 @@ static enum err run_forget(struct forget *forget)
     if (e != ERR_OK)
         return e;
     ctl->operation = forget;
-    e = vault_forget_start(ctl->vault, &options, &events, forget, &forget->running, &ctl->msg);
+    e = removal_forget_start(ctl->vault, &options, &events, forget, &forget->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel_forget;
         e = ctl_wait(ctl);
@@ -363,7 +363,7 @@ static enum err run_forget(struct forget *forget)
     return e;
 }
 
-static void forget_tell(struct ctl *ctl, const struct vault_forget_summary *s)
+static void forget_tell(struct ctl *ctl, const struct removal_forget_summary *s)
 {
     struct json_line *line;
     if (ctl->out.json && json_line_new("summary", &line) == ERR_OK) {
@@ -424,7 +424,7 @@ int ctl_forget(struct ctl *ctl)
 
 struct tag {
     struct ctl *ctl;
-    struct vault_tag *running;
+    struct removal_tag *running;
     uint64_t changed;
 };
 
@@ -454,16 +454,16 @@ static void on_tagged(void *user, enum err e, uint64_t changed, const struct err
 
 static void cancel_tag(struct ctl *ctl)
 {
-    vault_tag_cancel(((struct tag *)ctl->operation)->running);
+    removal_tag_cancel(((struct tag *)ctl->operation)->running);
 }
 
 int ctl_tag(struct ctl *ctl)
 {
-    static const struct vault_tag_events events = {.changed = on_changed, .done = on_tagged};
+    static const struct removal_tag_events events = {.changed = on_changed, .done = on_tagged};
     const struct ctl_options *o = &ctl->options;
     struct tag tag = {.ctl = ctl};
     struct json_line *line;
-    const struct vault_tag_options options = {
+    const struct removal_tag_options options = {
         .select = selection(ctl),
         .set = o->tags_set.items,
         .set_count = o->tags_set.count,
@@ -480,7 +480,7 @@ int ctl_tag(struct ctl *ctl)
     if (code != CTL_OK)
         return code;
     ctl->operation = &tag;
-    enum err e = vault_tag_start(ctl->vault, &options, &events, &tag, &tag.running, &ctl->msg);
+    enum err e = removal_tag_start(ctl->vault, &options, &events, &tag, &tag.running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel_tag;
         e = ctl_wait(ctl);

@@ -11,7 +11,7 @@ static const struct {
     {1u << 23, 'u'}, {1u << 22, 'g'}, {1u << 21, 'c'}, {1u << 20, 't'},
 };
 
-uint32_t ctl_node_mode(const struct vault_walk_entry *entry)
+uint32_t ctl_node_mode(const struct browse_walk_entry *entry)
 {
     static const uint32_t types[] = {
         [FS_DIRECTORY] = 1u << 31,    [FS_SYMLINK] = 1u << 27,
@@ -23,7 +23,7 @@ uint32_t ctl_node_mode(const struct vault_walk_entry *entry)
            (entry->mode & 01000 ? 1u << 20 : 0);
 }
 
-const char *ctl_node_permissions(const struct vault_walk_entry *entry,
+const char *ctl_node_permissions(const struct browse_walk_entry *entry,
                                  char out[CTL_PERMISSIONS_SIZE])
 {
     static const char letters[] = "rwxrwxrwx";
@@ -48,7 +48,7 @@ struct slice ctl_node_name(struct slice path)
     return path;
 }
 
-void ctl_node_json(struct json_line *line, const struct vault_walk_entry *entry)
+void ctl_node_json(struct json_line *line, const struct browse_walk_entry *entry)
 {
     char permissions[CTL_PERMISSIONS_SIZE];
     json_line_path(line, "name", ctl_node_name(entry->path));
@@ -70,7 +70,8 @@ void ctl_node_json(struct json_line *line, const struct vault_walk_entry *entry)
         json_line_path(line, "linktarget", entry->target);
 }
 
-void ctl_node_print(struct ctl_output *out, const struct vault_walk_entry *entry, bool long_listing)
+void ctl_node_print(struct ctl_output *out, const struct browse_walk_entry *entry,
+                    bool long_listing)
 {
     char path[CTL_TEXT_SIZE], target[CTL_TEXT_SIZE], when[CTL_TIME_SIZE];
     char permissions[CTL_PERMISSIONS_SIZE];

@@ -1,19 +1,19 @@
 /* Is there room for a backup? Asked before anything is sent. */
+#include "backup/backup.h"
 #include "base/text.h"
 #include "ctl.h"
-#include "vault/vault_backup.h"
-#include "vault/vault_quota.h"
+#include "transfer/transfer_quota.h"
 
 #include <sys/statvfs.h>
 
 struct quota {
     struct ctl *ctl;
-    struct vault_quota standing;
-    struct vault_backup *running;
-    struct vault_backup_summary summary;
+    struct transfer_quota standing;
+    struct backup *running;
+    struct backup_summary summary;
 };
 
-static void on_standing(void *user, const struct vault_quota *standing)
+static void on_standing(void *user, const struct transfer_quota *standing)
 {
     struct quota *quota = user;
     quota->standing = *standing;
@@ -28,7 +28,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
     (void)sentence;
 }
 
-static void on_done(void *user, enum err e, const struct vault_backup_summary *summary,
+static void on_done(void *user, enum err e, const struct backup_summary *summary,
                     const struct errmsg *msg)
 {
     struct quota *quota = user;
@@ -42,12 +42,12 @@ static void cancel(struct ctl *ctl)
 {
     struct quota *quota = ctl->operation;
     if (quota->running)
-        vault_backup_cancel(quota->running);
+        backup_cancel(quota->running);
 }
 
 /* What the file systems of the paths hold, all in all: who has room for that need not be measured.
  */
-static uint64_t disks_bytes(const struct vault_backup_options *options)
+static uint64_t disks_bytes(const struct backup_options *options)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < options->path_count; i++) {
@@ -60,21 +60,21 @@ static uint64_t disks_bytes(const struct vault_backup_options *options)
 }
 
 /* How much has changed: a walk without reading. */
-static enum err measure(struct quota *quota, const struct vault_backup_options *options)
+static enum err measure(struct quota *quota, const struct backup_options *options)
 {
-    static const struct vault_backup_events events = {.problem = on_problem, .done = on_done};
-    struct vault_backup_options dry = *options;
+    static const struct backup_events events = {.problem = on_problem, .done = on_done};
+    struct backup_options dry = *options;
     struct ctl *ctl = quota->ctl;
     dry.dry_run = true;
     ctl->operation = quota;
-    enum err e = vault_backup_start(ctl->vault, &dry, &events, quota, &quota->running, &ctl->msg);
+    enum err e = backup_start(ctl->vault, &dry, &events, quota, &quota->running, &ctl->msg);
     if (e != ERR_OK)
         return e;
     ctl->cancel = cancel;
     return ctl_wait(ctl);
 }
 
-static int refuse(struct ctl *ctl, const struct vault_quota *s, uint64_t need_bytes)
+static int refuse(struct ctl *ctl, const struct transfer_quota *s, uint64_t need_bytes)
 {
     char used[TEXT_SIZE_SIZE], allowed[TEXT_SIZE_SIZE], need[TEXT_SIZE_SIZE];
     struct errmsg msg;
@@ -95,20 +95,20 @@ static int refuse(struct ctl *ctl, const struct vault_quota *s, uint64_t need_by
     return ctl_fail(&ctl->out, CTL_QUOTA, msg.text);
 }
 
-int ctl_quota(struct ctl *ctl, const struct vault_backup_options *options)
+int ctl_quota(struct ctl *ctl, const struct backup_options *options)
 {
     struct quota quota = {.ctl = ctl};
-    const struct vault_quota *s = &quota.standing;
+    const struct transfer_quota *s = &quota.standing;
     char used[TEXT_SIZE_SIZE], allowed[TEXT_SIZE_SIZE];
     struct errmsg msg;
-    enum err e = vault_quota_ask(ctl->vault, on_standing, &quota, &ctl->msg);
+    enum err e = transfer_quota_ask(ctl->vault, on_standing, &quota, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     if (e != ERR_OK || !s->known)
         return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
     if (s->used_bytes >= s->allowed_bytes)
         return refuse(ctl, s, 0);
-    if (s->used_bytes >= s->allowed_bytes / 100 * VAULT_QUOTA_WARN_PERCENT) {
+    if (s->used_bytes >= s->allowed_bytes / 100 * TRANSFER_QUOTA_WARN_PERCENT) {
         (void)err_say(&msg, ERR_QUOTA, "%s of the %s that this account may use are used",
                       text_size(s->used_bytes, used), text_size(s->allowed_bytes, allowed));
         ctl_warn(&ctl->out, msg.text);
@@ -117,12 +117,12 @@ int ctl_quota(struct ctl *ctl, const struct vault_backup_options *options)
     unsigned k, m;
     vault_level(ctl->vault, &k, &m);
     if (options->stream || ctl->options.accept_risk ||
-        vault_quota_need(disks_bytes(options), k, m) <= left)
+        transfer_quota_need(disks_bytes(options), k, m) <= left)
         return CTL_OK;
     e = measure(&quota, options);
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
     const uint64_t need =
-        vault_quota_need(quota.summary.bytes_changed, quota.summary.k, quota.summary.m);
+        transfer_quota_need(quota.summary.bytes_changed, quota.summary.k, quota.summary.m);
     return need > left ? refuse(ctl, s, need) : CTL_OK;
 }

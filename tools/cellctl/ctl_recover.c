@@ -1,15 +1,15 @@
 /* cellctl recover: a vault again from the phrase. */
 #include "ctl_words.h"
+#include "devices/devices_recover.h"
 #include "uvio/uvio_net.h"
-#include "vault/vault_recover.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct recover {
     struct ctl *ctl;
-    struct vault_recovery *recovery;
-    struct vault_recovery_summary summary;
+    struct devices_recovery *recovery;
+    struct devices_recovery_summary summary;
     struct ctl_words words;
 };
 
@@ -20,7 +20,7 @@ static void on_problem(void *user, enum err e, const char *sentence)
     ctl_problem(&recover->ctl->out, "recover", slice_of(NULL, 0), sentence);
 }
 
-static void on_done(void *user, enum err e, const struct vault_recovery_summary *summary,
+static void on_done(void *user, enum err e, const struct devices_recovery_summary *summary,
                     const struct errmsg *msg)
 {
     struct recover *recover = user;
@@ -38,7 +38,7 @@ static enum err begin(struct recover *recover, struct slice passphrase)
         .log = &ctl->log,
     };
     char *dir = ctl_vault_dir(&ctl->options);
-    const struct vault_recovery_options options = {
+    const struct devices_recovery_options options = {
         .dir = dir,
         .words = recover->words.words,
         .from = recover->words.from.items,
@@ -47,23 +47,23 @@ static enum err begin(struct recover *recover, struct slice passphrase)
         .device_name = ctl->options.device_name,
     };
     const enum err e =
-        dir ? vault_recovery_new(&options, &ports, &recover->recovery, &ctl->msg) : ERR_NOMEM;
+        dir ? devices_recovery_new(&options, &ports, &recover->recovery, &ctl->msg) : ERR_NOMEM;
     free(dir);
     return e;
 }
 
 static enum err run(struct recover *recover)
 {
-    static const struct vault_recovery_events events = {.problem = on_problem, .done = on_done};
+    static const struct devices_recovery_events events = {.problem = on_problem, .done = on_done};
     struct ctl *ctl = recover->ctl;
-    const struct uvio_net_options options = {.seed = vault_recovery_seed(recover->recovery)};
+    const struct uvio_net_options options = {.seed = devices_recovery_seed(recover->recovery)};
     enum err e = uvio_net_open(ctl->io, &options, &ctl->net, &ctl->msg);
     if (e == ERR_OK)
-        e = vault_recovery_start(recover->recovery, ctl->net, &events, recover, &ctl->msg);
+        e = devices_recovery_start(recover->recovery, ctl->net, &events, recover, &ctl->msg);
     return e == ERR_OK ? ctl_wait(ctl) : e;
 }
 
-static void tell(struct ctl *ctl, const struct vault_recovery_summary *s)
+static void tell(struct ctl *ctl, const struct devices_recovery_summary *s)
 {
     struct json_line *line;
     if (!ctl->out.json) {
@@ -127,7 +127,7 @@ int ctl_recover(struct ctl *ctl)
     } else if (code == CTL_OK) {
         code = ctl_failed(ctl, e);
     }
-    vault_recovery_free(recover.recovery);
+    devices_recovery_free(recover.recovery);
     ctl_words_free(&recover.words);
     return code;
 }

@@ -5,12 +5,12 @@
  *                                                     a backup of the newest snapshot's paths,
  * which stores again what this machine still has
  */
+#include "backup/backup.h"
 #include "base/text.h"
 #include "ctl.h"
-#include "vault/vault_backup.h"
-#include "vault/vault_check.h"
-#include "vault/vault_debts.h"
-#include "vault/vault_lost.h"
+#include "health/health_check.h"
+#include "health/health_debts.h"
+#include "health/health_lost.h"
 #include "vault/vault_snapshots.h"
 
 #include <stdlib.h>
@@ -18,14 +18,14 @@
 
 struct repair {
     struct ctl *ctl;
-    struct vault_check *checking;
-    struct vault_debts *paying;
-    struct vault_backup *running;
+    struct health_check *checking;
+    struct health_debts *paying;
+    struct backup *running;
     struct ctl_progress progress;
-    struct vault_check_summary check;
-    struct vault_debts_summary debts;
-    struct vault_backup_summary backup;
-    struct vault_lost lost;
+    struct health_check_summary check;
+    struct health_debts_summary debts;
+    struct backup_summary backup;
+    struct health_lost lost;
     /* the newest snapshot of this device; owned texts */
     char **paths, **excludes;
     size_t path_count, exclude_count;
@@ -41,11 +41,11 @@ static void cancel(struct ctl *ctl)
 {
     struct repair *repair = ctl->operation;
     if (repair->checking)
-        vault_check_cancel(repair->checking);
+        health_check_cancel(repair->checking);
     if (repair->paying)
-        vault_debts_cancel(repair->paying);
+        health_debts_cancel(repair->paying);
     if (repair->running)
-        vault_backup_cancel(repair->running);
+        backup_cancel(repair->running);
 }
 
 /* The operation that was just begun. */
@@ -72,7 +72,7 @@ static void on_check_problem(void *user, enum err e, const char *sentence)
     ctl_problem(&repair->ctl->out, "check", slice_of(NULL, 0), sentence);
 }
 
-static void on_check_progress(void *user, const struct vault_check_progress *progress)
+static void on_check_progress(void *user, const struct health_check_progress *progress)
 {
     struct repair *repair = user;
     const struct ctl_progress_now now = {
@@ -84,7 +84,7 @@ static void on_check_progress(void *user, const struct vault_check_progress *pro
     ctl_progress_show(&repair->progress, &now);
 }
 
-static void on_checked(void *user, enum err e, const struct vault_check_summary *summary,
+static void on_checked(void *user, enum err e, const struct health_check_summary *summary,
                        const struct errmsg *msg)
 {
     struct repair *repair = user;
@@ -94,21 +94,21 @@ static void on_checked(void *user, enum err e, const struct vault_check_summary 
 
 static enum err check(struct repair *repair)
 {
-    static const struct vault_check_events events = {
+    static const struct health_check_events events = {
         .problem = on_check_problem, .progress = on_check_progress, .done = on_checked};
     struct ctl *ctl = repair->ctl;
-    const struct vault_check_options options = {.read_data = ctl->options.read_data,
-                                                .give_up = true};
+    const struct health_check_options options = {.read_data = ctl->options.read_data,
+                                                 .give_up = true};
     ctl_progress_start(&repair->progress, &ctl->out, "checked", now_ms(ctl));
-    const enum err e = wait(repair, vault_check_start(ctl->vault, &options, &events, repair,
-                                                      &repair->checking, &ctl->msg));
+    const enum err e = wait(repair, health_check_start(ctl->vault, &options, &events, repair,
+                                                       &repair->checking, &ctl->msg));
     ctl_progress_end(&repair->progress);
     return e;
 }
 
 /* --- pay --- */
 
-static void on_paid(void *user, enum err e, const struct vault_debts_summary *summary,
+static void on_paid(void *user, enum err e, const struct health_debts_summary *summary,
                     const struct errmsg *msg)
 {
     struct repair *repair = user;
@@ -119,7 +119,7 @@ static void on_paid(void *user, enum err e, const struct vault_debts_summary *su
 static enum err pay(struct repair *repair)
 {
     struct ctl *ctl = repair->ctl;
-    return wait(repair, vault_debts_pay(ctl->vault, on_paid, repair, &repair->paying, &ctl->msg));
+    return wait(repair, health_debts_pay(ctl->vault, on_paid, repair, &repair->paying, &ctl->msg));
 }
 
 /* --- a backup, where too few shards are left --- */
@@ -173,7 +173,7 @@ static void on_backup_problem(void *user, enum err e, struct slice path, const c
         ctl_problem(&repair->ctl->out, "archival", path, sentence);
 }
 
-static void on_backed_up(void *user, enum err e, const struct vault_backup_summary *summary,
+static void on_backed_up(void *user, enum err e, const struct backup_summary *summary,
                          const struct errmsg *msg)
 {
     struct repair *repair = user;
@@ -182,7 +182,8 @@ static void on_backed_up(void *user, enum err e, const struct vault_backup_summa
     ctl_done(repair->ctl, e, msg);
 }
 
-static void on_lost(void *user, enum err e, const struct vault_lost *lost, const struct errmsg *msg)
+static void on_lost(void *user, enum err e, const struct health_lost *lost,
+                    const struct errmsg *msg)
 {
     struct repair *repair = user;
     repair->lost = *lost;
@@ -192,16 +193,15 @@ static void on_lost(void *user, enum err e, const struct vault_lost *lost, const
 static enum err count_lost(struct repair *repair)
 {
     struct ctl *ctl = repair->ctl;
-    return wait(repair, vault_lost_count(ctl->vault, on_lost, repair, &ctl->msg));
+    return wait(repair, health_lost_count(ctl->vault, on_lost, repair, &ctl->msg));
 }
 
 static enum err back_up(struct repair *repair, struct fs_exclude *exclude)
 {
-    static const struct vault_backup_events events = {.problem = on_backup_problem,
-                                                      .done = on_backed_up};
+    static const struct backup_events events = {.problem = on_backup_problem, .done = on_backed_up};
     struct ctl *ctl = repair->ctl;
     const char *tag = "repair";
-    const struct vault_backup_options options = {
+    const struct backup_options options = {
         .paths = (const char *const *)repair->paths,
         .path_count = repair->path_count,
         .tags = &tag,
@@ -211,8 +211,8 @@ static enum err back_up(struct repair *repair, struct fs_exclude *exclude)
         .exclude_texts = (const char *const *)repair->excludes,
         .exclude_text_count = repair->exclude_count,
     };
-    const enum err e = wait(repair, vault_backup_start(ctl->vault, &options, &events, repair,
-                                                       &repair->running, &ctl->msg));
+    const enum err e = wait(
+        repair, backup_start(ctl->vault, &options, &events, repair, &repair->running, &ctl->msg));
     repair->backed_up = e == ERR_OK;
     return e;
 }
@@ -238,7 +238,7 @@ static enum err store_again(struct repair *repair)
 
 static void tell_json(struct repair *repair)
 {
-    const struct vault_check_summary *c = &repair->check;
+    const struct health_check_summary *c = &repair->check;
     struct json_line *line;
     if (json_line_new("summary", &line) != ERR_OK)
         return;
@@ -262,7 +262,7 @@ static void tell_json(struct repair *repair)
 static void tell(struct repair *repair)
 {
     struct ctl_output *out = &repair->ctl->out;
-    const struct vault_check_summary *c = &repair->check;
+    const struct health_check_summary *c = &repair->check;
     char id[ID_TEXT_SIZE];
     if (out->json) {
         tell_json(repair);

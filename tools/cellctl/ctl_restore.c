@@ -1,15 +1,15 @@
 /* cellctl restore. */
 #include "base/text.h"
 #include "ctl.h"
-#include "vault/vault_restore.h"
+#include "restore/restore.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct restore {
     struct ctl *ctl;
-    struct vault_restore *running;
-    struct vault_restore_summary summary;
+    struct restore *running;
+    struct restore_summary summary;
     struct ctl_progress progress;
     struct fs_exclude *include, *exclude;
     uint64_t notes; /* of metadata that could not be set */
@@ -33,7 +33,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
     ctl_problem(&ctl->out, "restore", path, text);
 }
 
-static void on_progress(void *user, const struct vault_restore_progress *progress)
+static void on_progress(void *user, const struct restore_progress *progress)
 {
     struct restore *restore = user;
     const struct ctl_progress_now now = {
@@ -46,7 +46,7 @@ static void on_progress(void *user, const struct vault_restore_progress *progres
     ctl_progress_show(&restore->progress, &now);
 }
 
-static void on_done(void *user, enum err e, const struct vault_restore_summary *summary,
+static void on_done(void *user, enum err e, const struct restore_summary *summary,
                     const struct errmsg *msg)
 {
     struct restore *restore = user;
@@ -60,10 +60,10 @@ static void cancel(struct ctl *ctl)
 {
     struct restore *restore = ctl->operation;
     if (restore->running)
-        vault_restore_cancel(restore->running);
+        restore_cancel(restore->running);
 }
 
-static void tell_json(struct ctl *ctl, const struct vault_restore_summary *s)
+static void tell_json(struct ctl *ctl, const struct restore_summary *s)
 {
     struct json_line *line;
     if (json_line_new("summary", &line) != ERR_OK)
@@ -84,7 +84,7 @@ static void tell_json(struct ctl *ctl, const struct vault_restore_summary *s)
 static void tell(struct restore *restore)
 {
     struct ctl *ctl = restore->ctl;
-    const struct vault_restore_summary *s = &restore->summary;
+    const struct restore_summary *s = &restore->summary;
     char id[ID_TEXT_SIZE], bytes[TEXT_SIZE_SIZE], fetched[TEXT_SIZE_SIZE], took[TEXT_DURATION_SIZE];
     if (ctl->out.json) {
         tell_json(ctl, s);
@@ -139,7 +139,7 @@ static bool is_root(const char *dir)
 }
 
 /* What can be wrong before anything is opened. */
-static enum err prepare(struct restore *restore, struct vault_restore_options *options)
+static enum err prepare(struct restore *restore, struct restore_options *options)
 {
     struct ctl *ctl = restore->ctl;
     const struct ctl_options *o = &ctl->options;
@@ -178,16 +178,15 @@ static enum err prepare(struct restore *restore, struct vault_restore_options *o
     return e == ERR_FORMAT || e == ERR_TOO_LARGE ? ERR_USAGE : e;
 }
 
-static int run(struct restore *restore, const struct vault_restore_options *options)
+static int run(struct restore *restore, const struct restore_options *options)
 {
-    static const struct vault_restore_events events = {
+    static const struct restore_events events = {
         .problem = on_problem, .progress = on_progress, .done = on_done};
     struct ctl *ctl = restore->ctl;
     ctl_progress_start(&restore->progress, &ctl->out, "restored",
                        clock_mono_ms(uvio_clock(ctl->io)));
     ctl->operation = restore;
-    enum err e =
-        vault_restore_start(ctl->vault, options, &events, restore, &restore->running, &ctl->msg);
+    enum err e = restore_start(ctl->vault, options, &events, restore, &restore->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -206,7 +205,7 @@ static int run(struct restore *restore, const struct vault_restore_options *opti
 int ctl_restore(struct ctl *ctl)
 {
     struct restore restore = {.ctl = ctl};
-    struct vault_restore_options options = {0};
+    struct restore_options options = {0};
     int code = CTL_OK;
     const enum err e = prepare(&restore, &options);
     if (e == ERR_USAGE)

@@ -1,9 +1,9 @@
 #include "crypto/crypto.h"
 #include "ctl.h"
+#include "devices/devices.h"
+#include "heads/heads_rebuild.h"
+#include "heads/heads_sync.h"
 #include "uvio/uvio_net.h"
-#include "vault/vault_device.h"
-#include "vault/vault_rebuild.h"
-#include "vault/vault_sync.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -93,7 +93,7 @@ static enum err open_vault(struct ctl *ctl, const char *dir, enum vault_access a
 int ctl_open(struct ctl *ctl, enum vault_access access)
 {
     char *dir = ctl_vault_dir(&ctl->options);
-    if (dir && vault_rebuild_is_due(dir)) {
+    if (dir && heads_rebuild_is_due(dir)) {
         ctl_warn(&ctl->out, "the vault's index is gone; it is made anew from what the swarm holds");
         const int code = ctl_rebuild(ctl);
         if (code != CTL_OK) {
@@ -124,7 +124,7 @@ enum err ctl_connect(struct ctl *ctl)
 
 /* --- the index anew --- */
 
-static void on_rebuilt(void *user, enum err e, const struct vault_sync_summary *summary,
+static void on_rebuilt(void *user, enum err e, const struct heads_sync_summary *summary,
                        const struct errmsg *msg)
 {
     struct ctl *ctl = user;
@@ -145,7 +145,7 @@ static void on_rebuild_problem(void *user, enum err e, const char *sentence)
 
 int ctl_rebuild(struct ctl *ctl)
 {
-    static const struct vault_sync_events events = {.problem = on_rebuild_problem,
+    static const struct heads_sync_events events = {.problem = on_rebuild_problem,
                                                     .done = on_rebuilt};
     char *dir = ctl_vault_dir(&ctl->options);
     enum err e = dir ? ctl_start(ctl) : ERR_NOMEM;
@@ -158,7 +158,7 @@ int ctl_rebuild(struct ctl *ctl)
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     if (e == ERR_OK)
-        e = vault_rebuild_start(ctl->vault, &events, ctl, &ctl->msg);
+        e = heads_rebuild_start(ctl->vault, &events, ctl, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     int code = CTL_OK;
@@ -180,7 +180,7 @@ static void on_sync_problem(void *user, enum err e, const char *sentence)
         ctl_warn(&ctl->out, sentence);
 }
 
-static void on_synced(void *user, enum err e, const struct vault_sync_summary *summary,
+static void on_synced(void *user, enum err e, const struct heads_sync_summary *summary,
                       const struct errmsg *msg)
 {
     struct ctl *ctl = user;
@@ -194,7 +194,7 @@ static void on_synced(void *user, enum err e, const struct vault_sync_summary *s
     ctl_done(ctl, e, msg);
 }
 
-static void on_admitted(void *user, const struct vault_device_row *device)
+static void on_admitted(void *user, const struct devices_row *device)
 {
     ctl_device_admitted(user, device);
 }
@@ -216,9 +216,9 @@ static void on_admit_done(void *user, enum err e, uint32_t count, const struct e
    else. */
 static void admit_waiting(struct ctl *ctl)
 {
-    static const struct vault_device_events events = {
+    static const struct devices_events events = {
         .admitted = on_admitted, .refused = on_refused, .done = on_admit_done};
-    enum err e = vault_device_admit(ctl->vault, NULL, &events, ctl, &ctl->msg);
+    enum err e = devices_admit(ctl->vault, NULL, &events, ctl, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     if (e != ERR_OK && ctl->options.verbose)
@@ -231,12 +231,12 @@ static void admit_waiting(struct ctl *ctl)
 static enum err catch_up(struct ctl *ctl, enum vault_access access)
 {
     const bool writes = access != VAULT_READ;
-    static const struct vault_sync_events events = {.problem = on_sync_problem, .done = on_synced};
+    static const struct heads_sync_events events = {.problem = on_sync_problem, .done = on_synced};
     enum err e = ERR_OK;
     if (!vault_may_write(ctl->vault))
         return ERR_OK;
-    if (writes || vault_sync_is_needed(ctl->vault)) {
-        e = vault_sync_start(ctl->vault, &events, ctl, &ctl->msg);
+    if (writes || heads_sync_is_needed(ctl->vault)) {
+        e = heads_sync_start(ctl->vault, &events, ctl, &ctl->msg);
         if (e == ERR_OK)
             e = ctl_wait(ctl);
     }
@@ -244,7 +244,7 @@ static enum err catch_up(struct ctl *ctl, enum vault_access access)
         if (e == ERR_DENIED || ctl->options.verbose)
             ctl_warn(&ctl->out, ctl->msg.text);
         e = ERR_OK;
-    } else if (e == ERR_OK && writes && (vault_device_may(ctl->vault) & VAULT_MAY_ADMIN)) {
+    } else if (e == ERR_OK && writes && (devices_may(ctl->vault) & DEVICES_MAY_ADMIN)) {
         admit_waiting(ctl);
     }
     if (e == ERR_OK && access != VAULT_WRITE)
@@ -272,7 +272,7 @@ int ctl_open_reading(struct ctl *ctl)
     const int code = ctl_open(ctl, VAULT_CATCH_UP);
     if (code != CTL_OK || !vault_may_write(ctl->vault))
         return code;
-    if (!vault_sync_is_needed(ctl->vault)) {
+    if (!heads_sync_is_needed(ctl->vault)) {
         const enum err e = vault_settle(ctl->vault, &ctl->msg);
         return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
     }

@@ -1,22 +1,22 @@
 /* cellctl status, stats, cells: who is here, what is safe. */
 #include "base/text.h"
 #include "ctl.h"
+#include "health/health_drill.h"
+#include "health/health_renew.h"
+#include "health/health_status.h"
 #include "placement/placement_level.h"
 #include "vault/vault_cells.h"
-#include "vault/vault_drill.h"
-#include "vault/vault_renew.h"
-#include "vault/vault_status.h"
 
 #include <string.h>
 #include <time.h>
 
 struct ask {
     struct ctl *ctl;
-    struct vault_status status;
-    struct vault_drill drill; /* the last one */
+    struct health_status status;
+    struct health_drill drill; /* the last one */
 };
 
-static void on_status(void *user, enum err e, const struct vault_status *status,
+static void on_status(void *user, enum err e, const struct health_status *status,
                       const struct errmsg *msg)
 {
     struct ask *ask = user;
@@ -40,8 +40,8 @@ static void json_known(struct json_line *line, const char *name, bool known, uin
         json_line_null(line, name);
 }
 
-static void json_status(struct ctl *ctl, const struct vault_status *s,
-                        const struct vault_drill *drill)
+static void json_status(struct ctl *ctl, const struct health_status *s,
+                        const struct health_drill *drill)
 {
     struct json_line *line;
     if (json_line_new("status", &line) != ERR_OK)
@@ -82,7 +82,7 @@ static void json_status(struct ctl *ctl, const struct vault_status *s,
     ctl_json(&ctl->out, line);
 }
 
-static void say_drill(struct ctl *ctl, const struct vault_drill *drill)
+static void say_drill(struct ctl *ctl, const struct health_drill *drill)
 {
     char when[CTL_TIME_SIZE];
     if (drill->time_s == 0)
@@ -94,7 +94,7 @@ static void say_drill(struct ctl *ctl, const struct vault_drill *drill)
                   (unsigned long long)drill->compared, (unsigned long long)drill->different);
 }
 
-static void say_standing(struct ctl *ctl, const struct vault_status *s)
+static void say_standing(struct ctl *ctl, const struct health_status *s)
 {
     char given[TEXT_SIZE_SIZE], allowed[TEXT_SIZE_SIZE];
     if (s->unavailable >= 0)
@@ -114,7 +114,7 @@ static void say_standing(struct ctl *ctl, const struct vault_status *s)
                                                               : "");
 }
 
-static void say_status(struct ctl *ctl, const struct vault_status *s)
+static void say_status(struct ctl *ctl, const struct health_status *s)
 {
     struct ctl_output *out = &ctl->out;
     char words[PLACEMENT_WORDS_SIZE], bytes[TEXT_SIZE_SIZE], plain[TEXT_SIZE_SIZE];
@@ -147,7 +147,7 @@ static void say_status(struct ctl *ctl, const struct vault_status *s)
     say_standing(ctl, s);
     ctl_print(out, "Last backup: %s.",
               s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never");
-    if (s->lease_until_s && time(NULL) > s->lease_until_s - VAULT_LEASE_WARN_S)
+    if (s->lease_until_s && time(NULL) > s->lease_until_s - HEALTH_LEASE_WARN_S)
         ctl_print(out,
                   "The cells keep this account's shards until %s: a backup renews that for a year.",
                   ctl_time(s->lease_until_s * 1000000000, when));
@@ -158,11 +158,11 @@ static int ask_status(struct ctl *ctl, struct ask *ask)
     const int code = ctl_open_swarm(ctl, VAULT_READ);
     if (code != CTL_OK)
         return code;
-    enum err e = vault_status_ask(ctl->vault, on_status, ask, &ctl->msg);
+    enum err e = health_status_ask(ctl->vault, on_status, ask, &ctl->msg);
     if (e == ERR_OK)
         e = ctl_wait(ctl);
     if (e == ERR_OK)
-        e = vault_drill_read(vault_dir(ctl->vault), &ask->drill, &ctl->msg);
+        e = health_drill_read(vault_dir(ctl->vault), &ask->drill, &ctl->msg);
     return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
 
@@ -188,7 +188,7 @@ int ctl_stats_raw(struct ctl *ctl)
     struct ask ask = {.ctl = ctl};
     struct json_line *line;
     const int code = ask_status(ctl, &ask);
-    const struct vault_status *s = &ask.status;
+    const struct health_status *s = &ask.status;
     char plain[TEXT_SIZE_SIZE], sealed[TEXT_SIZE_SIZE], used[TEXT_SIZE_SIZE];
     const double ratio = s->sealed_bytes > 0 ? (double)s->plain_bytes / (double)s->sealed_bytes : 1;
     const double saving =

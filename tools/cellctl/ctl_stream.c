@@ -16,7 +16,7 @@ extern char **environ;
 enum { POLL_MS = 100 };
 
 struct ctl_stream {
-    struct vault_backup_stream is;
+    struct backup_stream is;
     const char *const *command; /* borrowed; NULL: standard input */
     char *path;
     int fd;
@@ -84,13 +84,13 @@ enum err ctl_stream_new(const char *name, const char *const *command, struct ctl
         return ERR_NOMEM;
     }
     sprintf(stream->path, "%s%s", name[0] == '/' ? "" : "/", name);
-    stream->is = (struct vault_backup_stream){
+    stream->is = (struct backup_stream){
         .path = stream->path, .read = stream_read, .stop = stream_stop, .user = stream};
     *out = stream;
     return ERR_OK;
 }
 
-const struct vault_backup_stream *ctl_stream_vault(const struct ctl_stream *stream)
+const struct backup_stream *ctl_stream_vault(const struct ctl_stream *stream)
 {
     return &stream->is;
 }

@@ -3,8 +3,8 @@
  */
 #pragma once
 
+#include "backup/backup.h"
 #include "ctl.h"
-#include "vault/vault_backup.h"
 
 struct ctl_stream;
 
@@ -18,7 +18,7 @@ MUST_CHECK enum err ctl_stream_start(struct ctl_stream *stream, struct errmsg *m
 
 /* As the backup takes it; borrowed from `stream`. Its end is an error (ERR_STATE) when the command
    did not end with 0. */
-const struct vault_backup_stream *ctl_stream_vault(const struct ctl_stream *stream);
+const struct backup_stream *ctl_stream_vault(const struct ctl_stream *stream);
 
 /* Ends a command that still runs. NULL does nothing. */
 void ctl_stream_free(struct ctl_stream *stream);

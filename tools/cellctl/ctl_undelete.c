@@ -1,12 +1,12 @@
 /* cellctl undelete: what was forgotten comes back, with the recovery phrase. */
 #include "ctl.h"
-#include "vault/vault_undelete.h"
+#include "removal/removal_undelete.h"
 
 struct undelete {
     struct ctl *ctl;
     struct vault_root *root;
-    struct vault_undelete *running;
-    struct vault_undelete_summary summary;
+    struct removal_undelete *running;
+    struct removal_undelete_summary summary;
 };
 
 static void on_returned(void *user, const struct id *snapshot)
@@ -23,7 +23,7 @@ static void on_returned(void *user, const struct id *snapshot)
     }
 }
 
-static void on_done(void *user, enum err e, const struct vault_undelete_summary *summary,
+static void on_done(void *user, enum err e, const struct removal_undelete_summary *summary,
                     const struct errmsg *msg)
 {
     struct undelete *undelete = user;
@@ -34,10 +34,10 @@ static void on_done(void *user, enum err e, const struct vault_undelete_summary 
 
 static void cancel(struct ctl *ctl)
 {
-    vault_undelete_cancel(((struct undelete *)ctl->operation)->running);
+    removal_undelete_cancel(((struct undelete *)ctl->operation)->running);
 }
 
-static void tell(struct ctl *ctl, const struct vault_undelete_summary *s)
+static void tell(struct ctl *ctl, const struct removal_undelete_summary *s)
 {
     struct json_line *line;
     if (ctl->out.json && json_line_new("summary", &line) == ERR_OK) {
@@ -66,10 +66,10 @@ static void tell(struct ctl *ctl, const struct vault_undelete_summary *s)
 
 static enum err run(struct undelete *undelete)
 {
-    static const struct vault_undelete_events events = {.returned = on_returned, .done = on_done};
+    static const struct removal_undelete_events events = {.returned = on_returned, .done = on_done};
     struct ctl *ctl = undelete->ctl;
     const struct ctl_options *o = &ctl->options;
-    const struct vault_undelete_options options = {
+    const struct removal_undelete_options options = {
         .root = undelete->root,
         .select = {.snapshots = o->arguments.items,
                    .snapshot_count = o->arguments.count,
@@ -80,8 +80,8 @@ static enum err run(struct undelete *undelete)
                    .path_count = o->paths.count},
     };
     ctl->operation = undelete;
-    enum err e = vault_undelete_start(ctl->vault, &options, &events, undelete, &undelete->running,
-                                      &ctl->msg);
+    enum err e = removal_undelete_start(ctl->vault, &options, &events, undelete, &undelete->running,
+                                        &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);

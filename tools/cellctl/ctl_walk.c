@@ -14,7 +14,7 @@
 
 struct look {
     struct ctl *ctl;
-    struct vault_walk *running;
+    struct browse_walk *running;
     uint64_t problems, lost;
     struct id snapshot; /* that the walk is in; zero before the first */
     /* find */
@@ -47,11 +47,11 @@ static void cancel(struct ctl *ctl)
 {
     struct look *look = ctl->operation;
     if (!ctl->ended)
-        vault_walk_cancel(look->running);
+        browse_walk_cancel(look->running);
 }
 
 /* One walk, of a vault that is open. */
-static enum err walk(struct look *look, struct vault_walk_options *options)
+static enum err walk(struct look *look, struct browse_walk_options *options)
 {
     struct ctl *ctl = look->ctl;
     ctl->operation = look;
@@ -60,7 +60,7 @@ static enum err walk(struct look *look, struct vault_walk_options *options)
     options->tag_count = ctl->options.tags.count;
     options->problem = on_problem;
     options->user = look;
-    enum err e = vault_walk_start(ctl->vault, options, ctl_done, ctl, &look->running, &ctl->msg);
+    enum err e = browse_walk_start(ctl->vault, options, ctl_done, ctl, &look->running, &ctl->msg);
     if (e == ERR_OK) {
         ctl->cancel = cancel;
         e = ctl_wait(ctl);
@@ -70,7 +70,7 @@ static enum err walk(struct look *look, struct vault_walk_options *options)
 }
 
 /* A walk over each of `list`, or (when it is empty) one over all snapshots. */
-static enum err walk_each(struct look *look, struct vault_walk_options *options,
+static enum err walk_each(struct look *look, struct browse_walk_options *options,
                           const struct ctl_list *list)
 {
     enum err e = ERR_OK;
@@ -96,7 +96,7 @@ static int ended(const struct look *look, enum err e)
     return look->problems > 0 ? CTL_FAILED : CTL_OK;
 }
 
-static bool is_root(const struct vault_walk_entry *entry)
+static bool is_root(const struct browse_walk_entry *entry)
 {
     return entry->path.size <= 1;
 }
@@ -113,7 +113,7 @@ static void say_paths(const struct slice *paths, size_t count, char *out, size_t
                                  ctl_text(paths[i], text));
 }
 
-static enum err list_heading(struct look *look, const struct vault_walk_entry *entry)
+static enum err list_heading(struct look *look, const struct browse_walk_entry *entry)
 {
     struct ctl *ctl = look->ctl;
     const struct vault_snapshot *s = entry->snapshot;
@@ -138,7 +138,7 @@ static enum err list_heading(struct look *look, const struct vault_walk_entry *e
     return ERR_OK;
 }
 
-static enum err list_entry(void *user, const struct vault_walk_entry *entry)
+static enum err list_entry(void *user, const struct browse_walk_entry *entry)
 {
     struct look *look = user;
     struct ctl *ctl = look->ctl;
@@ -163,7 +163,7 @@ int ctl_ls(struct ctl *ctl)
 {
     struct look look = {.ctl = ctl};
     const struct ctl_list *arguments = &ctl->options.arguments;
-    struct vault_walk_options options = {
+    struct browse_walk_options options = {
         .snapshot = arguments->items[0],
         .path = arguments->count > 1 ? arguments->items[1] : NULL,
         .shallow = arguments->count > 1 && !ctl->options.recursive,
@@ -191,7 +191,7 @@ static enum err end_hits(struct look *look)
     return printed();
 }
 
-static void find_heading(struct look *look, const struct vault_walk_entry *entry)
+static void find_heading(struct look *look, const struct browse_walk_entry *entry)
 {
     char id[ID_TEXT_SIZE], when[CTL_TIME_SIZE];
     if (look->hits++ > 0)
@@ -202,7 +202,7 @@ static void find_heading(struct look *look, const struct vault_walk_entry *entry
     look->any = true;
 }
 
-static enum err find_entry(void *user, const struct vault_walk_entry *entry)
+static enum err find_entry(void *user, const struct browse_walk_entry *entry)
 {
     struct look *look = user;
     struct ctl *ctl = look->ctl;
@@ -269,7 +269,7 @@ static enum err prepare_find(struct look *look)
 int ctl_find(struct ctl *ctl)
 {
     struct look look = {.ctl = ctl};
-    struct vault_walk_options options = {.entry = find_entry};
+    struct browse_walk_options options = {.entry = find_entry};
     enum err e = prepare_find(&look);
     int code;
     if (e != ERR_OK)
@@ -289,7 +289,7 @@ int ctl_find(struct ctl *ctl)
 /* --- stats --- */
 
 /* Everything that a restore of each snapshot would write; hard links once in each. */
-static enum err count_entry(void *user, const struct vault_walk_entry *entry)
+static enum err count_entry(void *user, const struct browse_walk_entry *entry)
 {
     struct look *look = user;
     if (!id_equal(&look->snapshot, &entry->snapshot->id)) {
@@ -338,7 +338,7 @@ static void tell_stats(const struct look *look)
 static int restore_size(struct ctl *ctl)
 {
     struct look look = {.ctl = ctl};
-    struct vault_walk_options options = {.entry = count_entry};
+    struct browse_walk_options options = {.entry = count_entry};
     int code = ctl_open_swarm(ctl, VAULT_READ);
     if (code != CTL_OK)
         return code;

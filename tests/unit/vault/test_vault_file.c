@@ -1,6 +1,6 @@
 /* The vault's lock: it goes with its process, and who takes it for a moment only is waited for. */
 #include "harness/temp_dir.h"
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 #include <poll.h>
 #include <setjmp.h>

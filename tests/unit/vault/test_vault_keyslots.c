@@ -6,7 +6,7 @@
 #include "harness/sim_node.h"
 #include "harness/sim_world.h"
 #include "harness/temp_dir.h"
-#include "vault/vault_internal.h"
+#include "vault/vault_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

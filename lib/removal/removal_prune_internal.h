@@ -1,0 +1,53 @@
+/*
+ * The prune's parts.
+ *
+ *     removal_prune.c        what runs when, the condemned list
+ *     removal_prune_plan.c   which segments go, which are repacked; on the lane
+ *     removal_prune_acks.c   which lists may be acted on, and their delete orders; on the lane
+ */
+#pragma once
+
+#include "heads/heads_edit.h"
+#include "index/index_removal.h"
+#include "removal/removal_prune.h"
+
+/* Rows of segments by number. */
+struct removal_prune_numbers {
+    uint64_t *list; /* owned */
+    size_t count, capacity;
+};
+
+struct removal_prune_plan {
+    struct removal_prune_numbers dead;   /* nothing in them is needed */
+    struct removal_prune_numbers repack; /* something is */
+    struct removal_prune_numbers rescue; /* condemned before, and something in them is needed now */
+    unsigned level_m; /* of the level in force, when it can be placed now; else 0 */
+};
+
+MUST_CHECK enum err removal_prune_numbers_add(struct removal_prune_numbers *numbers,
+                                              uint64_t number);
+void removal_prune_plan_free(struct removal_prune_plan *plan);
+
+/* What earlier runs left behind: segments that were condemned and never published as such count
+   again; what was held long enough is taken out of the index. */
+MUST_CHECK enum err removal_prune_plan_tidy(struct vault *vault, struct errmsg *msg);
+
+/* After marking. Adds to the summary. CORRUPT: marked chunks are nowhere. */
+MUST_CHECK enum err removal_prune_plan_make(struct vault *vault,
+                                            const struct removal_prune_options *options,
+                                            struct removal_prune_plan *plan,
+                                            struct removal_prune_summary *summary,
+                                            struct errmsg *msg);
+
+/* Is it excluded by name? */
+bool removal_prune_is_excluded(const struct removal_prune_options *options,
+                               const struct manifest_device *device);
+
+/* Makes delete orders of every list that may be acted on. Marking must have seen everything that
+   was published up to the heads in the index. */
+MUST_CHECK enum err removal_prune_acks_order(struct vault *vault,
+                                             const struct removal_prune_options *options,
+                                             struct removal_prune_summary *summary,
+                                             struct errmsg *msg);
+/* Is there a list of ours whose head too few keep? Then a head must be published again. */
+MUST_CHECK enum err removal_prune_acks_unkept(struct vault *vault, bool *out, struct errmsg *msg);
