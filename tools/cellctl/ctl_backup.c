@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-struct backup {
+struct backup_command {
     struct ctl *ctl;
     struct backup *running;
     struct backup_summary summary;
@@ -45,7 +45,7 @@ static uint64_t now_ms(const struct ctl *ctl)
 
 static void on_problem(void *user, enum err e, struct slice path, const char *sentence)
 {
-    struct backup *backup = user;
+    struct backup_command *backup = user;
     if (e == ERR_OK)
         ctl_warn(&backup->ctl->out, sentence);
     else
@@ -54,7 +54,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
 
 static void on_progress(void *user, const struct backup_progress *progress)
 {
-    struct backup *backup = user;
+    struct backup_command *backup = user;
     const struct ctl_progress_now now = {
         .bytes = progress->bytes_done,
         .bytes_total = progress->walked ? progress->bytes_total : 0,
@@ -68,7 +68,7 @@ static void on_progress(void *user, const struct backup_progress *progress)
 static void on_done(void *user, enum err e, const struct backup_summary *summary,
                     const struct errmsg *msg)
 {
-    struct backup *backup = user;
+    struct backup_command *backup = user;
     backup->running = NULL;
     backup->ctl->cancel = NULL;
     if (summary)
@@ -78,7 +78,7 @@ static void on_done(void *user, enum err e, const struct backup_summary *summary
 
 static void cancel(struct ctl *ctl)
 {
-    struct backup *backup = ctl->operation;
+    struct backup_command *backup = ctl->operation;
     if (backup->running)
         backup_cancel(backup->running);
     if (backup->paying)
@@ -90,7 +90,7 @@ static void cancel(struct ctl *ctl)
 static void on_repaired(void *user, enum err e, const struct health_repairs_summary *summary,
                         const struct errmsg *msg)
 {
-    struct backup *backup = user;
+    struct backup_command *backup = user;
     backup->repairing = NULL;
     backup->ctl->cancel = NULL;
     backup->repairs = *summary;
@@ -98,7 +98,7 @@ static void on_repaired(void *user, enum err e, const struct health_repairs_summ
 }
 
 /* What the swarm wants to be made anew of this account's shards: we run anyway. */
-static enum err take_repairs(struct ctl *ctl, struct backup *backup)
+static enum err take_repairs(struct ctl *ctl, struct backup_command *backup)
 {
     if (ctl->options.dry_run)
         return ERR_OK;
@@ -114,7 +114,7 @@ static enum err take_repairs(struct ctl *ctl, struct backup *backup)
 static void on_paid(void *user, enum err e, const struct health_debts_summary *summary,
                     const struct errmsg *msg)
 {
-    struct backup *backup = user;
+    struct backup_command *backup = user;
     backup->paying = NULL;
     backup->ctl->cancel = NULL;
     backup->debts = *summary;
@@ -123,7 +123,7 @@ static void on_paid(void *user, enum err e, const struct health_debts_summary *s
 
 /* Debts of earlier runs, now that this one's own snapshot is safe. What is still owed afterwards
    takes the place of what this run left. */
-static enum err pay_debts(struct ctl *ctl, struct backup *backup)
+static enum err pay_debts(struct ctl *ctl, struct backup_command *backup)
 {
     if (ctl->options.dry_run)
         return ERR_OK;
@@ -139,13 +139,13 @@ static enum err pay_debts(struct ctl *ctl, struct backup *backup)
 static void on_orders(void *user, enum err e, const struct removal_orders_summary *summary,
                       const struct errmsg *msg)
 {
-    struct backup *backup = user;
+    struct backup_command *backup = user;
     (void)summary;
     ctl_done(backup->ctl, e, msg);
 }
 
 /* Delete orders of an earlier prune that somebody has not answered yet. */
-static enum err send_orders(struct ctl *ctl, struct backup *backup)
+static enum err send_orders(struct ctl *ctl, struct backup_command *backup)
 {
     struct removal_orders *orders;
     if (ctl->options.dry_run)
@@ -229,7 +229,7 @@ static void tell(struct ctl *ctl, const struct backup_summary *s,
 }
 
 /* Those of the paths that are there; the others are said, and the rest is backed up. */
-static enum err existing_paths(struct ctl *ctl, struct backup *backup)
+static enum err existing_paths(struct ctl *ctl, struct backup_command *backup)
 {
     const struct ctl_list *words = &ctl->options.arguments;
     struct errmsg why;
@@ -252,7 +252,7 @@ static enum err existing_paths(struct ctl *ctl, struct backup *backup)
 }
 
 /* What is to be backed up: paths, or one of the streams. */
-static enum err source(struct ctl *ctl, struct backup *backup)
+static enum err source(struct ctl *ctl, struct backup_command *backup)
 {
     const struct ctl_options *o = &ctl->options;
     const struct ctl_list *words = &o->arguments;
@@ -279,7 +279,7 @@ static enum err source(struct ctl *ctl, struct backup *backup)
                           &backup->stream);
 }
 
-static enum err cut_tags(struct ctl *ctl, struct backup *backup)
+static enum err cut_tags(struct ctl *ctl, struct backup_command *backup)
 {
     const struct ctl_list *list = &ctl->options.tags;
     size_t size = 1;
@@ -297,7 +297,7 @@ static enum err cut_tags(struct ctl *ctl, struct backup *backup)
     return ERR_OK;
 }
 
-static enum err patterns(struct ctl *ctl, struct backup *backup)
+static enum err patterns(struct ctl *ctl, struct backup_command *backup)
 {
     enum err e = fs_exclude_new(&backup->exclude);
     const struct ctl_options *options = &ctl->options;
@@ -321,7 +321,7 @@ static enum err upload_limit(struct ctl *ctl)
 }
 
 /* Local time; as restic takes it. */
-static enum err parse_time(struct ctl *ctl, struct backup *backup)
+static enum err parse_time(struct ctl *ctl, struct backup_command *backup)
 {
     const char *text = ctl->options.time;
     struct tm tm = {.tm_isdst = -1};
@@ -336,7 +336,7 @@ static enum err parse_time(struct ctl *ctl, struct backup *backup)
     return ERR_OK;
 }
 
-static struct backup_options what(const struct ctl *ctl, const struct backup *backup)
+static struct backup_options what(const struct ctl *ctl, const struct backup_command *backup)
 {
     const struct ctl_options *o = &ctl->options;
     return (struct backup_options){
@@ -362,7 +362,8 @@ static struct backup_options what(const struct ctl *ctl, const struct backup *ba
     };
 }
 
-static enum err run(struct ctl *ctl, struct backup *backup, const struct backup_options *options)
+static enum err run(struct ctl *ctl, struct backup_command *backup,
+                    const struct backup_options *options)
 {
     static const struct backup_events events = {
         .problem = on_problem, .progress = on_progress, .done = on_done};
@@ -383,7 +384,7 @@ static enum err run(struct ctl *ctl, struct backup *backup, const struct backup_
 
 int ctl_backup(struct ctl *ctl)
 {
-    struct backup backup = {.ctl = ctl};
+    struct backup_command backup = {.ctl = ctl};
     const size_t given = ctl->options.arguments.count;
     enum err e = source(ctl, &backup);
     if (e == ERR_OK)

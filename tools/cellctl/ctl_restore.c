@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct restore {
+struct restore_command {
     struct ctl *ctl;
     struct restore *running;
     struct restore_summary summary;
@@ -21,7 +21,7 @@ enum { NOTES_SHOWN = 20 };
 
 static void on_problem(void *user, enum err e, struct slice path, const char *sentence)
 {
-    struct restore *restore = user;
+    struct restore_command *restore = user;
     struct ctl *ctl = restore->ctl;
     char name[CTL_TEXT_SIZE], text[CTL_TEXT_SIZE + ERRMSG_SIZE + 4];
     if (e == ERR_OK) {
@@ -35,7 +35,7 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
 
 static void on_progress(void *user, const struct restore_progress *progress)
 {
-    struct restore *restore = user;
+    struct restore_command *restore = user;
     const struct ctl_progress_now now = {
         .bytes = progress->bytes_done,
         .bytes_total = progress->bytes_total,
@@ -49,7 +49,7 @@ static void on_progress(void *user, const struct restore_progress *progress)
 static void on_done(void *user, enum err e, const struct restore_summary *summary,
                     const struct errmsg *msg)
 {
-    struct restore *restore = user;
+    struct restore_command *restore = user;
     restore->running = NULL;
     restore->ctl->cancel = NULL;
     restore->summary = *summary;
@@ -58,7 +58,7 @@ static void on_done(void *user, enum err e, const struct restore_summary *summar
 
 static void cancel(struct ctl *ctl)
 {
-    struct restore *restore = ctl->operation;
+    struct restore_command *restore = ctl->operation;
     if (restore->running)
         restore_cancel(restore->running);
 }
@@ -81,7 +81,7 @@ static void tell_json(struct ctl *ctl, const struct restore_summary *s)
     ctl_json(&ctl->out, line);
 }
 
-static void tell(struct restore *restore)
+static void tell(struct restore_command *restore)
 {
     struct ctl *ctl = restore->ctl;
     const struct restore_summary *s = &restore->summary;
@@ -139,7 +139,7 @@ static bool is_root(const char *dir)
 }
 
 /* What can be wrong before anything is opened. */
-static enum err prepare(struct restore *restore, struct restore_options *options)
+static enum err prepare(struct restore_command *restore, struct restore_options *options)
 {
     struct ctl *ctl = restore->ctl;
     const struct ctl_options *o = &ctl->options;
@@ -178,7 +178,7 @@ static enum err prepare(struct restore *restore, struct restore_options *options
     return e == ERR_FORMAT || e == ERR_TOO_LARGE ? ERR_USAGE : e;
 }
 
-static int run(struct restore *restore, const struct restore_options *options)
+static int run(struct restore_command *restore, const struct restore_options *options)
 {
     static const struct restore_events events = {
         .problem = on_problem, .progress = on_progress, .done = on_done};
@@ -204,7 +204,7 @@ static int run(struct restore *restore, const struct restore_options *options)
 
 int ctl_restore(struct ctl *ctl)
 {
-    struct restore restore = {.ctl = ctl};
+    struct restore_command restore = {.ctl = ctl};
     struct restore_options options = {0};
     int code = CTL_OK;
     const enum err e = prepare(&restore, &options);
