@@ -129,6 +129,15 @@ enum err cell_start(struct cell *cell, cell_joined_fn *joined, void *user, struc
     return e;
 }
 
+/* The time for which it ran counts also where it never runs for long. */
+static void stop_run(struct work_job *job)
+{
+    struct cell *cell = container_of(job, struct cell, stop_job);
+    struct errmsg msg;
+    if (cell_removal_save_clock(cell, &cell->stop_moment, &msg) != ERR_OK)
+        log_say(cell->options.log, LOG_DEBUG, "the cell's clock is not written down: %s", msg.text);
+}
+
 static void stop_done(struct work_job *job)
 {
     struct cell *cell = container_of(job, struct cell, stop_job);
@@ -148,9 +157,11 @@ void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user)
     cell_removal_stop(cell);
     cell_lease_stop(cell);
     /* so that `stopped` comes from the loop also when nothing is under way */
+    cell->stop_moment = cell_view_now(cell).moment;
+    cell->stop_job.run = stop_run;
     cell->stop_job.done = stop_done;
     cell_work_began(cell);
-    work_post(cell->options.work, &cell->stop_job);
+    work_submit(cell->options.work, cell->options.lane, &cell->stop_job);
 }
 
 void cell_set_give(struct cell *cell, uint64_t give_bytes)

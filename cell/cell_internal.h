@@ -45,7 +45,7 @@ struct cell;
 
 /* --- blocks of shards on their way to and from the disk: cell_blocks.c --- */
 
-enum { CELL_BLOCK_BYTES = 256 << 10 };
+enum { CELL_BLOCK_BYTES = 256 << 10, CELL_CALM_MAX_MS = 6 * 3600000 };
 
 struct cell_blocks {
     void *spare; /* a few that are free are kept: fresh memory costs more than what is done in it */
@@ -214,6 +214,7 @@ struct cell {
     enum cell_membership membership;
     struct timer heartbeat_timer;
     uint64_t interval_ms, retry_ms;
+    bool interval_told;         /* by the coordinator, in this life */
     unsigned early_beats;       /* heartbeats since the start, until they come at the interval */
     uint64_t heard_list_number; /* of the newest list that was asked for because of a grant */
     bool coordinator_away;
@@ -257,6 +258,7 @@ struct cell {
 
     bool stopping;
     struct work_job stop_job;
+    struct store_moment stop_moment;
     unsigned under_way; /* shard exchanges, jobs, messages that still refer to the cell */
     cell_joined_fn *on_joined;
     void *joined_user;
@@ -348,7 +350,11 @@ MUST_CHECK enum err cell_removal_load(struct cell *cell, struct errmsg *msg);
 void cell_removal_start(struct cell *cell);
 void cell_removal_stop(struct cell *cell);
 struct store_moment cell_removal_moment(const struct cell *cell, int64_t signed_s);
-/* Lane: so that the next life counts on from there. */
+/* How long what waits for months may rest before it is looked at, and the clock written down: as
+   long as this life has been already, from ten minutes to CELL_CALM_MAX_MS. So a crash costs half
+   of the time that a cell ran at the most, and a disk does not wake up for nothing. */
+uint64_t cell_removal_calm_ms(const struct cell *cell, const struct store_moment *now);
+/* Lane: so that the next life counts on from there. With each look, and when the cell stops. */
 MUST_CHECK enum err cell_removal_save_clock(struct cell *cell, const struct store_moment *now,
                                             struct errmsg *msg);
 /* Something was marked: the timer looks. */

@@ -20,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { TICK_MAX_MS = 3600000, TICK_MIN_MS = 200, PARTS = 12, HOLD_S = 30 * 86400 };
+enum { TICK_MIN_MS = 200, PARTS = 12, HOLD_S = 30 * 86400 };
 
 static uint64_t term_ms(const struct cell *cell)
 {
@@ -43,8 +43,10 @@ static bool is_older(const struct store_lease *lease, const struct store_moment 
 
 static void set_timer(struct cell *cell)
 {
+    const struct store_moment now = cell_view_now(cell).moment;
+    const uint64_t calm_ms = cell_removal_calm_ms(cell, &now);
     uint64_t pause_ms = term_ms(cell) / 100;
-    pause_ms = pause_ms > TICK_MAX_MS ? TICK_MAX_MS : pause_ms;
+    pause_ms = pause_ms > calm_ms ? calm_ms : pause_ms;
     pause_ms = pause_ms < TICK_MIN_MS ? TICK_MIN_MS : pause_ms;
     if (!cell->stopping && timer_start(cell->options.clock, &cell->lease.timer, pause_ms) != ERR_OK)
         log_say(cell->options.log, LOG_WARN, "leases are not looked at: no memory for a timer");

@@ -29,7 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_MIN_MS = 500, RETRY_MAX_MS = 300000, HEARTBEAT_DEFAULT_MS = 60000 };
+enum { RETRY_MIN_MS = 500, RETRY_MAX_MS = 900000, HEARTBEAT_DEFAULT_MS = 60000 };
 
 static void rest(struct cell *cell, uint64_t delay_ms);
 
@@ -114,6 +114,8 @@ static void use_members(struct cell *cell, struct member_list *list)
 enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *msg)
 {
     struct member_list *list;
+    if (cell->members && slice_equal(doc, cell->members->bytes) && !PLANTED(STALE_LIST))
+        return ERR_OK; /* what gossip mostly brings */
     enum err e = member_list_open(doc, &cell->swarm, &list, msg);
     if (e != ERR_OK)
         return e;
@@ -288,8 +290,10 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
     if (e != ERR_OK)
         return err_say(msg, e, "the coordinator's answer to a heartbeat cannot be read");
     cell->statement_changed = false;
-    if (!cell->options.heartbeat_ms && reply.interval_ms)
+    if (!cell->options.heartbeat_ms && reply.interval_ms) {
         cell->interval_ms = reply.interval_ms;
+        cell->interval_told = true;
+    }
     hear_trust(cell, &reply);
     cell_leaving_heard(cell, &reply);
     if (reply.work)
@@ -328,9 +332,11 @@ static bool gossip(struct cell *cell)
     return true;
 }
 
+/* Twice as long each time; who knows how often a heartbeat is expected tries as often. */
 static uint64_t retry_ms(const struct cell *cell)
 {
-    return cell->interval_ms < cell->retry_ms ? cell->interval_ms : cell->retry_ms;
+    const bool known = cell->options.heartbeat_ms || cell->interval_told;
+    return known && cell->interval_ms < cell->retry_ms ? cell->interval_ms : cell->retry_ms;
 }
 
 /* What the other member said; its silence means nothing. */

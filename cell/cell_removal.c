@@ -20,9 +20,7 @@
 
 #define FACT_CLOCK "removal_clock" /* le64 run_ms ‖ le64 signed_s */
 
-/* The clock is written down with each tick: so much running time a crash may cost, and so seldom
-   does a disk have to wake up for what waits. */
-enum { TICK_MIN_MS = 100, TICK_MAX_MS = 600000, DUE_BATCH = 128, CLOCK_SIZE = 16 };
+enum { TICK_MIN_MS = 100, TICK_CALM_MS = 600000, DUE_BATCH = 128, CLOCK_SIZE = 16 };
 
 static void fire(struct timer *timer);
 
@@ -53,6 +51,14 @@ struct store_moment cell_removal_moment(const struct cell *cell, int64_t signed_
     if (signed_s > moment.signed_s)
         moment.signed_s = signed_s;
     return moment;
+}
+
+uint64_t cell_removal_calm_ms(const struct cell *cell, const struct store_moment *now)
+{
+    const uint64_t ran_ms = now->run_ms - cell->removal_base.run_ms;
+    if (ran_ms > CELL_CALM_MAX_MS)
+        return CELL_CALM_MAX_MS;
+    return ran_ms < TICK_CALM_MS ? TICK_CALM_MS : ran_ms;
 }
 
 enum err cell_removal_save_clock(struct cell *cell, const struct store_moment *now,
@@ -335,9 +341,10 @@ static void run_removal(struct work_job *job)
     struct store_removal due[DUE_BATCH];
     struct store_removal_state state;
     struct errmsg msg;
-    size_t count, dropped = 0;
+    size_t count = 0, dropped = 0;
     const struct store_moment now = cell->removal_now;
-    cell->removal_pause_ms = TICK_MAX_MS;
+    const uint64_t calm_ms = cell_removal_calm_ms(cell, &now);
+    cell->removal_pause_ms = calm_ms;
     enum err e = store_removal_state(store, &state, &msg);
     if (e == ERR_OK && state.waiting_count + state.moved_count == 0) {
         cell->removal_pause_ms = 0;
@@ -345,11 +352,12 @@ static void run_removal(struct work_job *job)
     }
     if (e == ERR_OK)
         e = cell_removal_save_clock(cell, &now, &msg);
-    if (e == ERR_OK)
+    const bool is_due = state.next_run_ms <= now.run_ms;
+    if (e == ERR_OK && is_due)
         e = store_removal_due(store, &now, due, DUE_BATCH, &count, &msg);
-    if (e == ERR_OK)
+    if (e == ERR_OK && is_due)
         e = free_due(cell, due, count, &msg);
-    if (e == ERR_OK)
+    if (e == ERR_OK && is_due)
         e = store_drop_due(store, &now, &dropped, &msg);
     if (e != ERR_OK) {
         log_say(cell->options.log, LOG_ERROR, "what was deleted cannot be freed: %s", msg.text);
@@ -360,7 +368,7 @@ static void run_removal(struct work_job *job)
     count += dropped;
     if (count >= DUE_BATCH || dropped || left < TICK_MIN_MS)
         cell->removal_pause_ms = TICK_MIN_MS;
-    else if (left < TICK_MAX_MS)
+    else if (left < calm_ms)
         cell->removal_pause_ms = left;
     if (count == 0 && left == TICK_MIN_MS)
         cell->removal_pause_ms = 1000; /* only the signed time is not there yet: it has seconds */

@@ -11,7 +11,7 @@
  */
 #include "cell_internal.h"
 
-enum { SCRUB_PAUSE_MIN_MS = 20, SCRUB_PAUSE_MAX_MS = 600000, SCRUB_LOOK_MS = 3600000 };
+enum { SCRUB_PAUSE_MIN_MS = 20, SCRUB_PAUSE_MAX_MS = 600000, SCRUB_LOOK_MS = 6 * 3600000 };
 
 static void set_timer(struct cell *cell, uint64_t delay_ms)
 {

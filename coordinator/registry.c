@@ -140,6 +140,7 @@ enum err registry_open(const struct registry_options *options, struct registry *
     registry_set_timers(registry, options);
     registry->list = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
     registry->list_stale = true;
+    registry->orders_number = 1;
     const struct db_options db = {
         .path = options->path,
         .vfs = options->vfs,

@@ -120,6 +120,35 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
     return e;
 }
 
+/* What heartbeats change, of a row that is there. */
+static enum err write_heard(struct registry *registry, const struct registry_cell *cell,
+                            struct errmsg *msg)
+{
+    struct db_statement *s;
+    enum err e = db_prepare(registry->db,
+                            "UPDATE cell SET leaving = ?2, last_seen_s = ?3, free_bytes = ?4,"
+                            " used_bytes = ?5, shard_count = ?6, damaged_count = ?7,"
+                            " observed_s = ?8, up_s = ?9, lost = ?10, unheard_s = ?11"
+                            " WHERE number = ?1",
+                            &s, msg);
+    if (e != ERR_OK)
+        return e;
+    db_bind_u64(s, 1, cell->number);
+    db_bind_bool(s, 2, cell->leaving);
+    db_bind_i64(s, 3, cell->last_seen_s);
+    db_bind_u64(s, 4, cell->free_bytes);
+    db_bind_u64(s, 5, cell->used_bytes);
+    db_bind_u64(s, 6, cell->shard_count);
+    db_bind_u64(s, 7, cell->damaged_count);
+    db_bind_u64(s, 8, cell->observed_s);
+    db_bind_u64(s, 9, cell->up_s);
+    db_bind_bool(s, 10, cell->lost);
+    db_bind_i64(s, 11, cell->unheard_s);
+    e = db_run(s, msg);
+    db_done(s);
+    return e;
+}
+
 static enum err read_cell(struct db_statement *s, struct registry_cell *cell)
 {
     const struct slice key = db_column_blob(s, 2);
@@ -200,6 +229,7 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
         if (e != ERR_OK)
             return err_wrap(msg, e, "the member statement");
         registry->list_stale |= changed;
+        cell->unwritten = true;
     }
     /* who comes back from being gone may get shards again */
     registry->list_stale |= registry_cell_state(registry, cell, now_s) == WIRE_CELL_GONE;
@@ -218,7 +248,7 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
         registry->suspect = cell->number;
     cell->shard_count = beat->shard_count;
     cell->damaged_count = beat->damaged_count;
-    cell->unwritten = true;
+    cell->heard = true;
     return ERR_OK;
 }
 
@@ -228,14 +258,15 @@ enum err registry_flush(struct registry *registry, struct errmsg *msg)
     bool began = false;
     for (size_t i = 0; i < registry->cell_count && e == ERR_OK; i++) {
         struct registry_cell *cell = registry->cells[i];
-        if (!cell->unwritten)
+        if (!cell->unwritten && !cell->heard)
             continue;
         if (!began)
             e = db_begin(registry->db, msg);
         began = e == ERR_OK;
         if (e == ERR_OK)
-            e = registry_cell_write(registry, cell, msg);
-        cell->unwritten = false;
+            e = cell->unwritten ? registry_cell_write(registry, cell, msg)
+                                : write_heard(registry, cell, msg);
+        cell->unwritten = cell->heard = false;
     }
     if (e == ERR_OK && !began && (registry->promises_changed || registry->watch_changed)) {
         e = db_begin(registry->db, msg);

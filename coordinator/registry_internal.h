@@ -28,7 +28,9 @@ struct registry_cell {
     struct id household;
     int64_t last_seen_s;
     uint64_t free_bytes, used_bytes, shard_count, damaged_count;
-    bool unwritten;       /* a heartbeat said something that is not in the database yet */
+    bool heard;           /* a heartbeat's counts are not in the database yet */
+    bool unwritten;       /* nor is more than that */
+    uint64_t no_orders;   /* registry.orders_number when nothing waited for it; 0: unknown */
     int64_t away_until_s; /* its owner has said that it will be silent till then */
     uint32_t trust;       /* registry_proof.c */
     uint64_t proof_count, fault_count;
@@ -85,8 +87,9 @@ struct registry {
     uint64_t repairs[REPAIR_STATE_COUNT]; /* rows by state */
     bool repairs_changed;                 /* since they were counted */
     uint64_t damage_rows;
-    uint64_t moved_orders; /* rows of removal_order about moved shards; too high, never too low */
-    uint64_t offers;       /* tickets that no heartbeat has been told of yet */
+    uint64_t orders_number; /* counts the orders that cells were given; 0 is none of them */
+    uint64_t moved_orders;  /* rows of removal_order about moved shards; too high, never too low */
+    uint64_t offers;        /* tickets that no heartbeat has been told of yet */
     bool sweeping, swept;
     struct id sweep_at; /* the last segment that was looked at */
     int64_t sweep_number, swept_s;

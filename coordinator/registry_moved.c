@@ -62,6 +62,7 @@ static enum err owe_last(struct registry *registry, const struct registry_cell *
     e = db_run(s, msg);
     db_done(s);
     registry->moved_orders += e == ERR_OK;
+    registry->orders_number++;
     return e;
 }
 

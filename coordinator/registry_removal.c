@@ -66,6 +66,7 @@ static enum err owe(struct taking *t, struct slice shards, struct errmsg *msg)
         db_bind_i64(s, 2, t->number);
         e = db_run(s, msg);
         db_done(s);
+        t->registry->orders_number++;
     }
     return e;
 }
@@ -334,10 +335,10 @@ enum err registry_order_take(struct registry *registry, const struct wire_order 
 enum err registry_orders_waiting(struct registry *registry, const struct id *cell, bool *out,
                                  struct errmsg *msg)
 {
-    const struct registry_cell *known = registry_cell_find(registry, cell);
+    struct registry_cell *known = registry_cell_find(registry, cell);
     struct db_statement *s;
     *out = false;
-    if (!known)
+    if (!known || known->no_orders == registry->orders_number)
         return ERR_OK;
     enum err e =
         db_prepare(registry->db, "SELECT 1 FROM removal_debt WHERE cell = ?1 LIMIT 1", &s, msg);
@@ -347,6 +348,8 @@ enum err registry_orders_waiting(struct registry *registry, const struct id *cel
     e = db_step(s, msg);
     db_done(s);
     *out = e == ERR_OK;
+    if (e == ERR_END)
+        known->no_orders = registry->orders_number;
     return e == ERR_END ? ERR_OK : e;
 }
 

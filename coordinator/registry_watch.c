@@ -22,7 +22,7 @@ static void forgive(struct registry *registry, int64_t now_s)
 {
     for (size_t i = 0; i < registry->cell_count; i++) {
         registry->cells[i]->unheard_s += now_s - registry->awake_s;
-        registry->cells[i]->unwritten = true;
+        registry->cells[i]->heard = true;
     }
 }
 
@@ -80,7 +80,7 @@ void registry_watch_tick(struct registry *registry, int64_t now_s)
             registry_cell_state(registry, cell, now_s) != WIRE_CELL_GONE)
             continue;
         cell->lost = true;
-        cell->unwritten = true;
+        cell->heard = true;
         registry->loss_count++;
         registry->exposure_s += registry->options.gone_after_ms / 1000;
         registry->watch_changed = true;

@@ -125,8 +125,16 @@ static void statement_free(struct db_statement *s)
     free(s);
 }
 
+static struct db_statement **address_slot(struct db *db, const char *sql)
+{
+    return &db->by_address[((uintptr_t)sql >> 3) % DB_STATEMENT_BUCKETS];
+}
+
 static void unlink_cached(struct db_statement *s)
 {
+    for (size_t i = 0; i < DB_STATEMENT_BUCKETS; i++)
+        if (s->db->by_address[i] == s)
+            s->db->by_address[i] = NULL;
     struct db_statement **at = &s->db->buckets[s->hash % DB_STATEMENT_BUCKETS];
     while (*at != s)
         at = &(*at)->next_in_bucket;
@@ -138,6 +146,7 @@ static void unlink_cached(struct db_statement *s)
 void db_statements_free(struct db *db)
 {
     for (size_t i = 0; i < DB_STATEMENT_BUCKETS; i++) {
+        db->by_address[i] = NULL;
         while (db->buckets[i]) {
             struct db_statement *s = db->buckets[i];
             db->buckets[i] = s->next_in_bucket;
@@ -180,18 +189,29 @@ static enum err compile(struct db *db, const char *sql, uint32_t hash, struct db
     return ERR_OK;
 }
 
+static void take(struct db_statement *s, struct db_statement **out)
+{
+    list_remove(&s->recent);
+    s->busy = true;
+    *out = s;
+}
+
 enum err db_prepare(struct db *db, const char *sql, struct db_statement **out, struct errmsg *msg)
 {
+    struct db_statement **guess = address_slot(db, sql), *s = *guess;
+    *out = NULL;
+    if (s && !s->busy && strcmp(s->sql, sql) == 0) {
+        take(s, out);
+        return ERR_OK;
+    }
     uint32_t hash = hash_text(sql);
     struct db_statement **bucket = &db->buckets[hash % DB_STATEMENT_BUCKETS];
-    struct db_statement *s = *bucket;
+    s = *bucket;
     while (s && (s->hash != hash || strcmp(s->sql, sql) != 0))
         s = s->next_in_bucket;
-    *out = NULL;
     if (s && !s->busy) {
-        list_remove(&s->recent);
-        s->busy = true;
-        *out = s;
+        *guess = s;
+        take(s, out);
         return ERR_OK;
     }
     struct db_statement *fresh = NULL;

@@ -29,6 +29,9 @@ struct db {
     bool read_only;
     bool sync_failed; /* nothing is written any more */
     struct db_statement *buckets[DB_STATEMENT_BUCKETS];
+    /* What was last found for a text at this address: most are literals, which spares their hash.
+     */
+    struct db_statement *by_address[DB_STATEMENT_BUCKETS];
     struct list recent;
     unsigned cached_count;
 };

@@ -159,7 +159,7 @@ enum err store_catalogue_add(struct store *store, const struct store_shard *shar
     db_bind_u64(s, 6, shard->state);
     db_bind_blob(s, 7, slice_of(shard->grant, sizeof(shard->grant)));
     db_bind_i64(s, 8, shard->receipt_s);
-    store->counted = false;
+    store_catalogue_changed(store);
     e = db_run(s, msg);
     db_done(s);
     return e == ERR_OK ? add_spent(store, shard->grant, shard->shard_bytes, msg) : e;
@@ -208,7 +208,7 @@ enum err store_catalogue_set_state(struct store *store, const struct id *segment
     db_bind_id(s, 1, segment);
     db_bind_u64(s, 2, index);
     db_bind_u64(s, 3, state);
-    store->counted = false;
+    store_catalogue_changed(store);
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -227,6 +227,7 @@ enum err store_catalogue_set_receipt(struct store *store, const struct id *segme
     db_bind_id(s, 1, segment);
     db_bind_u64(s, 2, index);
     db_bind_i64(s, 3, receipt_s);
+    store_catalogue_changed(store);
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -245,7 +246,7 @@ enum err store_catalogue_remove(struct store *store, const struct id *segment, u
     db_bind_id(s, 1, segment);
     db_bind_u64(s, 2, index);
     *file_bytes = 0;
-    store->counted = false;
+    store_catalogue_changed(store);
     while ((e = db_step(s, msg)) == ERR_OK)
         *file_bytes += db_column_u64(s, 0);
     db_done(s);

@@ -44,6 +44,8 @@ struct store {
        counted only after one of them has changed. */
     bool counted;
     uint64_t whole_count, damaged_count, file_bytes;
+    bool removal_counted; /* the same for store_removal_state() */
+    struct store_removal_state removal_state;
     bool look_again; /* a file may be left that no row names: the next start looks */
 };
 
@@ -105,6 +107,11 @@ MUST_CHECK enum err store_catalogue_open(struct store *store, const char *path, 
 /* Ends the transaction that was begun: commits it when `e` is ERR_OK, else rolls it back and
    returns `e`. */
 MUST_CHECK enum err store_catalogue_end(struct store *store, enum err e, struct errmsg *msg);
+/* Rows are about to change: what was counted is counted again. */
+static inline void store_catalogue_changed(struct store *store)
+{
+    store->counted = store->removal_counted = false;
+}
 /* Adds or replaces the row, inside a transaction. `file_bytes`: with the area. */
 MUST_CHECK enum err store_catalogue_add(struct store *store, const struct store_shard *shard,
                                         uint64_t file_bytes, struct errmsg *msg);

@@ -85,6 +85,7 @@ enum err store_lease_renew(struct store *store, const struct id *account,
                            struct errmsg *msg)
 {
     *renewed = false;
+    store_catalogue_changed(store);
     enum err e = db_begin(store->db, msg);
     if (e != ERR_OK)
         return e;
@@ -109,6 +110,7 @@ enum err store_lease_renew(struct store *store, const struct id *account,
 enum err store_lease_end(struct store *store, const struct id *account,
                          const struct store_moment *hold_ends, struct errmsg *msg)
 {
+    store_catalogue_changed(store);
     enum err e = db_begin(store->db, msg);
     if (e != ERR_OK)
         return e;

@@ -61,6 +61,7 @@ enum err store_removal_mark(struct store *store, const struct store_removal *rem
 {
     int64_t account;
     *marked = 0;
+    store_catalogue_changed(store);
     enum err e = db_begin(store->db, msg);
     if (e != ERR_OK)
         return e;
@@ -102,6 +103,7 @@ enum err store_removal_undo(struct store *store, const struct id *account,
                             struct errmsg *msg)
 {
     *undone = 0;
+    store_catalogue_changed(store);
     enum err e = db_begin(store->db, msg);
     if (e != ERR_OK)
         return e;
@@ -176,7 +178,7 @@ static enum err free_rows(struct store *store, const struct id *segments, size_t
                           struct found *found, struct errmsg *msg)
 {
     enum err e = ERR_OK;
-    store->counted = false;
+    store_catalogue_changed(store);
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
         found->position = (uint32_t)i;
         e = store_segment(store, &segments[i], collect, found, msg);
@@ -240,6 +242,9 @@ enum err store_removal_state(struct store *store, struct store_removal_state *ou
                              struct errmsg *msg)
 {
     struct db_statement *s;
+    *out = store->removal_state;
+    if (store->removal_counted)
+        return ERR_OK;
     enum err e = db_prepare(store->db,
                             "SELECT (SELECT count(*) FROM removal WHERE waiting = 1),"
                             " (SELECT coalesce(sum(file_bytes), 0) FROM shard WHERE segment IN"
@@ -260,6 +265,8 @@ enum err store_removal_state(struct store *store, struct store_removal_state *ou
             .next_run_ms = db_column_u64(s, 4),
         };
     db_done(s);
+    store->removal_counted = e == ERR_OK;
+    store->removal_state = *out;
     return e;
 }
 
@@ -379,6 +386,7 @@ enum err store_drop_later(struct store *store, const struct id *segment, unsigne
     db_bind_u64(s, 2, index);
     db_bind_u64(s, 3, ends->run_ms);
     db_bind_i64(s, 4, ends->signed_s);
+    store_catalogue_changed(store);
     e = db_run(s, msg);
     db_done(s);
     return e;

@@ -6,20 +6,37 @@
 #include <stdlib.h>
 
 struct sim_sector {
+    struct sim_sector *next_spare;
     bool dirty; /* else a failed fsync has marked it clean: it never gets to the platter */
     uint8_t platter[SIM_SECTOR_BYTES];
 };
 
 static void drop_sector(struct sim_file *file, size_t index)
 {
-    free(file->sectors[index]);
+    struct sim_sector *sector = file->sectors[index];
     file->sectors[index] = NULL;
+    sector->next_spare = file->spare;
+    file->spare = sector;
+}
+
+static struct sim_sector *new_sector(struct sim_file *file)
+{
+    struct sim_sector *sector = file->spare;
+    if (!sector)
+        return sim_world_alloc(sizeof(*sector));
+    file->spare = sector->next_spare;
+    return sector;
 }
 
 void sim_file_free(struct sim_file *file)
 {
-    for (size_t i = 0; i < file->sector_count; i++)
+    for (size_t i = file->low; i < file->high; i++)
         free(file->sectors[i]);
+    while (file->spare) {
+        struct sim_sector *sector = file->spare;
+        file->spare = sector->next_spare;
+        free(sector);
+    }
     free(file->sectors);
     free(file->data);
     *file = (struct sim_file){0};
@@ -56,10 +73,14 @@ static void touch(struct sim_file *file, uint64_t offset, uint64_t size)
 {
     if (size == 0)
         return;
-    for (size_t i = (size_t)(offset / SIM_SECTOR_BYTES);
-         i <= (size_t)((offset + size - 1) / SIM_SECTOR_BYTES); i++) {
+    size_t first = (size_t)(offset / SIM_SECTOR_BYTES);
+    size_t end = (size_t)((offset + size - 1) / SIM_SECTOR_BYTES) + 1;
+    bool none = file->low == file->high;
+    file->low = none || first < file->low ? first : file->low;
+    file->high = none || end > file->high ? end : file->high;
+    for (size_t i = first; i < end; i++) {
         if (!file->sectors[i]) {
-            file->sectors[i] = sim_world_alloc(sizeof(**file->sectors));
+            file->sectors[i] = new_sector(file);
             memcpy(file->sectors[i]->platter, file->data + i * SIM_SECTOR_BYTES, SIM_SECTOR_BYTES);
         }
         file->sectors[i]->dirty = true;
@@ -91,22 +112,27 @@ void sim_file_resize(struct sim_file *file, uint64_t size)
 
 void sim_file_sync(struct sim_file *file)
 {
-    for (size_t i = 0; i < file->sector_count; i++)
+    size_t left = 0;
+    for (size_t i = file->low; i < file->high; i++)
         if (file->sectors[i] && file->sectors[i]->dirty)
             drop_sector(file, i);
+        else
+            left += file->sectors[i] != NULL;
+    if (left == 0)
+        file->low = file->high = 0;
     file->durable_size = file->size;
 }
 
 void sim_file_lose(struct sim_file *file)
 {
-    for (size_t i = 0; i < file->sector_count; i++)
+    for (size_t i = file->low; i < file->high; i++)
         if (file->sectors[i])
             file->sectors[i]->dirty = false;
 }
 
 bool sim_file_is_durable(const struct sim_file *file)
 {
-    for (size_t i = 0; i < file->sector_count; i++)
+    for (size_t i = file->low; i < file->high; i++)
         if (file->sectors[i])
             return false;
     return file->size == file->durable_size;
@@ -128,7 +154,7 @@ static size_t bytes_kept(unsigned mood, uint64_t draw)
 void sim_file_crash(struct sim_file *file, uint64_t random_state[4])
 {
     unsigned mood = (unsigned)(sim_world_next(random_state) % 4); /* lost, kept, else a mix */
-    for (size_t i = 0; i < file->sector_count; i++) {
+    for (size_t i = file->low; i < file->high; i++) {
         struct sim_sector *sector = file->sectors[i];
         if (!sector)
             continue;
@@ -137,6 +163,7 @@ void sim_file_crash(struct sim_file *file, uint64_t random_state[4])
                SIM_SECTOR_BYTES - kept);
         drop_sector(file, i);
     }
+    file->low = file->high = 0;
     if (file->size != file->durable_size) {
         uint64_t low = file->size < file->durable_size ? file->size : file->durable_size;
         uint64_t high = file->size > file->durable_size ? file->size : file->durable_size;

@@ -15,6 +15,8 @@ struct sim_file {
     uint64_t durable_size;
     struct sim_sector **sectors; /* owned; NULL: as on the platter */
     size_t sector_count;         /* of the array */
+    size_t low, high;            /* all that differ lie in [low, high) */
+    struct sim_sector *spare;    /* owned, a chain: sectors to use again */
 };
 
 void sim_file_free(struct sim_file *file); /* what it owns */

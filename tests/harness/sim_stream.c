@@ -328,7 +328,8 @@ static void pump_up(struct sim_event *event)
     uint64_t free_ns =
         sim_net_send(s->connection, s, SIM_CLIENT, arrive_up_chunk, "body", 0, bytes, size);
     free(bytes);
-    sim_world_schedule_at(world_of(s), event, free_ns);
+    if (s->up.sent < s->up.size)
+        sim_world_schedule_at(world_of(s), event, free_ns);
 }
 
 static void pump_down(struct sim_event *event)
@@ -390,7 +391,7 @@ static void credit_up(struct sim_stream *s, uint64_t size)
     s->up.credited += size;
     s->side[SIM_SERVER].moved += size;
     assert(s->up.credited <= s->up.arrived); /* credited more than was delivered */
-    if (s->connection->open[SIM_SERVER])
+    if (s->connection->open[SIM_SERVER] && s->up.arrived < s->up.size) /* else nobody waits */
         (void)sim_net_send(s->connection, s, SIM_SERVER, arrive_up_credit, "credit", size, NULL, 0);
 }
 
@@ -533,7 +534,7 @@ void sim_stream_begin(struct sim_stream *s)
     (void)sim_net_send(c, s, SIM_CLIENT, arrive_request_head, "request", 0, NULL, strlen(s->path));
     start_looking(s, SIM_CLIENT);
     if (s->up.size > 0)
-        sim_world_schedule(world_of(s), &s->up.pump, 0);
+        pump_up(&s->up.pump);
 }
 
 void sim_stream_introduce(struct sim_connection *c)
@@ -554,6 +555,7 @@ void sim_stream_introduce(struct sim_connection *c)
     sim_stream_begin(s);
     while (s->up.sent < s->up.size)
         pump_up(&s->up.pump);
+    sim_world_unschedule(world_of(s), &s->up.pump);
 }
 
 static enum err call_start(struct net *base, const struct net_request *request,
@@ -588,7 +590,8 @@ static void call_credit(struct net_call *call, size_t size)
     s->down.credited += size;
     s->side[SIM_CLIENT].moved += size;
     assert(s->down.credited <= s->down.arrived); /* credited more than was delivered */
-    if (s->connection->open[SIM_CLIENT] && s->connection->server)
+    if (s->connection->open[SIM_CLIENT] && s->connection->server &&
+        s->down.arrived < s->down.size) /* else nobody waits for it */
         (void)sim_net_send(s->connection, s, SIM_CLIENT, arrive_down_credit, "credit", size, NULL,
                            0);
 }
@@ -650,7 +653,7 @@ static enum err reply_write(struct net_exchange *x, struct slice bytes)
         return ERR_OK;
     }
     s->write_end += bytes.size;
-    sim_world_schedule(world_of(s), &s->down.pump, 0);
+    pump_down(&s->down.pump);
     return ERR_OK;
 }
 

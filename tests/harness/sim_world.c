@@ -27,21 +27,27 @@ struct plan {
     void *user;
 };
 
-void *sim_world_alloc(size_t size)
+static void *allocate(size_t size)
 {
     size_t rounded = (size + 15) / 16 * 16;
     void *memory = aligned_alloc(16, rounded ? rounded : 16);
     if (!memory)
         abort();
-    memset(memory, 0, rounded ? rounded : 16);
     return memory;
+}
+
+void *sim_world_alloc(size_t size)
+{
+    return memset(allocate(size), 0, size);
 }
 
 void *sim_world_grow(void *old, size_t old_size, size_t size)
 {
-    void *memory = sim_world_alloc(size);
-    if (old)
-        memcpy(memory, old, old_size < size ? old_size : size);
+    uint8_t *memory = allocate(size);
+    size_t kept = !old ? 0 : old_size < size ? old_size : size;
+    if (kept)
+        memcpy(memory, old, kept);
+    memset(memory + kept, 0, size - kept);
     free(old);
     return memory;
 }

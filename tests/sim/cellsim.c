@@ -12,6 +12,8 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 64 };
+enum { JOBS_MAX = 64, HEAP_BYTES = 1 << 30 };
 
 struct plan {
     struct sim_life_options life;
@@ -280,6 +282,16 @@ static bool take_flag(struct plan *plan, int flag, const char *value)
     }
 }
 
+/* One thread, and memory that is kept: neither locks nor the kernel are asked all the time. */
+static void set_up_memory(void)
+{
+    if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK ||
+        sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK)
+        abort();
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_BYTES);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option flags[] = {
@@ -312,6 +324,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    set_up_memory();
     if (plan.many)
         return live_many(&plan);
     sim_life_run(&plan.life, &result);
