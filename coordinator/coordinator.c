@@ -392,7 +392,7 @@ static void run_flush(struct work_job *job)
         registry_set_timers(c->options.registry, &c->tick_timers);
         c->options.heartbeat_ms = c->timers_heartbeat_ms; /* which handlers read, on this lane */
     }
-    if (registry_flush(c->options.registry, &msg) != ERR_OK)
+    if (registry_flush_news(c->options.registry, &msg) != ERR_OK)
         log_say(c->options.log, LOG_ERROR, "heartbeats cannot be written: %s", msg.text);
     c->tick_busy = false;
     if (registry_tick(c->options.registry, c->tick_now_s, &c->tick_busy, &msg) != ERR_OK)

@@ -105,6 +105,11 @@ MUST_CHECK enum err registry_heartbeat(struct registry *registry, const struct i
                                        struct errmsg *msg);
 /* Writes what heartbeats said since the last time. */
 MUST_CHECK enum err registry_flush(struct registry *registry, struct errmsg *msg);
+/* The same, but that cells were heard again, and have other free space now, waits for up to a
+   quarter of the time after which silence is sleep: a swarm where nothing happens does not wake the
+   coordinator's disk. After a crash all seem to have been silent since then, for which nobody is
+   blamed. */
+MUST_CHECK enum err registry_flush_news(struct registry *registry, struct errmsg *msg);
 
 /* The newest member list, signed anew when something changed; borrowed until the next call. */
 MUST_CHECK enum err registry_members(struct registry *registry, int64_t now_s, struct slice *out,

@@ -120,7 +120,7 @@ enum err registry_cell_write(struct registry *registry, const struct registry_ce
     return e;
 }
 
-/* What heartbeats change, of a row that is there. */
+/* What heartbeats change in a row that is there. */
 static enum err write_heard(struct registry *registry, const struct registry_cell *cell,
                             struct errmsg *msg)
 {
@@ -237,6 +237,8 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     registry_watch_beat(registry, cell, beat, now_s);
     cell->uninformed = false;
     cell->gather_after_s = 0; /* it is there: now it can be asked */
+    cell->news |= cell->leaving != beat->leaving || cell->shard_count != beat->shard_count ||
+                  cell->damaged_count != beat->damaged_count;
     cell->leaving = beat->leaving;
     cell->last_seen_s = now_s;
     cell->unheard_s = 0;
@@ -252,35 +254,53 @@ enum err registry_heartbeat(struct registry *registry, const struct id *id,
     return ERR_OK;
 }
 
-enum err registry_flush(struct registry *registry, struct errmsg *msg)
+static enum err write_cells(struct registry *registry, bool all, struct errmsg *msg)
 {
     enum err e = ERR_OK;
-    bool began = false;
     for (size_t i = 0; i < registry->cell_count && e == ERR_OK; i++) {
         struct registry_cell *cell = registry->cells[i];
-        if (!cell->unwritten && !cell->heard)
+        if (!cell->unwritten && !cell->news && !(all && cell->heard))
             continue;
-        if (!began)
+        if (!db_in_transaction(registry->db))
             e = db_begin(registry->db, msg);
-        began = e == ERR_OK;
         if (e == ERR_OK)
             e = cell->unwritten ? registry_cell_write(registry, cell, msg)
                                 : write_heard(registry, cell, msg);
-        cell->unwritten = cell->heard = false;
+        cell->unwritten = cell->news = cell->heard = false;
     }
-    if (e == ERR_OK && !began && (registry->promises_changed || registry->watch_changed)) {
-        e = db_begin(registry->db, msg);
-        began = e == ERR_OK;
-    }
-    if (e == ERR_OK && began)
-        e = registry_ledger_flush(registry, msg);
-    if (e == ERR_OK && began)
-        e = registry_watch_flush(registry, msg);
-    if (began && e == ERR_OK)
-        return db_commit(registry->db, msg);
-    if (began)
-        db_rollback(registry->db);
     return e;
+}
+
+static enum err flush(struct registry *registry, bool all, struct errmsg *msg)
+{
+    enum err e = write_cells(registry, all, msg);
+    const bool more =
+        registry->promises_changed || registry->watch_changed || (all && registry->watch_heard);
+    if (e == ERR_OK && more && !db_in_transaction(registry->db))
+        e = db_begin(registry->db, msg);
+    if (e == ERR_OK && more)
+        e = registry_ledger_flush(registry, msg);
+    if (e == ERR_OK && more)
+        e = registry_watch_flush(registry, msg);
+    if (e == ERR_OK && db_in_transaction(registry->db))
+        e = db_commit(registry->db, msg);
+    if (e != ERR_OK)
+        db_rollback(registry->db);
+    if (e == ERR_OK && all)
+        registry->heard_written_s = registry->awake_s;
+    return e;
+}
+
+enum err registry_flush(struct registry *registry, struct errmsg *msg)
+{
+    return flush(registry, true, msg);
+}
+
+enum err registry_flush_news(struct registry *registry, struct errmsg *msg)
+{
+    const int64_t rest_s = (int64_t)(registry->options.asleep_after_ms / 4000);
+    const int64_t since_s = registry->awake_s - registry->heard_written_s;
+    return flush(registry, since_s < 0 || since_s >= rest_s, msg);
 }
 
 /* --- the list --- */

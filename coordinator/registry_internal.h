@@ -28,7 +28,8 @@ struct registry_cell {
     struct id household;
     int64_t last_seen_s;
     uint64_t free_bytes, used_bytes, shard_count, damaged_count;
-    bool heard;           /* a heartbeat's counts are not in the database yet */
+    bool heard;           /* that it was heard again is not in the database yet, */
+    bool news;            /* nor is what it said, or what follows from its silence, */
     bool unwritten;       /* nor is more than that */
     uint64_t no_orders;   /* registry.orders_number when nothing waited for it; 0: unknown */
     int64_t away_until_s; /* its owner has said that it will be silent till then */
@@ -111,7 +112,9 @@ struct registry {
     /* how cells do: registry_watch.c */
     int64_t awake_s, awake_since_s; /* when we were last alive, and since when without a pause */
     uint64_t exposure_s, loss_count;
-    bool watch_changed; /* since it was written */
+    bool watch_changed;      /* since it was written, */
+    bool watch_heard;        /* but only by cells that were heard */
+    int64_t heard_written_s; /* when all that was heard was written; registry_cells.c */
 
     /* accounts whose lease is over, the latest ones, as the sweep began */
     int64_t over[REGISTRY_OVER_ACCOUNTS];

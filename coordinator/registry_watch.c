@@ -22,7 +22,7 @@ static void forgive(struct registry *registry, int64_t now_s)
 {
     for (size_t i = 0; i < registry->cell_count; i++) {
         registry->cells[i]->unheard_s += now_s - registry->awake_s;
-        registry->cells[i]->heard = true;
+        registry->cells[i]->news = true;
     }
 }
 
@@ -67,8 +67,9 @@ void registry_watch_beat(struct registry *registry, struct registry_cell *cell,
         registry->exposure_s += silent_s;
     else if (beat->shard_count > 0 && registry->loss_count > 0)
         registry->loss_count--;
+    cell->news |= cell->lost;
     cell->lost = false;
-    registry->watch_changed = true;
+    registry->watch_heard = true;
 }
 
 void registry_watch_tick(struct registry *registry, int64_t now_s)
@@ -80,7 +81,7 @@ void registry_watch_tick(struct registry *registry, int64_t now_s)
             registry_cell_state(registry, cell, now_s) != WIRE_CELL_GONE)
             continue;
         cell->lost = true;
-        cell->heard = true;
+        cell->news = true;
         registry->loss_count++;
         registry->exposure_s += registry->options.gone_after_ms / 1000;
         registry->watch_changed = true;
@@ -110,12 +111,13 @@ enum err registry_watch_load(struct registry *registry, struct errmsg *msg)
 enum err registry_watch_flush(struct registry *registry, struct errmsg *msg)
 {
     uint8_t fact[16];
-    if (!registry->watch_changed)
+    if (!registry->watch_changed && !registry->watch_heard)
         return ERR_OK;
     put_le64(fact, registry->exposure_s);
     put_le64(fact + 8, registry->loss_count);
     const enum err e =
         documents_fact_put(registry->db, WATCH_FACT, slice_of(fact, sizeof(fact)), msg);
     registry->watch_changed = e != ERR_OK;
+    registry->watch_heard = e != ERR_OK;
     return e;
 }

@@ -17,6 +17,8 @@ struct sim_disk {
     struct fault *fail;
     enum err fail_with;
     struct sim_disk_counters counters;
+    uint64_t used_bytes; /* as it was counted, if nothing was written since */
+    bool used_counted;
     uint64_t random_state[4];
 };
 
@@ -42,6 +44,8 @@ static enum err say(struct errmsg *msg, enum err e, const char *verb, const char
 static enum err begin(struct sim_disk *disk, enum sim_disk_operation operation, const char *verb,
                       const char *path, struct errmsg *msg)
 {
+    if (operation & (SIM_DISK_WRITE | SIM_DISK_NAME))
+        disk->used_counted = false;
     if (disk->dead)
         return say(msg, ERR_IO, verb, path);
     if (disk->read_only && operation & (SIM_DISK_WRITE | SIM_DISK_NAME))
@@ -72,6 +76,14 @@ static uint64_t used_by(const struct sim_inode *directory)
         bytes += child->is_directory ? used_by(child) : sim_file_blocks_bytes(&child->file);
     }
     return bytes;
+}
+
+static uint64_t used_bytes(struct sim_disk *disk)
+{
+    if (!disk->used_counted)
+        disk->used_bytes = used_by(disk->tree.root);
+    disk->used_counted = true;
+    return disk->used_bytes;
 }
 
 static enum err room_for(const struct sim_disk *disk, uint64_t before, uint64_t after)
@@ -400,7 +412,7 @@ static enum err space(void *context, struct disk_space *out, struct errmsg *msg)
     enum err e = begin(disk, SIM_DISK_LOOK, "see the space of", "", msg);
     if (e != ERR_OK)
         return e;
-    uint64_t used = used_by(disk->tree.root);
+    const uint64_t used = used_bytes(disk);
     out->total_bytes = disk->capacity_bytes ? disk->capacity_bytes : (uint64_t)1 << 40;
     out->free_bytes = out->total_bytes > used ? out->total_bytes - used : 0;
     return ERR_OK;
@@ -456,6 +468,7 @@ void sim_disk_up(struct sim_disk *disk)
 {
     disk->dead = false;
     disk->epoch++;
+    disk->used_counted = false;
 }
 
 void sim_disk_crash(struct sim_node *node)
@@ -463,6 +476,7 @@ void sim_disk_crash(struct sim_node *node)
     struct sim_disk *disk = node->sim_disk;
     sim_world_note(node->world, node, "disk loses what was not synced");
     disk->epoch++;
+    disk->used_counted = false;
     sim_tree_crash(&disk->tree, disk->random_state);
     if (disk->hide)
         sim_tree_crash(&disk->hidden, disk->random_state);
@@ -512,6 +526,7 @@ void sim_disk_hide(struct sim_node *node, bool hide)
         return;
     disk->hide = hide;
     disk->epoch++;
+    disk->used_counted = false;
     if (hide) {
         move_tree(&disk->tree, &disk->hidden);
         sim_tree_init(&disk->tree);
@@ -579,6 +594,7 @@ void sim_disk_load(struct sim_node *node, const struct sim_disk_image *image)
 {
     struct sim_disk *disk = node->sim_disk;
     disk->epoch++;
+    disk->used_counted = false;
     assert(disk->counters.open_files == 0);
     sim_tree_free(&disk->tree);
     sim_tree_copy(&image->tree, &disk->tree);

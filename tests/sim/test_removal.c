@@ -4,6 +4,7 @@
  */
 #include "service_fixture.h"
 
+#include "cell_internal.h"
 #include "identity/delete_order.h"
 #include "wire/wire_directory.h"
 #include "wire/wire_removal.h"
@@ -217,15 +218,47 @@ static void test_time_in_which_a_cell_is_off_does_not_end_a_hold(void **state)
     change_manifest(f, 2 * 86400, false);
     assert_int_equal(order_cell(f, f->owner, &(struct order){.sequence = 1}, s, &count), ERR_OK);
     pass(f, DAY_MS);
-    sim_swarm_stop_cell(f->swarm, CELL, SIM_POWER);
+    sim_swarm_stop_cell(f->swarm, CELL, SIM_POWER); /* which costs up to six hours of its clock */
     pass(f, 10 * DAY_MS);
     sim_swarm_start_cell(f->swarm, CELL);
     pass(f, HOUR_MS);
     assert_int_equal(state_of(f, s), WIRE_SHARD_WAITING);
     assert_int_equal(do_get(f, f->owner->node, s, CELL), ERR_OK);
-    pass(f, DAY_MS);
+    pass(f, DAY_MS + 6 * HOUR_MS);
     assert_int_equal(state_of(f, s), WIRE_SHARD_DEAD);
     free(s);
+}
+
+static void set_flag(void *user)
+{
+    *(bool *)user = true;
+}
+
+static bool is_set(void *user)
+{
+    return *(bool *)user;
+}
+
+static uint64_t run_ms(struct fixture *f)
+{
+    return cell_removal_moment(f->swarm->cells[CELL].cell, 0).run_ms;
+}
+
+/* A machine that is on for minutes a day frees what is deleted, too. */
+static void test_a_cell_that_stops_remembers_how_long_it_ran(void **state)
+{
+    struct fixture *f = *state;
+    bool stopped = false;
+    sim_swarm_stop_cell(f->swarm, CELL, SIM_STOP);
+    sim_swarm_start_cell(f->swarm, CELL);
+    const uint64_t before_ms = run_ms(f);
+    pass(f, 5 * 60000); /* shorter than the first look at anything */
+    cell_stop(f->swarm->cells[CELL].cell, set_flag, &stopped);
+    assert_int_equal(sim_world_run_until(f->swarm->world, is_set, &stopped, 60000), ERR_OK);
+    sim_swarm_stop_cell(f->swarm, CELL, SIM_POWER);
+    pass(f, DAY_MS);
+    sim_swarm_start_cell(f->swarm, CELL);
+    assert_in_range(run_ms(f) - before_ms, 5 * 60000, 6 * 60000);
 }
 
 static void test_only_the_accounts_own_words_count(void **state)
@@ -360,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SIM_TEST(test_what_is_deleted_stays_for_the_hold_and_is_freed_then),
         SIM_TEST(test_time_in_which_a_cell_is_off_does_not_end_a_hold),
+        SIM_TEST(test_a_cell_that_stops_remembers_how_long_it_ran),
         SIM_TEST(test_only_the_accounts_own_words_count),
         SIM_TEST(test_the_root_takes_back_and_the_old_order_stays_void),
         SIM_TEST(test_the_root_alone_deletes_at_once),

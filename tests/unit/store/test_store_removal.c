@@ -2,6 +2,8 @@
    power cut at any moment leaves one or the other. */
 #include "store_fixture.h"
 
+#include "store/store_internal.h"
+
 enum { SHARDS = 5 };
 
 static const struct store_moment START = {1000, NOW_S}, END = {5000, NOW_S + 100},
@@ -337,6 +339,54 @@ static void test_a_moved_shard_is_held_and_kept_when_it_is_wanted_again(void **s
     free(two.payload);
 }
 
+/* What store_removal_state() remembers is what it would count. */
+static void see_counts(struct fixture *f)
+{
+    struct store_removal_state remembered, counted;
+    assert_int_equal(store_removal_state(f->store, &remembered, &f->msg), ERR_OK);
+    f->store->removal_counted = false;
+    assert_int_equal(store_removal_state(f->store, &counted, &f->msg), ERR_OK);
+    assert_memory_equal(&remembered, &counted, sizeof(counted));
+}
+
+static void test_what_waits_is_counted_again_after_every_change(void **state)
+{
+    struct fixture *f = *state;
+    struct shard a = shard_make(1, 0, 8192), b = shard_make(2, 0, 8192), c = shard_make(3, 0, 8192);
+    const struct id account = {{7}};
+    uint32_t undone;
+    size_t freed;
+    bool renewed;
+    see_counts(f);
+    assert_int_equal(shard_store(f, &a), ERR_OK);
+    assert_int_equal(shard_store(f, &b), ERR_OK);
+    assert_int_equal(shard_store(f, &c), ERR_OK);
+    assert_int_equal(store_lease_begin(f->store, &START, &f->msg), ERR_OK);
+    see_counts(f);
+    assert_int_equal(mark(f, &a, 1), 1);
+    see_counts(f);
+    assert_int_equal(store_removal_undo(f->store, &account, &a.segment, 1, &undone, &f->msg),
+                     ERR_OK);
+    assert_int_equal(undone, 1);
+    see_counts(f);
+    assert_int_equal(mark(f, &a, 2), 1);
+    assert_int_equal(store_removal_free(f->store, &a.segment, 1, &f->msg), ERR_OK);
+    see_counts(f);
+    assert_int_equal(store_drop_later(f->store, &b.segment, 0, NOW_S + 1, &END, &f->msg), ERR_OK);
+    see_counts(f);
+    assert_int_equal(store_drop_due(f->store, &LATER, &freed, &f->msg), ERR_OK);
+    assert_int_equal(freed, 1);
+    see_counts(f);
+    assert_int_equal(store_lease_end(f->store, &account, &END, &f->msg), ERR_OK);
+    see_counts(f);
+    assert_int_equal(store_lease_renew(f->store, &account, &LATER, 1, &renewed, &f->msg), ERR_OK);
+    assert_true(renewed);
+    see_counts(f);
+    free(a.payload);
+    free(b.payload);
+    free(c.payload);
+}
+
 int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -351,6 +401,7 @@ int main(void)
         STORE_TEST(test_a_dropped_shard_is_gone_unless_it_came_back_since),
         STORE_TEST(test_a_moved_shard_is_held_and_kept_when_it_is_wanted_again),
         STORE_TEST(test_a_file_that_stayed_is_removed_by_the_next_start),
+        STORE_TEST(test_what_waits_is_counted_again_after_every_change),
         cmocka_unit_test(test_failing_writes_and_a_power_cut_leave_one_or_the_other),
         cmocka_unit_test(test_failing_syncs_and_a_power_cut_leave_one_or_the_other),
         cmocka_unit_test(test_failing_removals_and_a_power_cut_leave_one_or_the_other),
