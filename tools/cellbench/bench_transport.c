@@ -1,33 +1,37 @@
 /*
- * cellbench transport: two processes on loopback, a client and a server that stores nothing.
- * Measured are body bytes by the wall clock and the CPU seconds of both together. The same bodies
- * then go through raw TLS (lib/tls over blocking sockets: what encryption and the kernel alone
- * cost) and, where they are installed, from nghttpd to h2load and back.
+ * cellbench transport: two processes on loopback, a client and a server. First the server's handler
+ * stores nothing; then it is real cells that verify, write, sync and sign; the same bodies go
+ * through raw TLS (lib/tls over blocking sockets: what encryption and the kernel alone cost) and,
+ * where they are installed, from h2load to nghttpd and back. All take their turns in several
+ * rounds; what is said are medians, and ratios are medians of the rounds' ratios.
+ *
+ * Measured are body bytes by the wall clock and the CPU seconds of both processes together. All
+ * sides are made to use AES-128-GCM.
  */
 #include "bench_transport.h"
 
-#include "base/limits.h"
 #include "base/text.h"
+#include "bench_transport_client.h"
+#include "bench_transport_lines.h"
 #include "bench_transport_peers.h"
-#include "uvio/uvio_net.h"
+#include "bench_transport_store.h"
 
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { PEERS_MAX = 64, STREAMS_MAX = 64, PIECE = 256 << 10 };
+enum { PIECE = 256 << 10 };
+
+static const struct shape { /* of the connections; a server has one loop, however many peers */
+    unsigned peers, streams;
+} shapes[] = {{1, 8}, {16, 2}};
+
+static const size_t sizes[] = {1 << 20, 4 << 20};
 
 /* --- the server: a process of its own, one net for each peer */
-
-struct announced { /* what it tells the client through a pipe */
-    struct id id;
-    uint16_t port;
-};
 
 struct served {
     struct net_exchange *x;
@@ -115,7 +119,7 @@ static int serve(unsigned peers, int out)
             return 1;
         }
         net_serve(net, &service, NULL);
-        struct announced a = {.id = net->self, .port = uvio_net_listen_port(net)};
+        struct bench_announced a = {.id = net->self, .port = uvio_net_listen_port(net)};
         if (write(out, &a, sizeof(a)) != sizeof(a))
             return 1;
     }
@@ -124,225 +128,191 @@ static int serve(unsigned peers, int out)
     return 0;
 }
 
-/* --- the client */
-
-struct client;
-
-struct lane { /* one call after the other */
-    struct client *c;
-    struct net_call *call;
-    unsigned peer;
-};
-
-struct client {
-    struct uvio *io;
-    struct net *net;
-    struct announced peers[PEERS_MAX];
-    char addresses[PEERS_MAX][32];
-    enum net_method method;
-    size_t size;
-    uint64_t to_start, running; /* bodies */
-    struct lane lanes[PEERS_MAX * STREAMS_MAX];
-    struct errmsg failed;
-};
-
-static void start_next(struct lane *lane);
-
-static void on_response(void *user, struct net_call *call, unsigned status, uint64_t body_size)
-{
-    (void)user;
-    (void)call;
-    (void)status;
-    (void)body_size;
-}
-
-static void on_fetched(void *user, struct net_call *call, struct slice bytes)
-{
-    (void)user;
-    net_call_credit(call, bytes.size);
-}
-
-static void on_done(void *user, struct net_call *call, enum err e, const struct errmsg *msg)
-{
-    struct lane *lane = user;
-    struct client *c = lane->c;
-    (void)call;
-    c->running--;
-    if (e != ERR_OK) {
-        c->failed = *msg;
-        c->to_start = 0;
-    }
-    start_next(lane);
-    if (c->running == 0)
-        uvio_stop(c->io);
-}
-
-static void start_next(struct lane *lane)
-{
-    static const struct net_call_events events = {on_response, on_fetched, on_done};
-    struct client *c = lane->c;
-    if (c->to_start == 0)
-        return;
-    char path[32];
-    const char *address = c->addresses[lane->peer];
-    const struct slice body = slice_of(shard, c->size);
-    (void)snprintf(path, sizeof(path), "/%zu", c->size);
-    struct net_request request = {
-        .target = {.id = c->peers[lane->peer].id, .addresses = &address, .address_count = 1},
-        .method = c->method,
-        .path = path,
-        .net_class = NET_BACKUP};
-    if (c->method == NET_PUT) {
-        request.body = &body;
-        request.body_count = 1;
-    }
-    if (net_call_start(c->net, &request, &events, lane, &lane->call, &c->failed) != ERR_OK) {
-        c->to_start = 0;
-        return;
-    }
-    c->to_start--;
-    c->running++;
-}
-
-/* Moves `count` bodies over `streams` calls a peer at once. */
-static bool move(struct client *c, unsigned peers, unsigned streams, uint64_t count)
-{
-    c->to_start = count;
-    c->failed.text[0] = 0;
-    for (unsigned i = 0; i < streams; i++)
-        for (unsigned p = 0; p < peers; p++) {
-            struct lane *lane = &c->lanes[p * STREAMS_MAX + i];
-            *lane = (struct lane){.c = c, .peer = p};
-            start_next(lane);
-        }
-    if (c->running > 0)
-        uvio_run(c->io);
-    return c->failed.text[0] == 0;
-}
-
 /* --- one measurement */
 
-struct options {
-    bool json;
+struct bench {
+    struct bench_lines lines;
+    const char *dir; /* where shards are stored; removed after each measurement */
     uint64_t total_bytes;
 };
 
-static void report(const struct options *o, const char *what, const char *method, size_t size,
-                   unsigned peers, unsigned streams, const struct bench_rate *rate)
-{
-    if (o->json) {
-        printf(
-            "{\"message_type\":\"bench\",\"bench\":\"transport\",\"what\":\"%s\",\"method\":\"%s\","
-            "\"body_bytes\":%zu,\"peers\":%u,\"streams\":%u,\"mb_s\":%.1f,\"cpu_s_gb\":%.3f}\n",
-            what, method, size, peers, streams, rate->mb_s, rate->cpu_s_gb);
-    } else {
-        printf("%-16s %-4s %4zu KiB bodies, %2u peers x %2u streams: %7.1f MB/s, %.2f CPU s/GB\n",
-               what, method, size >> 10, peers, streams, rate->mb_s, rate->cpu_s_gb);
-    }
-    (void)fflush(stdout);
-}
+static const char NULL_STORE[] = "cellar", STORED[] = "cellar, stored", RAW[] = "raw TLS",
+                  PEER[] = "h2load+nghttpd";
 
-static bool read_peers(struct client *c, unsigned peers, int in)
+/* Warms up, then measures `method` with every size. */
+static bool measure(struct bench *b, struct bench_client *c, pid_t server, struct shape shape,
+                    enum net_method method, struct bench_store *store)
 {
-    for (unsigned p = 0; p < peers; p++) {
-        if (read(in, &c->peers[p], sizeof(c->peers[p])) != sizeof(c->peers[p]))
+    for (unsigned s = 0; s < ARRAY_COUNT(sizes); s++) {
+        const uint64_t warm = shape.peers * shape.streams;
+        const uint64_t count = b->total_bytes / sizes[s];
+        c->method = method;
+        c->bytes = shard;
+        c->size = sizes[s];
+        if ((store && !bench_store_prepare(store, c, warm + count)) ||
+            !bench_client_move(c, shape.peers, shape.streams, warm))
             return false;
-        (void)snprintf(c->addresses[p], sizeof(c->addresses[p]), "127.0.0.1:%u", c->peers[p].port);
+        const struct bench_watch watch = bench_watch_start(server);
+        if (!bench_client_move(c, shape.peers, shape.streams, count))
+            return false;
+        const struct bench_rate rate = bench_watch_end(&watch, count * sizes[s]);
+        bench_lines_add(&b->lines,
+                        &(struct bench_line_key){store ? STORED : NULL_STORE,
+                                                 method == NET_PUT ? "PUT" : "GET", sizes[s],
+                                                 shape.peers, shape.streams},
+                        &rate);
     }
     return true;
 }
 
-static bool measure(const struct options *o, struct client *c, pid_t server, unsigned peers,
-                    unsigned streams)
+static bool run_null(struct bench *b, struct shape shape, pid_t server, int in)
 {
-    static const size_t sizes[] = {1 << 20, 4 << 20};
-    for (unsigned m = 0; m < 2; m++) {
-        for (unsigned s = 0; s < ARRAY_COUNT(sizes); s++) {
-            c->method = m ? NET_GET : NET_PUT;
-            c->size = sizes[s];
-            if (!move(c, peers, streams, peers * streams)) /* connected and warm */
-                return false;
-            uint64_t count = o->total_bytes / sizes[s];
-            struct bench_watch watch = bench_watch_start(server);
-            if (!move(c, peers, streams, count))
-                return false;
-            struct bench_rate rate = bench_watch_end(&watch, count * sizes[s]);
-            report(o, "cellar", m ? "GET" : "PUT", sizes[s], peers, streams, &rate);
-        }
-    }
-    return true;
+    static const uint8_t seed[UVIO_NET_SEED_SIZE] = {2};
+    const struct uvio_options options = {.threads = 1};
+    const struct uvio_net_options how = {.seed = seed};
+    struct errmsg msg;
+    struct bench_client *c = calloc(1, sizeof(*c));
+    bool good = c && bench_client_read_peers(c, shape.peers, in) &&
+                uvio_new(&options, &c->io, &msg) == ERR_OK;
+    if (good && uvio_net_open(c->io, &how, &c->net, &c->failed) == ERR_OK)
+        good = measure(b, c, server, shape, NET_PUT, NULL) &&
+               measure(b, c, server, shape, NET_GET, NULL);
+    if (c && c->failed.text[0])
+        (void)fprintf(stderr, "cellbench transport: %s\n", c->failed.text);
+    if (c)
+        uvio_free(c->io);
+    free(c);
+    return good;
 }
 
-static int run_cellar(const struct options *o, unsigned peers, unsigned streams)
+static bool run_stored(struct bench *b, struct shape shape, pid_t server, int in)
+{
+    struct machines *m = calloc(1, sizeof(*m));
+    struct bench_client *c = calloc(1, sizeof(*c));
+    struct bench_store *store = NULL;
+    bool good = m && c && machines_begin(m, b->dir) == ERR_OK;
+    if (good)
+        store = bench_store_join(m, c, shape.peers, in);
+    good = store && measure(b, c, server, shape, NET_PUT, store);
+    if (c && c->failed.text[0])
+        (void)fprintf(stderr, "cellbench transport: %s\n", c->failed.text);
+    bench_store_free(store);
+    if (m)
+        uvio_free(m->io);
+    free(c);
+    free(m);
+    return good;
+}
+
+/* The server in a process of its own. */
+static bool run_cellar(struct bench *b, struct shape shape, bool stored)
 {
     int fds[2];
-    struct errmsg msg;
-    int code = 1;
     if (pipe(fds) != 0)
-        return 1;
-    pid_t server = fork();
-    if (server == 0)
-        _exit(serve(peers, fds[1]));
-    struct client *c = calloc(1, sizeof(*c));
-    const struct uvio_options options = {.threads = 1};
-    uint8_t seed[UVIO_NET_SEED_SIZE] = {2};
-    struct uvio_net_options how = {.seed = seed};
-    if (c && server > 0 && read_peers(c, peers, fds[0]) &&
-        uvio_new(&options, &c->io, &msg) == ERR_OK) {
-        if (uvio_net_open(c->io, &how, &c->net, &msg) == ERR_OK &&
-            measure(o, c, server, peers, streams))
-            code = 0;
-        else
-            (void)fprintf(stderr, "cellbench transport: %s\n", c->failed.text);
-        uvio_free(c->io);
+        return false;
+    const pid_t server = fork();
+    if (server == 0) {
+        (void)close(fds[0]);
+        _exit(stored ? bench_store_serve(b->dir, shape.peers, fds[1]) : serve(shape.peers, fds[1]));
     }
-    free(c);
-    (void)close(fds[0]);
     (void)close(fds[1]);
+    const bool good = server > 0 && (stored ? run_stored(b, shape, server, fds[0])
+                                            : run_null(b, shape, server, fds[0]));
+    (void)close(fds[0]);
     if (server > 0) {
         (void)kill(server, SIGTERM);
         (void)waitpid(server, NULL, 0);
     }
-    return code;
+    return good;
+}
+
+static bool run_all_stored(struct bench *b)
+{
+    char dir[256];
+    const char *base = b->dir;
+    for (unsigned i = 0; i < ARRAY_COUNT(shapes); i++) {
+        (void)snprintf(dir, sizeof(dir), "%s/cellbench-XXXXXX", base);
+        b->dir = mkdtemp(dir);
+        if (!b->dir)
+            perror("cellbench: the directory");
+        const bool good = b->dir && run_cellar(b, shapes[i], true);
+        if (b->dir)
+            machines_remove(b->dir);
+        b->dir = base;
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+static void run_peers(struct bench *b)
+{
+    struct bench_rate rate;
+    if (bench_raw_tls(shard, LIMIT_SHARD_BYTES, b->total_bytes, &rate))
+        bench_lines_add(&b->lines, &(struct bench_line_key){RAW, "-", LIMIT_SHARD_BYTES, 1, 1},
+                        &rate);
+    for (unsigned i = 0; i < ARRAY_COUNT(shapes); i++)
+        for (unsigned s = 0; s < ARRAY_COUNT(sizes); s++)
+            for (unsigned put = 0; put < 2; put++)
+                if (bench_h2load(put, shard, sizes[s], shapes[i].peers, shapes[i].streams,
+                                 b->total_bytes, &rate))
+                    bench_lines_add(&b->lines,
+                                    &(struct bench_line_key){PEER, put ? "PUT" : "GET", sizes[s],
+                                                             shapes[i].peers, shapes[i].streams},
+                                    &rate);
+}
+
+static bool make_shard_bytes(void)
+{
+    uint64_t x = 1;
+    shard = malloc(LIMIT_SHARD_BYTES);
+    for (size_t i = 0; shard && i < LIMIT_SHARD_BYTES; i += 8) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        put_le64(shard + i, x);
+    }
+    return shard != NULL;
 }
 
 int bench_transport(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'},
-                                                 {"total", required_argument, NULL, 't'},
-                                                 {"alone", no_argument, NULL, 'a'},
-                                                 {0}};
-    struct options o = {.total_bytes = GIB(2)};
-    bool alone = false;
+    static const struct option long_options[] = {
+        {"json", no_argument, NULL, 'j'},         {"total", required_argument, NULL, 't'},
+        {"alone", no_argument, NULL, 'a'},        {"dir", required_argument, NULL, 'd'},
+        {"rounds", required_argument, NULL, 'r'}, {0}};
+    struct bench b = {.total_bytes = GIB(1), .dir = "/var/tmp"};
+    unsigned long rounds = 3;
+    bool alone = false, json = false, good = true;
     int c;
     while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (c == 'j')
-            o.json = true;
+            json = true;
         else if (c == 'a')
             alone = true;
-        else if (c != 't' || text_parse_size(optarg, &o.total_bytes) != ERR_OK) {
-            (void)fputs("usage: cellbench transport [--json] [--total SIZE] [--alone]\n", stderr);
-            return 2;
-        }
+        else if (c == 'd')
+            b.dir = optarg;
+        else if (c == 'r')
+            rounds = strtoul(optarg, NULL, 10);
+        else if (c != 't' || text_parse_size(optarg, &b.total_bytes) != ERR_OK)
+            rounds = 0;
     }
-    shard = malloc(LIMIT_SHARD_BYTES);
-    if (!shard)
+    if (rounds == 0 || rounds > BENCH_ROUNDS_MAX || b.total_bytes < LIMIT_SHARD_BYTES) {
+        (void)fputs("usage: cellbench transport [--json] [--total SIZE] [--rounds N] [--dir DIR]"
+                    " [--alone]\n",
+                    stderr);
+        return 2;
+    }
+    if (!make_shard_bytes())
         return 1;
-    uint64_t x = 1;
-    for (size_t i = 0; i < LIMIT_SHARD_BYTES; i += 8) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        put_le64(shard + i, x);
+    for (unsigned long r = 0; r < rounds && good; r++) {
+        for (unsigned i = 0; i < ARRAY_COUNT(shapes) && good; i++)
+            good = run_cellar(&b, shapes[i], false);
+        good = good && run_all_stored(&b);
+        if (good && !alone)
+            run_peers(&b);
     }
-    int code = run_cellar(&o, 1, 8);
-    if (code == 0)
-        code = run_cellar(&o, 16, 2);
-    struct bench_rate rate;
-    if (!alone && code == 0 && bench_raw_tls(shard, LIMIT_SHARD_BYTES, o.total_bytes, &rate))
-        report(&o, "raw TLS", "-", LIMIT_SHARD_BYTES, 1, 1, &rate);
-    for (unsigned m = 0; m < 2 && !alone && code == 0; m++)
-        for (size_t size = 1 << 20; size <= 4 << 20; size *= 4)
-            if (bench_h2load(m == 0, shard, size, 8, o.total_bytes, &rate))
-                report(&o, "h2load+nghttpd", m ? "GET" : "PUT", size, 1, 8, &rate);
+    bench_lines_compare(&b.lines, NULL_STORE, PEER);
+    bench_lines_compare(&b.lines, STORED, NULL_STORE);
+    bench_lines_say(&b.lines, json);
     free(shard);
-    return code;
+    return good ? 0 : 1;
 }

@@ -268,20 +268,22 @@ static int free_port(void)
     return ntohs(where.sin_port);
 }
 
-static bool load(const char *dir, int port, bool put, size_t size, unsigned streams, uint64_t count)
+static bool load(const char *dir, int port, bool put, size_t size, unsigned connections,
+                 unsigned streams, uint64_t count)
 {
     char command[512];
     const char *upload = put ? "-H ':method: PUT' -d " : "";
     (void)snprintf(command, sizeof(command),
-                   "h2load -n %llu -c 1 -m %u -w 20 -W 26 %s%s%s"
+                   "h2load --tls13-ciphers=TLS_AES_128_GCM_SHA256 -n %llu -c %u -m %u -w 20 -W 26 "
+                   "%s%s%s"
                    " https://127.0.0.1:%d/body-%zu >%s/log 2>&1",
-                   (unsigned long long)count, streams, upload, put ? dir : "", put ? "/upload" : "",
-                   port, put ? (size_t)0 : size, dir);
+                   (unsigned long long)count, connections, streams, upload, put ? dir : "",
+                   put ? "/upload" : "", port, put ? (size_t)0 : size, dir);
     return run(command);
 }
 
-bool bench_h2load(bool put, const uint8_t *data, size_t size, unsigned streams,
-                  uint64_t total_bytes, struct bench_rate *out)
+bool bench_h2load(bool put, const uint8_t *data, size_t size, unsigned connections,
+                  unsigned streams, uint64_t total_bytes, struct bench_rate *out)
 {
     char dir[] = "/tmp/cellbench-XXXXXX", command[256], path[64];
     if (!run("command -v h2load nghttpd openssl >/dev/null") || !mkdtemp(dir))
@@ -300,12 +302,12 @@ bool bench_h2load(bool put, const uint8_t *data, size_t size, unsigned streams,
     int port = free_port();
     pid_t server = good ? start_nghttpd(dir, port) : -1;
     (void)snprintf(path, sizeof(path), "%s/log", dir);
-    for (int i = 0; good && i < 50 && !(load(dir, port, put, size, 1, 1) && finished_s(path) > 0);
-         i++)
+    for (int i = 0;
+         good && i < 50 && !(load(dir, port, put, size, 1, 1, 1) && finished_s(path) > 0); i++)
         (void)usleep(100000);
     uint64_t count = total_bytes / size;
     double server_s = process_s(server), client_s = usage_s(RUSAGE_CHILDREN);
-    good = good && load(dir, port, put, size, streams, count);
+    good = good && load(dir, port, put, size, connections, streams, count);
     double took = finished_s(path);
     double cpu = process_s(server) - server_s + usage_s(RUSAGE_CHILDREN) - client_s;
     good = good && took > 0;

@@ -23,7 +23,7 @@ struct bench_rate bench_watch_end(const struct bench_watch *watch, uint64_t byte
 /* lib/tls over blocking sockets, one process to another. */
 bool bench_raw_tls(const uint8_t *data, size_t size, uint64_t total_bytes, struct bench_rate *out);
 
-/* h2load against nghttpd: `streams` at once on one connection. False when they are not installed.
- */
-bool bench_h2load(bool put, const uint8_t *data, size_t size, unsigned streams,
-                  uint64_t total_bytes, struct bench_rate *out);
+/* h2load against nghttpd over TLS_AES_128_GCM_SHA256: `streams` at once on each of `connections`.
+   False when they are not installed. */
+bool bench_h2load(bool put, const uint8_t *data, size_t size, unsigned connections,
+                  unsigned streams, uint64_t total_bytes, struct bench_rate *out);
