@@ -56,6 +56,10 @@ struct cell_options {
         repair_bytes_s; /* repairs for others use so much of the line; 0: CELL_REPAIR_BYTES_S */
 };
 
+/* What a program should add to the pool's threads: shards are written and synced there, and hashing
+   should not wait for that. */
+enum { CELL_DISK_THREADS = 2 };
+
 enum { CELL_LEASE_S = 365 * 86400 };
 
 /* A home's line of 100 Mbit/s stays three quarters free. */

@@ -309,7 +309,8 @@ static enum err start(struct program *p, const char *invite)
     if (e == ERR_OK)
         e = load_claim_code(p);
     if (e == ERR_OK)
-        e = uvio_new(&(struct uvio_options){.log = &p->d.log}, &p->io, &p->msg);
+        e = uvio_new(&(struct uvio_options){.threads_more = CELL_DISK_THREADS, .log = &p->d.log},
+                     &p->io, &p->msg);
     if (e == ERR_OK) {
         p->tidy_timer.fire = tidy;
         e = timer_start(uvio_clock(p->io), &p->tidy_timer, TIDY_MS);

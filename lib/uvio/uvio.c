@@ -52,6 +52,12 @@ static void fill(void *context, void *out, size_t size)
     }
 }
 
+static unsigned pool_threads(const struct uvio_options *options)
+{
+    const unsigned given = options ? options->threads : 0;
+    return (given ? given : uv_available_parallelism()) + (options ? options->threads_more : 0);
+}
+
 enum err uvio_new(const struct uvio_options *options, struct uvio **out, struct errmsg *msg)
 {
     struct uvio *io = calloc(1, sizeof(*io));
@@ -70,7 +76,7 @@ enum err uvio_new(const struct uvio_options *options, struct uvio **out, struct 
     enum err e = uvio_timers_open(io);
     if (e != ERR_OK)
         goto close_loop;
-    e = uvio_pool_open(io, options ? options->threads : 0, msg);
+    e = uvio_pool_open(io, pool_threads(options), msg);
     if (e != ERR_OK)
         goto close_timers;
     *out = io;

@@ -28,6 +28,7 @@ struct uvio;
 
 struct uvio_options {
     unsigned threads;      /* of the CPU pool; 0: one for each CPU that is online */
+    unsigned threads_more; /* beside those, for pool jobs that wait for a disk half of the time */
     const struct log *log; /* borrowed until uvio_free; may be NULL */
 };
 

@@ -173,7 +173,7 @@ enum err uvio_pool_open(struct uvio *io, unsigned thread_count, struct errmsg *m
         uv_mutex_destroy(&pool->mutex);
         return uvio_say(msg, result, "cannot make the work queue");
     }
-    pool->cpu = lane_make(pool, "cpu", thread_count ? thread_count : uv_available_parallelism());
+    pool->cpu = lane_make(pool, "cpu", thread_count);
     io->work = (struct work){&ops, pool};
     if (pool->cpu)
         return ERR_OK;

@@ -39,7 +39,7 @@ enum err machines_begin(struct machines *m, const char *dir)
     m->dir = dir;
     enum err e = crypto_init(&m->msg);
     if (e == ERR_OK)
-        e = uvio_new(NULL, &m->io, &m->msg);
+        e = uvio_new(&(struct uvio_options){.threads_more = CELL_DISK_THREADS}, &m->io, &m->msg);
     if (e == ERR_OK)
         e = sign_key_new(seed, &m->root_key);
     if (e == ERR_OK)

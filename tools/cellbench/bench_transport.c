@@ -1,9 +1,9 @@
 /*
  * cellbench transport: two processes on loopback, a client and a server. First the server's handler
  * stores nothing; then it is real cells that verify, write, sync and sign; the same bodies go
- * through raw TLS (lib/tls over blocking sockets: what encryption and the kernel alone cost) and,
- * where they are installed, from h2load to nghttpd and back. All take their turns in several
- * rounds; what is said are medians, and ratios are medians of the rounds' ratios.
+ * to that disk alone, through raw TLS (lib/tls over blocking sockets: what encryption and the
+ * kernel alone cost) and, where they are installed, from h2load to nghttpd and back. All take their
+ * turns in several rounds; what is said are medians, and ratios are medians of the rounds' ratios.
  *
  * Measured are body bytes by the wall clock and the CPU seconds of both processes together. All
  * sides are made to use AES-128-GCM.
@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "bench_transport_client.h"
+#include "bench_transport_disk.h"
 #include "bench_transport_lines.h"
 #include "bench_transport_peers.h"
 #include "bench_transport_store.h"
@@ -137,7 +138,7 @@ struct bench {
 };
 
 static const char NULL_STORE[] = "cellar", STORED[] = "cellar, stored", RAW[] = "raw TLS",
-                  PEER[] = "h2load+nghttpd";
+                  PEER[] = "h2load+nghttpd", DISK[] = "disk alone";
 
 /* Warms up, then measures `method` with every size. */
 static bool measure(struct bench *b, struct bench_client *c, pid_t server, struct shape shape,
@@ -226,10 +227,24 @@ static bool run_cellar(struct bench *b, struct shape shape, bool stored)
     return good;
 }
 
+/* As many files at once as the cells write: those of all cells go to one disk. */
+static void run_disk(struct bench *b, const char *dir)
+{
+    struct bench_rate rate;
+    const unsigned threads = (unsigned)sysconf(_SC_NPROCESSORS_ONLN) + CELL_DISK_THREADS;
+    for (unsigned s = 0; s < ARRAY_COUNT(sizes); s++)
+        if (bench_disk(dir, shard, sizes[s], threads, b->total_bytes, &rate))
+            bench_lines_add(&b->lines, &(struct bench_line_key){DISK, "PUT", sizes[s], 1, 8},
+                            &rate);
+}
+
 static bool run_all_stored(struct bench *b)
 {
     char dir[256];
     const char *base = b->dir;
+    (void)snprintf(dir, sizeof(dir), "%s/cellbench-XXXXXX", base);
+    if (mkdtemp(dir))
+        run_disk(b, dir);
     for (unsigned i = 0; i < ARRAY_COUNT(shapes); i++) {
         (void)snprintf(dir, sizeof(dir), "%s/cellbench-XXXXXX", base);
         b->dir = mkdtemp(dir);
@@ -312,6 +327,7 @@ int bench_transport(int argc, char **argv)
     }
     bench_lines_compare(&b.lines, NULL_STORE, PEER);
     bench_lines_compare(&b.lines, STORED, NULL_STORE);
+    bench_lines_compare(&b.lines, DISK, STORED);
     bench_lines_say(&b.lines, json);
     free(shard);
     return good ? 0 : 1;
