@@ -7,6 +7,7 @@
 
 #include <ftw.h>
 #include <stdio.h>
+#include <unistd.h>
 
 int64_t machines_wall_s(const struct machines *m)
 {
@@ -272,6 +273,17 @@ static int remove_one(const char *path, const struct stat *info, int type, struc
 {
     (void)info, (void)type, (void)at;
     return remove(path);
+}
+
+static int empty_one(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+    (void)info, (void)at;
+    return type == FTW_F ? truncate(path, 0) : 0;
+}
+
+void machines_empty(const char *dir)
+{
+    (void)nftw(dir, empty_one, 16, FTW_PHYS);
 }
 
 void machines_remove(const char *dir)

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,12 +134,23 @@ static int serve(unsigned peers, int out)
 
 struct bench {
     struct bench_lines lines;
-    const char *dir; /* where shards are stored; removed after each measurement */
+    char base[256]; /* everything that is stored, removed in the end */
+    char dir[288];  /* in it, of one measurement */
+    unsigned dirs;
     uint64_t total_bytes;
 };
 
 static const char NULL_STORE[] = "cellar", STORED[] = "cellar, stored", RAW[] = "raw TLS",
                   PEER[] = "h2load+nghttpd", DISK[] = "disk alone";
+
+static bool next_dir(struct bench *b)
+{
+    (void)snprintf(b->dir, sizeof(b->dir), "%s/%u", b->base, b->dirs++);
+    if (mkdir(b->dir, 0700) == 0)
+        return true;
+    perror(b->dir);
+    return false;
+}
 
 /* Warms up, then measures `method` with every size. */
 static bool measure(struct bench *b, struct bench_client *c, pid_t server, struct shape shape,
@@ -228,36 +240,26 @@ static bool run_cellar(struct bench *b, struct shape shape, bool stored)
 }
 
 /* As many files at once as the cells write: those of all cells go to one disk. */
-static void run_disk(struct bench *b, const char *dir)
+static bool run_disk(struct bench *b)
 {
     struct bench_rate rate;
     const unsigned threads = (unsigned)sysconf(_SC_NPROCESSORS_ONLN) + CELL_DISK_THREADS;
-    for (unsigned s = 0; s < ARRAY_COUNT(sizes); s++)
-        if (bench_disk(dir, shard, sizes[s], threads, b->total_bytes, &rate))
-            bench_lines_add(&b->lines, &(struct bench_line_key){DISK, "PUT", sizes[s], 1, 8},
-                            &rate);
+    for (unsigned s = 0; s < ARRAY_COUNT(sizes); s++) {
+        if (!next_dir(b) || !bench_disk(b->dir, shard, sizes[s], threads, b->total_bytes, &rate))
+            return false;
+        bench_lines_add(&b->lines, &(struct bench_line_key){DISK, "PUT", sizes[s], 1, 8}, &rate);
+    }
+    return true;
 }
 
 static bool run_all_stored(struct bench *b)
 {
-    char dir[256];
-    const char *base = b->dir;
-    (void)snprintf(dir, sizeof(dir), "%s/cellbench-XXXXXX", base);
-    if (mkdtemp(dir))
-        run_disk(b, dir);
-    for (unsigned i = 0; i < ARRAY_COUNT(shapes); i++) {
-        (void)snprintf(dir, sizeof(dir), "%s/cellbench-XXXXXX", base);
-        b->dir = mkdtemp(dir);
-        if (!b->dir)
-            perror("cellbench: the directory");
-        const bool good = b->dir && run_cellar(b, shapes[i], true);
-        if (b->dir)
-            machines_remove(b->dir);
-        b->dir = base;
-        if (!good)
-            return false;
+    bool good = run_disk(b);
+    for (unsigned i = 0; i < ARRAY_COUNT(shapes) && good; i++) {
+        good = next_dir(b) && run_cellar(b, shapes[i], true);
+        machines_empty(b->dir);
     }
-    return true;
+    return good;
 }
 
 static void run_peers(struct bench *b)
@@ -294,7 +296,10 @@ int bench_transport(int argc, char **argv)
         {"json", no_argument, NULL, 'j'},         {"total", required_argument, NULL, 't'},
         {"alone", no_argument, NULL, 'a'},        {"dir", required_argument, NULL, 'd'},
         {"rounds", required_argument, NULL, 'r'}, {0}};
-    struct bench b = {.total_bytes = GIB(1), .dir = "/var/tmp"};
+    struct bench b = {
+        .total_bytes = GIB(1),
+    };
+    const char *dir = "/var/tmp";
     unsigned long rounds = 3;
     bool alone = false, json = false, good = true;
     int c;
@@ -304,7 +309,7 @@ int bench_transport(int argc, char **argv)
         else if (c == 'a')
             alone = true;
         else if (c == 'd')
-            b.dir = optarg;
+            dir = optarg;
         else if (c == 'r')
             rounds = strtoul(optarg, NULL, 10);
         else if (c != 't' || text_parse_size(optarg, &b.total_bytes) != ERR_OK)
@@ -316,8 +321,11 @@ int bench_transport(int argc, char **argv)
                     stderr);
         return 2;
     }
-    if (!make_shard_bytes())
+    (void)snprintf(b.base, sizeof(b.base), "%s/cellbench-XXXXXX", dir);
+    if (!make_shard_bytes() || !mkdtemp(b.base)) {
+        perror(b.base);
         return 1;
+    }
     for (unsigned long r = 0; r < rounds && good; r++) {
         for (unsigned i = 0; i < ARRAY_COUNT(shapes) && good; i++)
             good = run_cellar(&b, shapes[i], false);
@@ -329,6 +337,7 @@ int bench_transport(int argc, char **argv)
     bench_lines_compare(&b.lines, STORED, NULL_STORE);
     bench_lines_compare(&b.lines, DISK, STORED);
     bench_lines_say(&b.lines, json);
+    machines_remove(b.base);
     free(shard);
     return good ? 0 : 1;
 }

@@ -95,7 +95,7 @@ bool bench_disk(const char *dir, const uint8_t *data, size_t size, unsigned thre
         e = started ? (enum err)atomic_load(&run.failed) : ERR_NOMEM;
     }
     uvio_disk_close(run.disk);
-    machines_remove(dir);
+    machines_empty(dir);
     free(aligned);
     if (e != ERR_OK)
         (void)fprintf(stderr, "cellbench transport: the disk alone: %s\n",
