@@ -32,8 +32,8 @@ static enum err scrub_text(const struct cell_report *r, struct buf *out)
     enum err e = buf_append_format(out, "scrub:  last full cycle %s",
                                    when(r->scrub.last_cycle_ended_s, last));
     if (e == ERR_OK && r->scrub.cycle_began_s)
-        e = buf_append_format(out, ", %llu of %llu shards of this one read", (ull)r->scrub.checked,
-                              (ull)r->scrub.total);
+        e = buf_append_format(out, ", %llu of %s of this one read", (ull)r->scrub.checked,
+                              TEXT_COUNT(r->scrub.total, "shard"));
     if (e == ERR_OK && r->scrub_next_s)
         e = buf_append_format(out, ", %s %s", r->scrub.cycle_began_s ? "done by" : "next",
                               when(r->scrub_next_s, next));
@@ -48,13 +48,14 @@ static enum err leave_text(const struct cell_report *r, struct buf *out)
                                       "and its data directory deleted\n");
     enum err e = buf_append_format(out, "leaving since %s: ", when(r->leaving_since_s, until));
     if (e == ERR_OK)
-        e = r->left_known ? buf_append_format(out, "%llu shards to go", (ull)r->left_count)
+        e = r->left_known ? buf_append_format(out, "%s to go", TEXT_COUNT(r->left_count, "shard"))
                           : buf_append_format(out, "the coordinator %s",
                                               r->coordinator_away ? "cannot be reached"
                                                                   : "counts the shards");
     if (e == ERR_OK && r->left_known && r->stuck_count)
-        e = buf_append_format(out, "; %llu segments wait for a new cell in the swarm",
-                              (ull)r->stuck_count);
+        e = buf_append_format(out, "; %s %s for a new cell in the swarm",
+                              TEXT_COUNT(r->stuck_count, "segment"),
+                              r->stuck_count == 1 ? "waits" : "wait");
     if (e == ERR_OK)
         e = buf_append_format(out, "; notice until %s\n",
                               when(r->leaving_since_s + CELL_NOTICE_S, until));
@@ -76,17 +77,16 @@ static enum err status_text(const struct cell_report *r, struct buf *out)
     if (e == ERR_OK)
         e = scrub_text(r, out);
     if (e == ERR_OK && r->trust)
-        e = buf_append_format(
-            out, "trust:  %u of 1000; %llu shards were found missing or wrong%s\n", r->trust,
-            (ull)r->fault_count, r->trust < CELL_TRUST_NEW ? "; no new ones come" : "");
+        e = buf_append_format(out, "trust:  %u of 1000; found missing or wrong: %s%s\n", r->trust,
+                              TEXT_COUNT(r->fault_count, "shard"),
+                              r->trust < CELL_TRUST_NEW ? "; no new ones come" : "");
     if (e == ERR_OK && r->coordinator_away)
         e = buf_append_format(out, "the coordinator cannot be reached\n");
     if (e == ERR_OK)
-        e = buf_append_format(out,
-                              "work:   %llu segments repaired, %llu proofs asked for, %llu "
-                              "requests refused\n",
-                              (ull)r->counters.repair_count, (ull)r->counters.proof_count,
-                              (ull)r->counters.refused_count);
+        e = buf_append_format(out, "work:   %s repaired, %s asked for, %s refused\n",
+                              TEXT_COUNT(r->counters.repair_count, "segment"),
+                              TEXT_COUNT(r->counters.proof_count, "proof"),
+                              TEXT_COUNT(r->counters.refused_count, "request"));
     return e == ERR_OK && r->leaving ? leave_text(r, out) : e;
 }
 

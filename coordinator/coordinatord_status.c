@@ -11,26 +11,24 @@ static enum err repair_text(const struct registry_counts *c, struct buf *out)
 {
     char left[TEXT_DURATION_SIZE];
     const ull todo = (ull)(c->repairs_ready + c->repairs_leased);
-    enum err e = buf_append_format(out, "repair: %llu segments to do (%llu under way), %llu done",
-                                   todo, (ull)c->repairs_leased, (ull)c->repaired_count);
+    enum err e = buf_append_format(out, "repair: %s to do (%llu under way), %llu done",
+                                   TEXT_COUNT(todo, "segment"), (ull)c->repairs_leased,
+                                   (ull)c->repaired_count);
     if (e == ERR_OK && todo && c->repair_left_s)
         e = buf_append_format(out, ", about %s left", text_duration(c->repair_left_s, left));
     if (e == ERR_OK)
         e = buf_append_format(out, "\n");
     if (e == ERR_OK && c->repairs_waiting)
         e = buf_append_format(
-            out,
-            "        %llu segments wait for a new cell: no household is left that "
-            "has no shard of them\n",
-            (ull)c->repairs_waiting);
+            out, "        %s %s for a new cell: every household has a shard already\n",
+            TEXT_COUNT(c->repairs_waiting, "segment"), c->repairs_waiting == 1 ? "waits" : "wait");
     if (e == ERR_OK && c->segments_lost)
-        e = buf_append_format(out,
-                              "        %llu segments have too few shards left: cells that are gone "
-                              "must come back\n",
-                              (ull)c->segments_lost);
+        e = buf_append_format(
+            out, "        %s with too few shards left: cells that are gone must come back\n",
+            TEXT_COUNT(c->segments_lost, "segment"));
     if (e == ERR_OK && c->segments_inconsistent)
-        e = buf_append_format(out, "        %llu segments contradict themselves\n",
-                              (ull)c->segments_inconsistent);
+        e = buf_append_format(out, "        %s with records that contradict each other\n",
+                              TEXT_COUNT(c->segments_inconsistent, "segment"));
     return e;
 }
 
@@ -41,21 +39,20 @@ static enum err status_text(const struct registry_counts *c, struct buf *out)
         (ull)c->cells, (ull)c->up, (ull)c->asleep, (ull)c->gone, (ull)c->leaving,
         (ull)c->untrusted);
     if (e == ERR_OK)
-        e = buf_append_format(out, "holds:  %llu segments of %llu accounts\n", (ull)c->segments,
-                              (ull)c->accounts);
+        e = buf_append_format(out, "holds:  %s of %s\n", TEXT_COUNT(c->segments, "segment"),
+                              TEXT_COUNT(c->accounts, "account"));
     if (e == ERR_OK)
         e = repair_text(c, out);
     if (e == ERR_OK)
         e = buf_append_format(out, "proofs: %llu passed, %llu failed since the start\n",
                               (ull)c->proofs_passed, (ull)c->proofs_failed);
     if (e == ERR_OK && c->leases_ending)
-        e = buf_append_format(out, "leases: of %llu accounts end soon: nobody has renewed them\n",
-                              (ull)c->leases_ending);
+        e = buf_append_format(out, "leases: of %s end soon: nobody has renewed them\n",
+                              TEXT_COUNT(c->leases_ending, "account"));
     if (e == ERR_OK && c->ungathered + c->unproven)
         e = buf_append_format(out,
-                              "rebuilt: %llu cells have not said yet what they hold, %llu shards "
-                              "are not proven yet\n",
-                              (ull)c->ungathered, (ull)c->unproven);
+                              "rebuilt: not heard yet of what it holds: %s; not proven yet: %s\n",
+                              TEXT_COUNT(c->ungathered, "cell"), TEXT_COUNT(c->unproven, "shard"));
     return e;
 }
 

@@ -187,6 +187,13 @@ const char *text_duration(uint64_t seconds, char out[TEXT_DURATION_SIZE])
     return out;
 }
 
+const char *text_count(uint64_t count, const char *one, char out[TEXT_COUNT_SIZE])
+{
+    snprintf(out, TEXT_COUNT_SIZE, "%llu %s%s", (unsigned long long)count, one,
+             count == 1 ? "" : "s");
+    return out;
+}
+
 enum err text_parse_u64(const char *text, uint64_t value_max, uint64_t *out)
 {
     uint64_t value = 0;

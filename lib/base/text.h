@@ -40,5 +40,11 @@ MUST_CHECK enum err text_parse_duration_ms(const char *text, uint64_t *out_ms);
 enum { TEXT_DURATION_SIZE = 32 };
 const char *text_duration(uint64_t seconds, char out[TEXT_DURATION_SIZE]);
 
+/* "1 file", "17 files": `one` is the thing's name, which takes an s. Returns `out`. TEXT_COUNT has
+   room of its own, until the block around it ends. */
+enum { TEXT_COUNT_SIZE = 64 };
+const char *text_count(uint64_t count, const char *one, char out[TEXT_COUNT_SIZE]);
+#define TEXT_COUNT(count, one) text_count(count, one, (char[TEXT_COUNT_SIZE]){0})
+
 /* Decimal digits only, at most `value_max`. ERR_FORMAT otherwise. */
 MUST_CHECK enum err text_parse_u64(const char *text, uint64_t value_max, uint64_t *out);

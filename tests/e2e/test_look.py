@@ -90,6 +90,12 @@ def test_find_by_pattern_case_and_time(looked):
     assert len(long) == 1 and long[0].startswith("-rw-r--r-- ")
 
 
+def test_one_of_a_thing_is_not_called_by_its_plural(looked):
+    assert lines(looked.vault.ctl("snapshots", looked.first))[-1] == "1 snapshot"
+    both = lines(looked.vault.ctl("snapshots", looked.first, looked.second))
+    assert both[-1] == "2 snapshots" and re.search(r"looker  \d+ files, ", both[0])
+
+
 def test_find_in_several_snapshots(looked):
     text = lines(looked.vault.ctl("find", "--tag", "looked", "note-1.txt"))
     assert [line.split(" from ")[0] for line in text if line.startswith("Found")] == [

@@ -205,11 +205,12 @@ static void tell(struct ctl *ctl, const struct backup_summary *s,
             (unsigned long long)s->files_new, (unsigned long long)s->files_changed,
             (unsigned long long)s->files_unmodified, (unsigned long long)s->dirs_new,
             (unsigned long long)s->dirs_changed, (unsigned long long)s->dirs_unmodified);
-    ctl_say(&ctl->out, "%llu files with %s in %s; %s were new (%s packed), %s sent to %u cells.",
-            (unsigned long long)s->total_files_processed,
+    ctl_say(&ctl->out, "%s with %s in %s; %s were new (%s packed), %s sent to %s.",
+            TEXT_COUNT(s->total_files_processed, "file"),
             text_size(s->total_bytes_processed, processed),
             text_duration(s->total_duration_ms / 1000, took), text_size(s->data_added, added),
-            text_size(s->data_added_packed, packed), text_size(s->bytes_sent, sent), s->cells_used);
+            text_size(s->data_added_packed, packed), text_size(s->bytes_sent, sent),
+            TEXT_COUNT(s->cells_used, "cell"));
     if (ctl->options.dry_run)
         ctl_say(&ctl->out, "This was a dry run: nothing was sent or kept.");
     else
@@ -223,9 +224,9 @@ static void tell(struct ctl *ctl, const struct backup_summary *s,
     if (s->debts > 0)
         ctl_print(
             &ctl->out,
-            "%llu shards are missing, a debt to be paid by the next backup: until then less can "
-            "be lost than %u+%u promises.",
-            (unsigned long long)s->debts, s->k, s->m);
+            "%s %s missing, a debt to be paid by the next backup: until then less can be lost than "
+            "%u+%u promises.",
+            TEXT_COUNT(s->debts, "shard"), s->debts == 1 ? "is" : "are", s->k, s->m);
 }
 
 /* Those of the paths that are there; the others are said, and the rest is backed up. */
@@ -444,12 +445,14 @@ int ctl_backup(struct ctl *ctl)
     }
     tell(ctl, &backup.summary, &backup.repairs);
     if (backup.repairs.shards > 0)
-        ctl_say(&ctl->out, "%llu shards of %llu segments that the swarm had lost are made anew.",
-                (unsigned long long)backup.repairs.shards,
-                (unsigned long long)backup.repairs.segments);
+        ctl_say(&ctl->out, "%s of %s that the swarm had lost %s made anew.",
+                TEXT_COUNT(backup.repairs.shards, "shard"),
+                TEXT_COUNT(backup.repairs.segments, "segment"),
+                backup.repairs.shards == 1 ? "is" : "are");
     if (backup.debts.paid > 0)
-        ctl_say(&ctl->out, "%llu shards that were missing are stored now.",
-                (unsigned long long)backup.debts.paid);
+        ctl_say(&ctl->out, "%s that %s missing %s stored now.",
+                TEXT_COUNT(backup.debts.paid, "shard"), backup.debts.paid == 1 ? "was" : "were",
+                backup.debts.paid == 1 ? "is" : "are");
     if (backup.summary.problems > 0 || (!backup.stream && backup.path_count < given))
         code = CTL_UNREADABLE;
     else if (backup.summary.debts > 0 || backup.summary.below_level)

@@ -95,25 +95,26 @@ static void say_summary(struct ctl *ctl, const struct health_check_summary *s)
 {
     struct ctl_output *out = &ctl->out;
     char bytes[TEXT_SIZE_SIZE];
-    ctl_say(out, "%u of %u cells answered about %llu segments.", s->cells_answered, s->cells_asked,
-            (unsigned long long)s->segments);
+    ctl_say(out, "%u of %s answered about %s.", s->cells_answered,
+            TEXT_COUNT(s->cells_asked, "cell"), TEXT_COUNT(s->segments, "segment"));
     if (s->shards_read > 0)
-        ctl_say(out, "%llu shards (%s) were read and verified.", (unsigned long long)s->shards_read,
-                text_size(s->bytes_read, bytes));
+        ctl_say(out, "%s (%s) %s read and verified.", TEXT_COUNT(s->shards_read, "shard"),
+                text_size(s->bytes_read, bytes), s->shards_read == 1 ? "was" : "were");
     if (s->shards_missing + s->shards_damaged + s->shards_unreachable > 0)
-        ctl_print(out, "%llu shards are missing, %llu damaged, %llu on cells that do not answer.",
-                  (unsigned long long)s->shards_missing, (unsigned long long)s->shards_damaged,
+        ctl_print(out, "%s missing, %llu damaged, %llu on cells that do not answer.",
+                  TEXT_COUNT(s->shards_missing, "shard"), (unsigned long long)s->shards_damaged,
                   (unsigned long long)s->shards_unreachable);
     if (s->marked)
         ctl_say(out, "The next backup makes what is missing or damaged again.");
     if (s->segments_lost > 0)
-        ctl_print(out, "%llu segments cannot be read now: too few of their shards are there.",
-                  (unsigned long long)s->segments_lost);
+        ctl_print(out, "%s cannot be read now: too few shards are there.",
+                  TEXT_COUNT(s->segments_lost, "segment"));
     else if (s->segments_below_target > 0)
         ctl_print(out,
-                  "Everything can be read; %llu segments are below the level of safety: the worst "
-                  "can lose %d more.",
-                  (unsigned long long)s->segments_below_target, s->margin_min);
+                  "Everything can be read; %s %s below the level of safety: the worst can lose %d "
+                  "more.",
+                  TEXT_COUNT(s->segments_below_target, "segment"),
+                  s->segments_below_target == 1 ? "is" : "are", s->margin_min);
     else
         ctl_say(out, "Everything is as it should be.");
 }

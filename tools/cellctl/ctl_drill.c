@@ -215,17 +215,17 @@ static void tell(struct drill *drill)
         return;
     }
     ctl_say(out,
-            "From the phrase and the swarm alone, %llu files (%s) of snapshot %.10s came back in "
-            "%s; %llu could be compared with the files here, %llu differ.",
-            (unsigned long long)r->files, text_size(r->bytes, bytes),
+            "From the phrase and the swarm alone, %s (%s) of snapshot %.10s came back in %s; %llu "
+            "could be compared with what is here, %llu of them differed.",
+            TEXT_COUNT(r->files, "file"), text_size(r->bytes, bytes),
             id_format(&drill->restored.snapshot, id), text_duration(r->duration_ms / 1000, took),
             (unsigned long long)r->compared, (unsigned long long)r->different);
     if (drill->counts.skipped > 0)
-        ctl_say(out, "%llu files have changed here since the snapshot, or are gone.",
-                (unsigned long long)drill->counts.skipped);
+        ctl_say(out, "Changed here since the snapshot, or gone: %s.",
+                TEXT_COUNT(drill->counts.skipped, "file"));
     if (r->failed + r->problems > 0)
-        ctl_print(out, "%llu files could not be restored, %llu pieces of the index are missing.",
-                  (unsigned long long)r->failed, (unsigned long long)r->problems);
+        ctl_print(out, "Not restored: %s; missing in the index: %s.", TEXT_COUNT(r->failed, "file"),
+                  TEXT_COUNT(r->problems, "piece"));
     if (r->passed)
         ctl_say(out, "The drill passed.");
     else

@@ -67,43 +67,50 @@ static void prune_json(struct ctl *ctl, const struct removal_prune_summary *s)
     ctl_json(&ctl->out, line);
 }
 
+/* The verb of a count, or what a dry run says in its place. */
+static const char *would(const struct ctl *ctl, uint64_t count, const char *one, const char *many)
+{
+    return ctl->options.dry_run ? "would be" : count == 1 ? one : many;
+}
+
 static void prune_words(struct ctl *ctl, const struct removal_prune_summary *s)
 {
     char stored[TEXT_SIZE_SIZE], needed[TEXT_SIZE_SIZE], gone[TEXT_SIZE_SIZE];
     char moved[TEXT_SIZE_SIZE], left[TEXT_SIZE_SIZE], hold[TEXT_DURATION_SIZE];
     struct ctl_output *out = &ctl->out;
-    ctl_say(out, "%s in %llu segments, of which snapshots need %s.", text_size(s->bytes, stored),
-            (unsigned long long)s->segments, text_size(s->bytes_needed, needed));
+    ctl_say(out, "%s in %s, of which snapshots need %s.", text_size(s->bytes, stored),
+            TEXT_COUNT(s->segments, "segment"), text_size(s->bytes_needed, needed));
     if (s->segments_repacked > 0)
-        ctl_say(out, "%llu partly needed segments %s repacked (%s).",
-                (unsigned long long)s->segments_repacked,
-                ctl->options.dry_run ? "would be" : "were", text_size(s->bytes_repacked, moved));
+        ctl_say(
+            out, "%s %s repacked (%s).", TEXT_COUNT(s->segments_repacked, "partly needed segment"),
+            would(ctl, s->segments_repacked, "was", "were"), text_size(s->bytes_repacked, moved));
     if (s->segments_reencoded > 0)
-        ctl_say(out, "Of these, %llu survive more losses now than when the swarm was smaller.",
+        ctl_say(out, "Of these, %llu can bear more losses than when the swarm was smaller.",
                 (unsigned long long)s->segments_reencoded);
     ctl_say(out,
-            "%llu segments %s not needed any more: %s on the cells' disks. %s that nobody "
-            "needs stay in others.",
-            (unsigned long long)s->segments_condemned, ctl->options.dry_run ? "would be" : "are",
+            "%s %s not needed any more: %s on the cells' disks. %s that nobody needs stay in "
+            "others.",
+            TEXT_COUNT(s->segments_condemned, "segment"),
+            would(ctl, s->segments_condemned, "is", "are"),
             text_size(s->shard_bytes_condemned, gone), text_size(s->bytes_unused_left, left));
     if (ctl->options.dry_run)
         ctl_say(out, "This was a dry run: nothing was changed.");
     if (s->segments_ordered > 0)
         ctl_say(out,
-                "The cells are told to delete %llu segments; they keep them for %s, in which "
-                "\"cellctl undelete\" brings them back.",
-                (unsigned long long)s->segments_ordered, text_duration(s->hold_s, hold));
+                "The cells are told to delete %s; they go on keeping what they delete for %s, in "
+                "which \"cellctl undelete\" brings it back.",
+                TEXT_COUNT(s->segments_ordered, "segment"), text_duration(s->hold_s, hold));
     if (s->segments_waiting > 0)
         ctl_say(out,
-                "%llu segments wait until %u other devices have made a backup and so know "
-                "that they are not to be used (at most 60 days; --exclude-device NAME waits "
-                "for one no longer).",
-                (unsigned long long)s->segments_waiting, s->devices_waited_for);
+                "Not deleted yet: %s, which %s may still refer to until its next backup (at most "
+                "60 days; --exclude-device NAME waits for one no longer).",
+                TEXT_COUNT(s->segments_waiting, "segment"),
+                TEXT_COUNT(s->devices_waited_for, "other device"));
     if (s->orders_waiting > 0)
         ctl_say(out,
-                "%llu orders are not answered yet; the coordinator tells cells that were "
-                "away, and so does the next prune or backup.",
-                (unsigned long long)s->orders_waiting);
+                "%s %s not answered yet; the coordinator tells cells that were away, and so does "
+                "the next prune or backup.",
+                TEXT_COUNT(s->orders_waiting, "order"), s->orders_waiting == 1 ? "is" : "are");
 }
 
 int ctl_prune_run(struct ctl *ctl, bool rewrite)
@@ -372,7 +379,7 @@ static void forget_tell(struct ctl *ctl, const struct removal_forget_summary *s)
         json_line_bool(line, "dry_run", ctl->options.dry_run);
         ctl_json(&ctl->out, line);
     } else if (!ctl->out.json) {
-        ctl_say(&ctl->out, "%llu snapshots %s, %llu kept.%s", (unsigned long long)s->removed,
+        ctl_say(&ctl->out, "%s %s, %llu kept.%s", TEXT_COUNT(s->removed, "snapshot"),
                 ctl->options.dry_run ? "would be forgotten" : "forgotten",
                 (unsigned long long)s->kept,
                 s->removed > 0 && !ctl->options.prune && !ctl->options.dry_run
@@ -493,8 +500,7 @@ int ctl_tag(struct ctl *ctl)
         json_line_u64(line, "changed_snapshots", tag.changed);
         ctl_json(&ctl->out, line);
     } else if (!ctl->out.json) {
-        ctl_say(&ctl->out, "The tags of %llu snapshots were changed.",
-                (unsigned long long)tag.changed);
+        ctl_say(&ctl->out, "The tags of %s were changed.", TEXT_COUNT(tag.changed, "snapshot"));
     }
     return CTL_OK;
 }

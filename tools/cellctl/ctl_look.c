@@ -11,9 +11,9 @@ static void say_snapshot(struct ctl *ctl, const struct vault_snapshot *s)
     char id[ID_TEXT_SIZE], when[CTL_TIME_SIZE], bytes[TEXT_SIZE_SIZE];
     char host[CTL_TEXT_SIZE], text[CTL_TEXT_SIZE];
     const struct snapshot *p = &s->snapshot;
-    ctl_print(&ctl->out, "%.10s  %s  %s  %llu files, %s%s", id_format(&s->id, id),
+    ctl_print(&ctl->out, "%.10s  %s  %s  %s, %s%s", id_format(&s->id, id),
               ctl_time(p->time_ns, when), ctl_text(p->host, host),
-              (unsigned long long)p->totals.files, text_size(p->totals.bytes, bytes),
+              TEXT_COUNT(p->totals.files, "file"), text_size(p->totals.bytes, bytes),
               p->totals.unreadable ? "  (some could not be read)" : "");
     for (size_t i = 0; i < p->path_count; i++)
         ctl_print(&ctl->out, "            %s", ctl_text(p->paths[i], text));
@@ -51,7 +51,7 @@ static void on_snapshots(void *user, enum err e, const struct vault_snapshots *s
         }
     }
     if (e == ERR_OK)
-        ctl_say(&ctl->out, "%zu snapshots", shown);
+        ctl_say(&ctl->out, "%s", TEXT_COUNT(shown, "snapshot"));
     free(chosen);
     ctl_done(ctl, e, &why);
 }

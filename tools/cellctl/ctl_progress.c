@@ -45,10 +45,10 @@ void ctl_progress_format(const struct ctl_progress *progress, const struct ctl_p
     const uint64_t seconds = seconds_left(progress, now);
     if (now->item)
         ctl_text(slice_text(now->item), item);
-    snprintf(out, size, "%5.1f%%  %s of %s %s, %llu files, %s/s, %s left  %s", 100 * part_done(now),
+    snprintf(out, size, "%5.1f%%  %s of %s %s, %s, %s/s, %s left  %s", 100 * part_done(now),
              text_size(now->bytes, bytes),
              now->bytes_total ? text_size(now->bytes_total, total) : "?", progress->verb,
-             (unsigned long long)now->files, text_size(rate_of(progress, now), rate),
+             TEXT_COUNT(now->files, "file"), text_size(rate_of(progress, now), rate),
              seconds ? text_duration(seconds, left) : "?", item);
 }
 

@@ -1,4 +1,5 @@
 /* cellctl recover: a vault again from the phrase. */
+#include "base/text.h"
 #include "ctl_words.h"
 #include "devices/devices_recover.h"
 #include "uvio/uvio_net.h"
@@ -67,16 +68,14 @@ static void tell(struct ctl *ctl, const struct devices_recovery_summary *s)
 {
     struct json_line *line;
     if (!ctl->out.json) {
-        ctl_say(&ctl->out,
-                "The vault is there again: %llu snapshots of %llu devices, %llu chunks in %llu "
-                "segments are known.",
-                (unsigned long long)s->snapshots, (unsigned long long)s->devices,
-                (unsigned long long)s->chunks, (unsigned long long)s->segments);
+        ctl_say(&ctl->out, "The vault is there again: %s of %s, %s in %s are known.",
+                TEXT_COUNT(s->snapshots, "snapshot"), TEXT_COUNT(s->devices, "device"),
+                TEXT_COUNT(s->chunks, "chunk"), TEXT_COUNT(s->segments, "segment"));
         if (s->problems > 0)
             ctl_print(&ctl->out,
-                      "%llu pieces of the index could not be had; the next command asks for them "
-                      "again, best when more cells are awake.",
-                      (unsigned long long)s->problems);
+                      "Of the index %s could not be had; the next command asks again, best when "
+                      "more cells are awake.",
+                      TEXT_COUNT(s->problems, "piece"));
         ctl_say(&ctl->out, "Next: cellctl restore latest --target DIR");
     } else if (json_line_new("summary", &line) == ERR_OK) {
         json_line_id(line, "account", &s->account);

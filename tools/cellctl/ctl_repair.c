@@ -268,24 +268,24 @@ static void tell(struct repair *repair)
         tell_json(repair);
         return;
     }
-    ctl_say(out, "%u of %u cells answered about %llu segments: %llu shards missing, %llu damaged.",
-            c->cells_answered, c->cells_asked, (unsigned long long)c->segments,
-            (unsigned long long)c->shards_missing, (unsigned long long)c->shards_damaged);
-    ctl_say(out, "%llu shards were made again and stored.", (unsigned long long)repair->debts.paid);
+    ctl_say(out, "%u of %s answered about %s: %s missing, %llu damaged.", c->cells_answered,
+            TEXT_COUNT(c->cells_asked, "cell"), TEXT_COUNT(c->segments, "segment"),
+            TEXT_COUNT(c->shards_missing, "shard"), (unsigned long long)c->shards_damaged);
+    ctl_say(out, "%s %s made again and stored.", TEXT_COUNT(repair->debts.paid, "shard"),
+            repair->debts.paid == 1 ? "was" : "were");
     if (c->given_up > 0)
-        ctl_print(out, "%llu segments have too few shards left to be made again from them.",
-                  (unsigned long long)c->given_up);
+        ctl_print(out, "%s %s too few shards left to be made again from them.",
+                  TEXT_COUNT(c->given_up, "segment"), c->given_up == 1 ? "has" : "have");
     if (repair->backed_up)
         ctl_say(out, "Snapshot %.10s stored again what this machine still has of them.",
                 id_format(&repair->backup.snapshot_id, id));
     if (repair->lost.chunks > 0)
-        ctl_print(out,
-                  "%llu pieces of older snapshots are lost; a restore lists the files that they "
-                  "touch.",
-                  (unsigned long long)repair->lost.chunks);
+        ctl_print(
+            out, "%s of older snapshots %s lost; a restore lists the files that this touches.",
+            TEXT_COUNT(repair->lost.chunks, "piece"), repair->lost.chunks == 1 ? "is" : "are");
     if (repair->debts.owed > 0)
-        ctl_print(out, "%llu shards are still owed: too few cells could take them.",
-                  (unsigned long long)repair->debts.owed);
+        ctl_print(out, "%s still owed: too few cells could take what is missing.",
+                  TEXT_COUNT(repair->debts.owed, "shard"));
     else if (repair->lost.chunks == 0)
         ctl_say(out, "Everything is as it should be, as far as the cells that answered go.");
 }

@@ -91,21 +91,22 @@ static void tell(struct restore_command *restore)
         return;
     }
     if (restore->notes > NOTES_SHOWN && !ctl->options.verbose)
-        ctl_say(&ctl->out, "%llu more pieces of metadata could not be set; -v lists them.",
-                (unsigned long long)(restore->notes - NOTES_SHOWN));
-    ctl_say(
-        &ctl->out, "%s %llu files (%s) of snapshot %.10s into %s in %s; %s came from the cells.",
-        ctl->options.dry_run ? "Would restore" : "Restored", (unsigned long long)s->files_restored,
-        text_size(s->bytes_restored, bytes), id_format(&s->snapshot, id), ctl->options.target,
-        text_duration(s->total_duration_ms / 1000, took), text_size(s->bytes_fetched, fetched));
+        ctl_say(&ctl->out, "%s of metadata could not be set; -v lists all.",
+                TEXT_COUNT(restore->notes - NOTES_SHOWN, "more piece"));
+    ctl_say(&ctl->out, "%s %s (%s) of snapshot %.10s into %s in %s; %s came from the cells.",
+            ctl->options.dry_run ? "Would restore" : "Restored",
+            TEXT_COUNT(s->files_restored, "file"), text_size(s->bytes_restored, bytes),
+            id_format(&s->snapshot, id), ctl->options.target,
+            text_duration(s->total_duration_ms / 1000, took), text_size(s->bytes_fetched, fetched));
     if (s->files_skipped > 0)
-        ctl_say(&ctl->out, "%llu were there already.", (unsigned long long)s->files_skipped);
+        ctl_say(&ctl->out, "%s %s there already.", TEXT_COUNT(s->files_skipped, "file"),
+                s->files_skipped == 1 ? "was" : "were");
     if (s->files_deleted > 0)
-        ctl_say(&ctl->out, "%llu that the snapshot does not have were removed.",
-                (unsigned long long)s->files_deleted);
+        ctl_say(&ctl->out, "Removed, as the snapshot does not have it: %s.",
+                TEXT_COUNT(s->files_deleted, "file"));
     if (s->files_failed > 0)
-        ctl_print(&ctl->out, "%s%llu could not be restored; they are listed above.%s",
-                  ctl_tint(&ctl->out, CTL_BAD), (unsigned long long)s->files_failed,
+        ctl_print(&ctl->out, "%s%s could not be restored: listed above.%s",
+                  ctl_tint(&ctl->out, CTL_BAD), TEXT_COUNT(s->files_failed, "file"),
                   ctl_tint(&ctl->out, CTL_PLAIN));
 }
 

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "crypto/crypto.h"
 #include "ctl.h"
 #include "devices/devices.h"
@@ -129,10 +130,9 @@ static void on_rebuilt(void *user, enum err e, const struct heads_sync_summary *
 {
     struct ctl *ctl = user;
     if (e == ERR_OK)
-        ctl_say(&ctl->out,
-                "The index is there again: %llu snapshots, %llu chunks in %llu segments are known.",
-                (unsigned long long)summary->snapshots, (unsigned long long)summary->chunks,
-                (unsigned long long)summary->segments);
+        ctl_say(&ctl->out, "The index is there again: %s, %s in %s are known.",
+                TEXT_COUNT(summary->snapshots, "snapshot"), TEXT_COUNT(summary->chunks, "chunk"),
+                TEXT_COUNT(summary->segments, "segment"));
     ctl_done(ctl, e, msg);
 }
 
@@ -189,8 +189,8 @@ static void on_synced(void *user, enum err e, const struct heads_sync_summary *s
                  "some of what other devices have backed up cannot be read now (with -v: "
                  "why); the next run tries again");
     if (summary->snapshots > 0)
-        ctl_say_more(&ctl->out, "%llu snapshots of other devices are new.",
-                     (unsigned long long)summary->snapshots);
+        ctl_say_more(&ctl->out, "New from other devices: %s.",
+                     TEXT_COUNT(summary->snapshots, "snapshot"));
     ctl_done(ctl, e, msg);
 }
 

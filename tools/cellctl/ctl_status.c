@@ -88,9 +88,9 @@ static void say_drill(struct ctl *ctl, const struct health_drill *drill)
     if (drill->time_s == 0)
         ctl_print(&ctl->out, "Last drill: never; \"cellctl drill\" rehearses a recovery.");
     else
-        ctl_print(&ctl->out, "Last drill: %s, %s (%llu files, %llu compared, %llu differed).",
+        ctl_print(&ctl->out, "Last drill: %s, %s (%s, %llu compared, %llu differed).",
                   ctl_time((int64_t)drill->time_s * 1000000000, when),
-                  drill->passed ? "passed" : "FAILED", (unsigned long long)drill->files,
+                  drill->passed ? "passed" : "FAILED", TEXT_COUNT(drill->files, "file"),
                   (unsigned long long)drill->compared, (unsigned long long)drill->different);
 }
 
@@ -120,13 +120,12 @@ static void say_status(struct ctl *ctl, const struct health_status *s)
     char words[PLACEMENT_WORDS_SIZE], bytes[TEXT_SIZE_SIZE], plain[TEXT_SIZE_SIZE];
     char when[CTL_TIME_SIZE];
     if (s->coordinator_up)
-        ctl_print(out, "Swarm: %u cells, %u of them up, %u your own; the coordinator answers.",
-                  s->members, s->members_up, s->own);
+        ctl_print(out, "Swarm: %s, %u up, %u your own; the coordinator answers.",
+                  TEXT_COUNT(s->members, "cell"), s->members_up, s->own);
     else
-        ctl_print(out,
-                  "Swarm: %u cells, %u your own; the coordinator, which knows who is up, does not "
-                  "answer.",
-                  s->members, s->own);
+        ctl_print(
+            out, "Swarm: %s, %u your own; the coordinator, which knows who is up, does not answer.",
+            TEXT_COUNT(s->members, "cell"), s->own);
     if (s->margin_min == INT32_MAX)
         ctl_print(out, "Nothing is backed up yet.");
     else if (s->others == 0)
@@ -137,13 +136,12 @@ static void say_status(struct ctl *ctl, const struct health_status *s)
     if (s->segments_below_target > 0)
         ctl_print(
             out,
-            "%llu of %llu segments are below the level of %u+%u: %llu shards are missing, debts "
-            "that the next backup pays.",
-            (unsigned long long)s->segments_below_target, (unsigned long long)s->segments, s->k,
-            s->m, (unsigned long long)s->debts);
-    ctl_print(out, "%llu snapshots, %s of data in %llu segments; they use %s on the cells.",
-              (unsigned long long)s->snapshots, text_size(s->plain_bytes, plain),
-              (unsigned long long)s->segments, text_size(s->bytes_used, bytes));
+            "%llu of %s below the level of %u+%u: %s missing, which the next backup makes up for.",
+            (unsigned long long)s->segments_below_target, TEXT_COUNT(s->segments, "segment"), s->k,
+            s->m, TEXT_COUNT(s->debts, "shard"));
+    ctl_print(out, "%s, %s of data in %s, which use %s on the cells.",
+              TEXT_COUNT(s->snapshots, "snapshot"), text_size(s->plain_bytes, plain),
+              TEXT_COUNT(s->segments, "segment"), text_size(s->bytes_used, bytes));
     say_standing(ctl, s);
     ctl_print(out, "Last backup: %s.",
               s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never");
@@ -202,8 +200,8 @@ int ctl_stats_raw(struct ctl *ctl)
         ctl_print(&ctl->out, " Total Uncompressed Size:  %s", text_size(s->plain_bytes, plain));
         ctl_print(&ctl->out, "              Total Size:  %s", text_size(s->sealed_bytes, sealed));
         ctl_print(&ctl->out, "       Compression Ratio:  %.2fx", ratio);
-        ctl_print(&ctl->out, "            On the cells:  %s in %llu segments, parity included",
-                  text_size(s->bytes_used, used), (unsigned long long)s->segments);
+        ctl_print(&ctl->out, "            On the cells:  %s in %s, parity included",
+                  text_size(s->bytes_used, used), TEXT_COUNT(s->segments, "segment"));
     } else if (json_line_new("stats", &line) == ERR_OK) {
         json_line_text(line, "mode", "raw-data");
         json_line_u64(line, "snapshots_count", s->snapshots);

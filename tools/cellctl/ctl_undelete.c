@@ -1,4 +1,5 @@
 /* cellctl undelete: what was forgotten comes back, with the recovery phrase. */
+#include "base/text.h"
 #include "ctl.h"
 #include "removal/removal_undelete.h"
 
@@ -49,8 +50,9 @@ static void tell(struct ctl *ctl, const struct removal_undelete_summary *s)
         json_line_u64(line, "orders_waiting", s->orders_waiting);
         ctl_json(&ctl->out, line);
     } else if (!ctl->out.json) {
-        ctl_say(&ctl->out, "%llu snapshots are back, with %llu segments that had been condemned.",
-                (unsigned long long)s->snapshots, (unsigned long long)s->segments);
+        ctl_say(&ctl->out, "%s %s back, with %s that had been condemned.",
+                TEXT_COUNT(s->snapshots, "snapshot"), s->snapshots == 1 ? "is" : "are",
+                TEXT_COUNT(s->segments, "segment"));
         if (s->snapshots_gone > 0)
             ctl_print(&ctl->out,
                       "Of %llu more something is deleted for good; one that is named is "
@@ -58,9 +60,8 @@ static void tell(struct ctl *ctl, const struct removal_undelete_summary *s)
                       (unsigned long long)s->snapshots_gone);
         if (s->orders_waiting > 0)
             ctl_print(&ctl->out,
-                      "%llu cells have not answered yet: run it again, or make a "
-                      "backup, when they are awake.",
-                      (unsigned long long)s->orders_waiting);
+                      "No answer yet from %s: run it again, or make a backup, when they are awake.",
+                      TEXT_COUNT(s->orders_waiting, "cell"));
     }
 }
 

@@ -188,6 +188,17 @@ static void test_text_base32_and_hex_refuse_what_they_would_not_write(void **sta
     assert_int_equal(text_from_hex("0g", 2, out, 8, &size), ERR_FORMAT);
 }
 
+/* One of a thing is not called by its plural. */
+static void test_counts_are_said_as_people_say_them(void **state)
+{
+    char a[TEXT_COUNT_SIZE], b[TEXT_COUNT_SIZE];
+    (void)state;
+    assert_string_equal(text_count(1, "file", a), "1 file");
+    assert_string_equal(text_count(0, "file", a), "0 files");
+    assert_string_equal(text_count(UINT64_MAX, "file", b), "18446744073709551615 files");
+    assert_string_equal(TEXT_COUNT(2, "other device"), "2 other devices");
+}
+
 static void test_text_sizes_and_durations(void **state)
 {
     (void)state;
@@ -246,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_id_text_catches_every_single_typo),
         cmocka_unit_test(test_idmap_agrees_with_a_plain_array),
         cmocka_unit_test(test_text_base32_and_hex_refuse_what_they_would_not_write),
+        cmocka_unit_test(test_counts_are_said_as_people_say_them),
         cmocka_unit_test(test_text_sizes_and_durations),
         cmocka_unit_test(test_list_keeps_order),
     };
