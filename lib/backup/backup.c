@@ -44,6 +44,21 @@ void backup_problem(struct backup *b, enum err e, struct fs_dir *dir, struct sli
     buf_free(&path);
 }
 
+void backup_tell_change(struct backup *b, const struct backup_file *file)
+{
+    struct buf path = BUF_INIT(1 << 20);
+    if (!b->events.change)
+        return;
+    if (fs_dir_path(file->dir->fs, file->entry.name, &path) == ERR_OK) {
+        const bool is_file = file->entry.type == FS_FILE;
+        b->events.change(b->user, &(struct backup_change){.path = buf_slice(&path),
+                                                          .known = file->known,
+                                                          .is_file = is_file,
+                                                          .size = is_file ? file->entry.size : 0});
+    }
+    buf_free(&path);
+}
+
 void backup_note(struct backup *b, struct fs_dir *dir, struct slice name, const char *what)
 {
     struct errmsg msg;

@@ -79,11 +79,21 @@ struct backup_summary {
                          what could be had */
 };
 
+/* Something that is no directory and was not as it is now in the snapshot before. */
+struct backup_change {
+    struct slice path; /* borrowed */
+    bool known;        /* it was there, with another content or other metadata; else it is new */
+    bool is_file;      /* else a symbolic link, a FIFO, a device */
+    uint64_t size;     /* bytes; of a file */
+};
+
 struct backup_events {
     /* A path that could not be read, or not as it should be; or (e is ERR_OK) something to know of
        it that is no failure: a socket is left out, a file that changed was read again. `path` has a
        NUL behind it. */
     void (*problem)(void *user, enum err e, struct slice path, const char *sentence);
+    /* Each, once it was read (in a dry run: once it was found). May be NULL. */
+    void (*change)(void *user, const struct backup_change *change);
     /* About ten times a second. May be NULL. */
     void (*progress)(void *user, const struct backup_progress *progress);
     /* Once, last. `summary` is there with errors too. */

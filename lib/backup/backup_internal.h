@@ -229,6 +229,8 @@ struct backup {
 void backup_fail(struct backup *b, enum err e, const struct errmsg *msg);
 void backup_problem(struct backup *b, enum err e, struct fs_dir *dir, struct slice name,
                     const char *sentence);
+/* A file, or the like, that is in the snapshot and was read for it. */
+void backup_tell_change(struct backup *b, const struct backup_file *file);
 /* Something worth knowing that is no failure: the problem callback with ERR_OK. */
 void backup_note(struct backup *b, struct fs_dir *dir, struct slice name, const char *what);
 void backup_pump(struct backup *b); /* starts what can be started; notices the end */

@@ -454,6 +454,8 @@ void backup_tree_file_done(struct backup_file *file)
         else if (file->tries > 0)
             backup_note(b, d->fs, file->entry.name,
                         "changed while it was read, and was read again");
+        if (b->e == ERR_OK)
+            backup_tell_change(b, file);
         b->summary.files_changed += is_file && file->known;
         b->summary.files_new += is_file && !file->known;
         b->progress.bytes_done += is_file ? file->entry.size : 0;

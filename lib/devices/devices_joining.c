@@ -119,28 +119,43 @@ static enum err take_lock(struct vault *vault, struct errmsg *msg)
     return e;
 }
 
-/* The invite last: without it nothing was begun. */
-static enum err begin(struct devices_joining *j, const struct devices_joining_options *options,
-                      struct errmsg *msg)
+/* DIR/joining: the invite, and on a second line what the device is to be called. */
+enum { JOINING_BYTES_MAX = INVITE_TEXT_MAX + 1 + LIMIT_NAME_BYTES + 1 };
+
+static enum err keep_wish(const struct devices_joining *j, const char *invite, struct errmsg *msg)
 {
-    struct vault *vault = j->vault;
-    char *path = vault_path(vault, "joining");
-    enum err e = vault_make_dirs(vault->dir, msg);
+    struct buf text = BUF_INIT(JOINING_BYTES_MAX);
+    char *path = vault_path(j->vault, "joining");
+    enum err e = path ? buf_append_format(&text, "%s\n%s", invite, j->name) : ERR_NOMEM;
     if (e == ERR_OK)
-        e = take_lock(vault, msg);
-    if (e == ERR_OK)
-        e = make_keys(j, options->passphrase, msg);
-    if (e == ERR_OK)
-        e = path ? file_write(path, 0600, slice_text(options->invite), msg) : ERR_NOMEM;
+        e = file_write(path, 0600, buf_slice(&text), msg);
+    buf_free(&text);
     free(path);
     return e;
 }
 
-/* An earlier run's invite and keys. */
+/* The invite last: without it nothing was begun. */
+static enum err begin(struct devices_joining *j, const struct devices_joining_options *options,
+                      struct errmsg *msg)
+{
+    enum err e = vault_make_dirs(j->vault->dir, msg);
+    vault_device_name(options->device_name, j->name);
+    if (e == ERR_OK)
+        e = take_lock(j->vault, msg);
+    if (e == ERR_OK)
+        e = make_keys(j, options->passphrase, msg);
+    return e == ERR_OK ? keep_wish(j, options->invite, msg) : e;
+}
+
+/* An earlier run's invite, name and keys. */
 static enum err go_on(struct devices_joining *j, const struct devices_joining_options *options,
                       struct buf *text, struct errmsg *msg)
 {
     enum err e = buf_append_u8(text, 0);
+    char *name = e == ERR_OK ? strchr((char *)text->data, '\n') : NULL;
+    if (name)
+        *name++ = 0;
+    vault_device_name(options->device_name ? options->device_name : name, j->name);
     if (e == ERR_OK && options->invite && strcmp(options->invite, (const char *)text->data) != 0)
         return err_say(msg, ERR_EXISTS,
                        "%s holds an unfinished join by another invite: finish that one (without "
@@ -164,7 +179,7 @@ static enum err read_unfinished(const char *dir, struct buf *out, struct errmsg 
 static enum err fill(struct devices_joining *j, const struct devices_joining_options *options,
                      struct errmsg *msg)
 {
-    struct buf text = BUF_INIT(INVITE_TEXT_MAX + 1);
+    struct buf text = BUF_INIT(JOINING_BYTES_MAX);
     enum err e = vault_refuse_existing(j->vault, msg);
     if (e != ERR_OK)
         return e;
@@ -180,7 +195,6 @@ static enum err fill(struct devices_joining *j, const struct devices_joining_opt
     buf_free(&text);
     if (e == ERR_OK)
         e = find_peers(j, options, msg);
-    vault_device_name(options->device_name, j->name);
     return e;
 }
 
@@ -208,7 +222,7 @@ enum err devices_joining_new(const struct devices_joining_options *options,
 
 enum err devices_joining_needs_passphrase(const char *dir, bool *out, struct errmsg *msg)
 {
-    struct buf text = BUF_INIT(INVITE_TEXT_MAX + 1);
+    struct buf text = BUF_INIT(JOINING_BYTES_MAX);
     enum err e = read_unfinished(dir, &text, msg);
     buf_free(&text);
     return e == ERR_OK ? vault_keys_need_passphrase(dir, out, msg) : e;

@@ -28,7 +28,7 @@ def joined(vault, directory, name, capabilities="put,read"):
     """One more device: invited, its request left behind, taken in, finished."""
     device = Vault(directory)
     device.ctl("join", "--invite", invite(vault, "--capabilities", capabilities), "--name", name, "--no-passphrase",
-               "--no-wait", expect=1)
+               "--no-wait")
     devices(vault)
     device.ctl("join")
     return device

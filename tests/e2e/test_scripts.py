@@ -96,7 +96,7 @@ def test_json_says_what_was_done(place):
     assert away["message_type"] == "away" and away["id"] == cell and away["until"].endswith("Z")
     invite = place.vault.json("device", "invite")[0]["invite"]
     second = Vault(place.base / "second")
-    second.ctl("join", "--invite", invite, "--no-passphrase", "--name", "second", "--no-wait", expect=1)
+    second.ctl("join", "--invite", invite, "--no-passphrase", "--name", "second", "--no-wait")
     assert place.vault.json("device", "admit")[-1] == {"message_type": "summary", "devices_admitted": 1}
     revoked, = place.vault.json("device", "revoke", "second")
     assert revoked["message_type"] == "device_revoked" and revoked["name"] == "second"
@@ -122,3 +122,26 @@ def test_a_wiped_cell_that_is_started_joins_as_a_new_one(place):
     assert after["state"] == "up" and after["id"] not in (None, before["id"])
     ids = [row["id"] for row in place.vault.json("cells")]
     assert after["id"] in ids
+
+
+FEW = (0, 4)  # by now one cell of the four is claimed
+
+
+def test_a_verbose_backup_tells_what_is_new_or_has_changed(place):
+    tree = place.base / "verbose"
+    tree.mkdir()
+    (tree / "stays").write_text("as it is")
+    (tree / "grows").write_text("x" * 100)
+    first = place.vault.ctl("backup", tree, "-v", expect=FEW).stdout.decode().splitlines()
+    assert f"new       {tree}/grows, 100 B" in first and f"new       {tree}/stays, 8 B" in first
+    (tree / "grows").write_text("x" * 200)
+    (tree / "link").symlink_to("stays")
+    told = [f"modified  {tree}/grows, 200 B", f"new       {tree}/link"]
+    for arguments in (["--dry-run", "-v"], ["-v"]):
+        lines = place.vault.ctl("backup", tree, *arguments, expect=FEW).stdout.decode().splitlines()
+        assert sorted(line for line in lines if str(tree) in line) == told
+    assert str(tree) not in place.vault.ctl("backup", tree, "-v", expect=FEW).stdout.decode(), "nothing has changed"
+    (tree / "grows").write_text("x" * 300)
+    assert not [row for row in place.vault.json("backup", tree, "--dry-run", expect=FEW) if row["message_type"] == "verbose_status"]
+    row, = [row for row in place.vault.json("backup", tree, "-v", expect=FEW) if row["message_type"] == "verbose_status"]
+    assert (row["action"], row["item"], row["data_size"]) == ("modified", f"{tree}/grows", 300)

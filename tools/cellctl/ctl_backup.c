@@ -52,6 +52,25 @@ static void on_problem(void *user, enum err e, struct slice path, const char *se
         ctl_problem(&backup->ctl->out, "archival", path, sentence);
 }
 
+static void on_change(void *user, const struct backup_change *change)
+{
+    struct backup_command *backup = user;
+    struct ctl_output *out = &backup->ctl->out;
+    const char *action = change->known ? "modified" : "new";
+    char path[CTL_TEXT_SIZE], bytes[TEXT_SIZE_SIZE];
+    struct json_line *line;
+    if (!out->json) {
+        ctl_say_more(out, "%-9s %s%s%s", action, ctl_text(change->path, path),
+                     change->is_file ? ", " : "",
+                     change->is_file ? text_size(change->size, bytes) : "");
+    } else if (json_line_new("verbose_status", &line) == ERR_OK) {
+        json_line_text(line, "action", action);
+        json_line_path(line, "item", change->path);
+        json_line_u64(line, "data_size", change->size);
+        ctl_json(out, line);
+    }
+}
+
 static void on_progress(void *user, const struct backup_progress *progress)
 {
     struct backup_command *backup = user;
@@ -366,8 +385,10 @@ static struct backup_options what(const struct ctl *ctl, const struct backup_com
 static enum err run(struct ctl *ctl, struct backup_command *backup,
                     const struct backup_options *options)
 {
-    static const struct backup_events events = {
-        .problem = on_problem, .progress = on_progress, .done = on_done};
+    const struct backup_events events = {.problem = on_problem,
+                                         .change = ctl->out.verbose ? on_change : NULL,
+                                         .progress = on_progress,
+                                         .done = on_done};
     ctl_progress_start(&backup->progress, &ctl->out, "backed up", now_ms(ctl));
     ctl->operation = backup;
     enum err e = ERR_OK;

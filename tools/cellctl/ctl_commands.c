@@ -198,7 +198,7 @@ static const struct ctl_flag join_flags[] = {
     SWITCH("no-passphrase", no_passphrase, "keep a key file, for a machine that starts alone"),
     TEXT("name", "NAME", device_name, "what this device is called (default: the host's name)"),
     LIST("from", "ADDR", from, "a cell to ask when the coordinator is away, ID@host:port"),
-    SWITCH("no-wait", no_wait, "leave the request and end; a later join goes on"),
+    SWITCH("no-wait", no_wait, "leave the request and end; a later \"cellctl join\" goes on"),
 };
 
 static const struct ctl_flag device_flags[] = {
@@ -239,8 +239,11 @@ static const struct ctl_command commands[] = {
         .name = "backup",
         .arguments = "PATH...",
         .summary = "back up files and directories into a new snapshot",
-        .text = "What cannot be read is listed and the rest is backed up (exit code 3).\n"
-                "With --stdin-from-command the arguments are a command and its arguments.",
+        .text =
+            "What cannot be read is listed and the rest is backed up (exit code 3). With -v each "
+            "file that is new\n"
+            "or has changed is listed too, and with --dry-run -v each that would be read.\n"
+            "With --stdin-from-command the arguments are a command and its arguments.",
         .example = "cellctl backup ~/documents ~/photos --exclude '*.tmp'\n"
                    "  cellctl backup --stdin-filename all.sql --stdin-from-command -- pg_dumpall",
         FLAGS(backup_flags),

@@ -339,6 +339,8 @@ static void on_waiting(void *user)
     struct joining *j = user;
     struct json_line *line;
     char id[ID_TEXT_SIZE];
+    if (j->ctl->options.no_wait) /* tell_left() says it */
+        return;
     id_format(devices_joining_device(j->joining), id);
     if (j->ctl->out.json && json_line_new("waiting", &line) == ERR_OK) {
         json_line_text(line, "device", id);
@@ -431,6 +433,23 @@ static void tell_joined(const struct joining *j)
                                                : "backup PATH...");
 }
 
+/* With --no-wait. */
+static void tell_left(const struct joining *j)
+{
+    struct ctl *ctl = j->ctl;
+    struct json_line *line;
+    char id[ID_TEXT_SIZE];
+    id_format(devices_joining_device(j->joining), id);
+    if (ctl->out.json && json_line_new("waiting", &line) == ERR_OK) {
+        json_line_text(line, "device", id);
+        ctl_json(&ctl->out, line);
+    }
+    ctl_say(&ctl->out,
+            "The request of this device, %.10s, is out. Once an admin device of the account has "
+            "taken it in (its next backup does,\nor \"cellctl device list\" there): cellctl join",
+            id);
+}
+
 int ctl_join(struct ctl *ctl)
 {
     struct joining j = {.ctl = ctl};
@@ -444,11 +463,14 @@ int ctl_join(struct ctl *ctl)
     if (e == ERR_OK)
         e = run_join(&j);
     free(dir);
+    const bool left = e == ERR_BUSY && ctl->options.no_wait; /* all that was asked for */
     if (e == ERR_OK)
         tell_joined(&j);
-    const int code = e == ERR_OK ? CTL_OK
-                     : usage     ? ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text)
-                                 : ctl_failed(ctl, e);
+    else if (left)
+        tell_left(&j);
+    const int code = e == ERR_OK || left ? CTL_OK
+                     : usage             ? ctl_fail(&ctl->out, CTL_USAGE, ctl->msg.text)
+                                         : ctl_failed(ctl, e);
     devices_joining_free(j.joining);
     return code;
 }
