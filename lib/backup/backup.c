@@ -170,8 +170,8 @@ static void process_step(struct work_job *job)
     backup_pump(b);
 }
 
-/* One directory's row, if it has one; *writing: a transaction was begun for it. */
-static enum err fetch_row(struct backup_step *step, size_t at, struct slice path, bool *writing)
+/* One directory's row, if it has one. */
+static enum err fetch_row(struct backup_step *step, size_t at, struct slice path)
 {
     struct index *index = step->backup->vault->index;
     struct index_dir *row = &step->rows[at];
@@ -179,10 +179,6 @@ static enum err fetch_row(struct backup_step *step, size_t at, struct slice path
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
     step->has[at] = e == ERR_OK;
-    if (e == ERR_OK && row->doubtful && !*writing) {
-        e = index_begin(index, &step->msg);
-        *writing = e == ERR_OK;
-    }
     return e == ERR_OK && row->doubtful ? backup_doubt_settle(index, path, row, &step->msg) : e;
 }
 
@@ -192,7 +188,8 @@ static void fetch_rows(struct work_job *job)
     struct backup_step *step = container_of(job, struct backup_step, job);
     struct index *index = step->backup->vault->index;
     struct buf path = BUF_INIT(1 << 20);
-    bool writing = false;
+    step->e = index_begin_reading(index, &step->msg);
+    const bool begun = step->e == ERR_OK;
     for (size_t i = 0; step->e == ERR_OK && i < step->batch->count; i++) {
         const struct fs_event *event = &step->batch->events[i];
         if (event->kind != FS_EVENT_ENTER)
@@ -200,11 +197,11 @@ static void fetch_rows(struct work_job *job)
         buf_clear(&path);
         step->e = fs_dir_path(event->dir, slice_of(NULL, 0), &path);
         if (step->e == ERR_OK)
-            step->e = fetch_row(step, i, buf_slice(&path), &writing);
+            step->e = fetch_row(step, i, buf_slice(&path));
     }
-    if (writing && step->e == ERR_OK)
+    if (step->e == ERR_OK)
         step->e = index_commit(index, &step->msg);
-    else if (writing)
+    else if (begun)
         index_rollback(index);
     buf_free(&path);
 }
@@ -245,6 +242,28 @@ static void walk_on(struct work_job *job)
     step->e = fs_walk_next(step->backup->walk, &step->batch, &step->msg);
 }
 
+static void scout(struct work_job *job)
+{
+    (void)fs_walk_scout(container_of(job, struct backup, scout_job)->walk);
+}
+
+static void scouted(struct work_job *job)
+{
+    struct backup *b = container_of(job, struct backup, scout_job);
+    b->scouting = false;
+    backup_pump(b);
+}
+
+/* Beside each step of the walk another thread looks at what comes next. */
+static void start_scout(struct backup *b)
+{
+    if (b->scouting)
+        return;
+    b->scouting = true;
+    b->scout_job = (struct work_job){.run = scout, .done = scouted};
+    work_submit(b->vault->ports.work, NULL, &b->scout_job);
+}
+
 static void start_walking(struct backup *b)
 {
     if (b->walking || b->ending || b->e != ERR_OK || b->steps_out >= BACKUP_STEPS ||
@@ -261,6 +280,7 @@ static void start_walking(struct backup *b)
     b->walking = true;
     b->steps_out++;
     work_submit(b->vault->ports.work, NULL, &step->job);
+    start_scout(b);
 }
 
 /* --- the end --- */
@@ -336,7 +356,7 @@ static void take_totals(struct backup *b)
 static bool idle(const struct backup *b)
 {
     return b->steps_out == 0 && b->dirs_out == 0 && b->readings_out == 0 && b->lookups_out == 0 &&
-           b->chunks_out == 0 && !b->row_busy;
+           b->chunks_out == 0 && !b->row_busy && !b->scouting;
 }
 
 static void backup_end(struct backup *b)

@@ -186,6 +186,8 @@ struct backup {
     /* walking */
     size_t steps_out;
     bool walking, walked;
+    struct work_job scout_job; /* looks ahead of the walk */
+    bool scouting;
     struct backup_dir *dir; /* where the walk is */
     bool rooted;            /* the root directory is done: `root` */
     struct buf root;        /* its entry */

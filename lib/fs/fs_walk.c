@@ -1,9 +1,9 @@
 /*
  * One frame for each directory that is entered and not left:
  *
- *     enter ──▶ list names, sort ──▶ next names (a window): statx in inode order ──▶ deliver by
- *     name │ ▲                                                    │ └─ a directory: a frame above
- *          └──── window is used up ◀──────────────────────────────┘
+ *     enter ──▶ its scan (fs_scan.h): names, sorted; the first of them looked at ──▶ deliver by
+ * name ▲                                                    │ │ └─ a directory: a frame above └────
+ * the next of them are looked at ◀───────────────┘
  *
  * What fails: a directory that cannot be opened or listed is entered, complained about and left; a
  * name that cannot be looked at is a complaint in its place.
@@ -17,27 +17,21 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "fs/fs_internal.h"
+#include "fs/fs_scan.h"
 
 enum {
     BATCH_EVENTS = 1024,
-    NAME_ROOM = 256, /* a name's bytes with its NUL, at most */
+    NAME_ROOM = FS_SCAN_NAME_MAX + 1, /* a name's bytes with its NUL, at most */
     WINDOW_MAX = 8192,
     WINDOW_MIN = 256,
     AHEAD_MAX = 65536, /* entries looked at and not delivered, of all frames */
 };
 
-/* An entry looked at ahead; `problem` is an errno. */
-struct ahead {
-    struct statx st;
-    int problem;
-};
-
 struct frame {
-    struct fs_dir *dir;   /* a reference */
-    struct fs_list names; /* what is to be delivered, by name */
-    size_t at;            /* of `names` */
-    struct ahead *window; /* owned; of names[window_first] on */
+    struct fs_dir *dir;          /* a reference */
+    struct fs_list names;        /* what is to be delivered, by name */
+    size_t at;                   /* of `names` */
+    struct fs_scan_name *window; /* owned; of names[window_first] on */
     size_t window_first, window_count;
     size_t path_size;             /* of its own path in walk->path */
     size_t root_first, root_last; /* partial: the roots below it */
@@ -50,20 +44,13 @@ struct fs_walk {
     struct fs_tree *tree;
     struct fs_names *users; /* NULL: no names */
     struct fs_walk_roots roots;
-    struct fs_exclude_if_present *markers;
-    size_t marker_count;
-    const struct fs_exclude *exclude; /* borrowed */
-    bool one_file_system, started;
+    struct fs_scan_rules rules; /* markers are owned */
+    struct fs_scan_queue queue;
+    bool started;
     struct frame *frames;
     size_t frame_count, frame_capacity;
     size_t ahead_count;
     struct buf path; /* of the directory on top, without a slash at its end */
-};
-
-/* A name that marks a directory's contents as not wanted. */
-struct fs_exclude_if_present {
-    char *name;   /* owned */
-    char *header; /* owned; "" for any */
 };
 
 /* A batch with the memory of its names behind it. */
@@ -79,7 +66,7 @@ struct batch {
 static enum err add_marker(struct fs_walk *walk, const char *name, size_t name_size,
                            const char *header)
 {
-    struct fs_exclude_if_present *marker = &walk->markers[walk->marker_count++];
+    struct fs_scan_marker *marker = &walk->rules.markers[walk->rules.marker_count++];
     marker->name = strndup(name, name_size);
     marker->header = strdup(header);
     return marker->name && marker->header ? ERR_OK : ERR_NOMEM;
@@ -87,8 +74,9 @@ static enum err add_marker(struct fs_walk *walk, const char *name, size_t name_s
 
 static enum err add_markers(struct fs_walk *walk, const struct fs_walk_options *options)
 {
-    walk->markers = calloc(options->exclude_if_present_count + 1, sizeof(*walk->markers));
-    if (!walk->markers)
+    walk->rules.markers =
+        calloc(options->exclude_if_present_count + 1, sizeof(*walk->rules.markers));
+    if (!walk->rules.markers)
         return ERR_NOMEM;
     enum err e = ERR_OK;
     for (size_t i = 0; i < options->exclude_if_present_count && e == ERR_OK; i++) {
@@ -110,8 +98,9 @@ enum err fs_walk_open(const struct fs_walk_options *options, struct fs_walk **ou
     if (!walk)
         return ERR_NOMEM;
     walk->path = BUF_INIT(SIZE_MAX);
-    walk->exclude = options->exclude;
-    walk->one_file_system = options->one_file_system;
+    walk->rules.exclude = options->exclude;
+    walk->rules.one_file_system = options->one_file_system;
+    fs_scan_queue_init(&walk->queue, &walk->rules);
     enum err e = fs_walk_roots_resolve(options->roots, options->root_count, &walk->roots, msg);
     if (e == ERR_OK)
         e = add_markers(walk, options);
@@ -133,11 +122,21 @@ size_t fs_walk_roots(const struct fs_walk *walk, const char *const **out)
     return walk->roots.count;
 }
 
+/* Of directories in it that were not entered something is left only when the walk ends early. */
+static void drop_window(struct fs_walk *walk, struct frame *frame)
+{
+    for (size_t i = 0; i < frame->window_count; i++)
+        fs_scan_free(&walk->queue, frame->window[i].scan);
+    free(frame->window);
+    walk->ahead_count -= frame->window_count;
+    frame->window = NULL;
+    frame->window_count = 0;
+}
+
 static void pop_frame(struct fs_walk *walk)
 {
     struct frame *frame = &walk->frames[--walk->frame_count];
-    walk->ahead_count -= frame->window_count;
-    free(frame->window);
+    drop_window(walk, frame);
     fs_list_free(&frame->names);
     fs_dir_release(frame->dir);
 }
@@ -152,11 +151,12 @@ void fs_walk_close(struct fs_walk *walk)
     fs_tree_close(walk->tree);
     fs_names_free(walk->users);
     fs_walk_roots_free(&walk->roots);
-    for (size_t i = 0; i < walk->marker_count; i++) {
-        free(walk->markers[i].name);
-        free(walk->markers[i].header);
+    fs_scan_queue_destroy(&walk->queue);
+    for (size_t i = 0; i < walk->rules.marker_count; i++) {
+        free(walk->rules.markers[i].name);
+        free(walk->rules.markers[i].header);
     }
-    free(walk->markers);
+    free(walk->rules.markers);
     buf_free(&walk->path);
     free(walk);
 }
@@ -191,12 +191,16 @@ static struct fs_event *add_event(struct batch *batch, enum fs_event_kind kind, 
     return event;
 }
 
-static void fill_entry(struct fs_walk *walk, const struct statx *st, struct fs_entry *entry)
+/* All but the name, which stands in the event. */
+static void fill_entry(struct fs_walk *walk, const struct fs_entry *found, struct fs_event *event)
 {
-    fs_entry_from_statx(st, entry);
+    const struct slice name = event->entry.name;
+    event->entry = *found;
+    event->entry.name = name;
+    event->entry.user = event->entry.group = "";
     if (walk->users) {
-        entry->user = fs_names_of(walk->users, FS_NAMES_USER, entry->uid);
-        entry->group = fs_names_of(walk->users, FS_NAMES_GROUP, entry->gid);
+        event->entry.user = fs_names_of(walk->users, FS_NAMES_USER, found->uid);
+        event->entry.group = fs_names_of(walk->users, FS_NAMES_GROUP, found->gid);
     }
 }
 
@@ -263,60 +267,6 @@ static enum err list_partial(struct fs_walk *walk, struct frame *frame)
     return ERR_OK;
 }
 
-static bool has_header(int dir_fd, const struct fs_exclude_if_present *marker)
-{
-    size_t size = strlen(marker->header);
-    char found[512];
-    if (size == 0)
-        return true;
-    int fd = fs_entry_open(dir_fd, marker->name, O_RDONLY);
-    if (fd < 0)
-        return false;
-    bool same = size <= sizeof(found) && pread(fd, found, size, 0) == (ssize_t)size &&
-                memcmp(found, marker->header, size) == 0;
-    close(fd);
-    return same;
-}
-
-/* Leaves nothing but the marker in a directory that has one. */
-static void apply_markers(struct fs_walk *walk, struct frame *frame, int fd, struct batch *batch)
-{
-    struct fs_list *list = &frame->names;
-    for (size_t i = 0; i < walk->marker_count; i++) {
-        size_t index = fs_list_find(list, slice_text(walk->markers[i].name));
-        if (index == list->count || !has_header(fd, &walk->markers[i]))
-            continue;
-        batch->is.excluded += list->count - 1;
-        list->names[0] = list->names[index];
-        list->count = 1;
-        return;
-    }
-}
-
-/* Takes out of the list what the patterns leave out, so that it is not even looked at. */
-static enum err apply_patterns(struct fs_walk *walk, struct frame *frame, struct batch *batch)
-{
-    struct fs_list *list = &frame->names;
-    size_t kept = 0, path_size = walk->path.size;
-    if (fs_exclude_empty(walk->exclude))
-        return ERR_OK;
-    for (size_t i = 0; i < list->count; i++) {
-        struct slice name = fs_list_at(list, i);
-        enum err e = buf_append(&walk->path, "/", 1);
-        if (e == ERR_OK)
-            e = buf_append(&walk->path, name.data, name.size);
-        if (e != ERR_OK)
-            return e;
-        if (fs_exclude_matches(walk->exclude, buf_slice(&walk->path)))
-            batch->is.excluded++;
-        else
-            list->names[kept++] = list->names[i];
-        walk->path.size = path_size;
-    }
-    list->count = kept;
-    return ERR_OK;
-}
-
 /* A file system that shows a directory inside itself would never end. */
 static bool lies_in_itself(const struct fs_walk *walk, const struct frame *frame)
 {
@@ -326,32 +276,34 @@ static bool lies_in_itself(const struct fs_walk *walk, const struct frame *frame
     return false;
 }
 
-static enum err list_names(struct fs_walk *walk, struct frame *frame, struct batch *batch)
+static enum err add_error(struct batch *batch, struct fs_dir *dir, enum err e, const char *sentence)
 {
-    int fd, number = 0;
+    return add_problem(batch, dir, slice_of(NULL, 0), e, sentence);
+}
+
+/* What the scan has found becomes the frame's. */
+static enum err take_scan(struct fs_walk *walk, struct frame *frame, struct fs_scan *scan,
+                          struct batch *batch)
+{
     char text[FS_PATH_TEXT_SIZE];
-    struct errmsg msg = {{0}};
-    if (lies_in_itself(walk, frame)) {
+    struct errmsg msg;
+    fs_scan_get(&walk->queue, scan);
+    if (scan->e != ERR_OK)
+        return scan->e;
+    if (!scan->closed && lies_in_itself(walk, frame)) {
         (void)fs_dir_path_text(frame->dir, slice_of(NULL, 0), text);
         (void)err_say(&msg, ERR_UNSUPPORTED, "%s contains itself and is not entered again", text);
-        return add_problem(batch, frame->dir, slice_of(NULL, 0), ERR_UNSUPPORTED, msg.text);
+        return add_error(batch, frame->dir, ERR_UNSUPPORTED, msg.text);
     }
-    enum err e = fs_dir_pin(frame->dir, &fd, &msg);
-    if (e != ERR_OK)
-        return e == ERR_NOMEM ? e : add_problem(batch, frame->dir, slice_of(NULL, 0), e, msg.text);
-    e = fs_list_read(fd, &frame->names, &number);
-    if (number == EBADF) /* it could be opened to be searched only */
-        number = EACCES;
-    if (e == ERR_OK || number) {
-        apply_markers(walk, frame, fd, batch);
-        e = apply_patterns(walk, frame, batch);
-    }
-    fs_dir_unpin(frame->dir);
-    if (e != ERR_OK || !number)
-        return e;
-    (void)err_say_errno(&msg, number, "cannot read the directory %s",
-                        fs_dir_path_text(frame->dir, slice_of(NULL, 0), text));
-    return add_problem(batch, frame->dir, slice_of(NULL, 0), err_from_errno(number), msg.text);
+    frame->names = scan->names;
+    frame->window = scan->window;
+    frame->window_count = scan->window_count;
+    walk->ahead_count += scan->window_count;
+    batch->is.excluded += scan->excluded;
+    scan->names = FS_LIST_INIT;
+    scan->window = NULL;
+    scan->window_count = 0;
+    return scan->problem ? add_error(batch, frame->dir, scan->error, scan->problem) : ERR_OK;
 }
 
 static struct frame *top(struct fs_walk *walk)
@@ -360,90 +312,52 @@ static struct frame *top(struct fs_walk *walk)
 }
 
 /* Enters the directory `name` of the frame on top (NULL: "/"), whose path is in walk->path: up to
-   two events. Takes over the reference to `dir` in any case. */
-static enum err enter(struct fs_walk *walk, struct batch *batch, struct fs_dir *dir,
-                      struct slice name, const struct statx *st, const struct frame *new_roots)
+   two events. `found` is what it is; `scan` is taken over in any case. */
+static enum err enter(struct fs_walk *walk, struct batch *batch, struct fs_scan *scan,
+                      struct slice name, const struct fs_entry *found,
+                      const struct frame *new_roots)
 {
     struct frame *frame = push_frame(walk);
     if (!frame) {
-        fs_dir_release(dir);
+        fs_scan_free(&walk->queue, scan);
         return ERR_NOMEM;
     }
-    struct fs_event *event = add_event(batch, FS_EVENT_ENTER, dir, name);
-    fill_entry(walk, st, &event->entry);
+    struct fs_event *event = add_event(batch, FS_EVENT_ENTER, scan->dir, name);
+    fill_entry(walk, found, event);
     event->partial = new_roots->partial;
     *frame = *new_roots;
-    frame->dir = dir;
-    frame->device = event->entry.device;
-    frame->inode = event->entry.inode;
+    frame->dir = fs_dir_ref(scan->dir);
+    frame->device = found->device;
+    frame->inode = found->inode;
     frame->path_size = walk->path.size;
-    enum err e;
-    bool other = !frame->partial && walk->one_file_system && frame->device != frame->root_device;
-    if (frame->partial)
-        e = list_partial(walk, frame);
-    else if (other)
-        e = ERR_OK;
-    else
-        e = list_names(walk, frame, batch);
+    enum err e = frame->partial ? list_partial(walk, frame) : take_scan(walk, frame, scan, batch);
+    fs_scan_free(&walk->queue, scan);
     walk->frame_count++;
     return e;
 }
 
 /* --- looking ahead --- */
 
-struct by_inode {
-    uint64_t inode;
-    size_t index;
-};
-
-static int compare_inodes(const void *left, const void *right)
-{
-    uint64_t a = ((const struct by_inode *)left)->inode,
-             b = ((const struct by_inode *)right)->inode;
-    return (a > b) - (a < b);
-}
-
-/* Looks at the next names of the frame. A directory that cannot be opened any more leaves its errno
-   with each of them. */
+/* Looks at the next names of the frame. */
 static enum err look_ahead(struct fs_walk *walk, struct frame *frame)
 {
     size_t left = frame->names.count - frame->at, count = WINDOW_MIN;
-    walk->ahead_count -= frame->window_count;
+    drop_window(walk, frame);
     if (walk->ahead_count + WINDOW_MIN < AHEAD_MAX)
         count = AHEAD_MAX - walk->ahead_count;
     count = count > WINDOW_MAX ? WINDOW_MAX : count;
     count = count > left ? left : count;
-    free(frame->window);
-    frame->window_count = 0;
     frame->window = malloc(count * sizeof(*frame->window));
-    struct by_inode *order = malloc(count * sizeof(*order));
-    if (!frame->window || !order) {
-        free(order);
+    if (!frame->window)
         return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < count; i++)
-        order[i] = (struct by_inode){frame->names.names[frame->at + i].inode, i};
-    qsort(order, count, sizeof(*order), compare_inodes);
-    int fd;
-    enum err e = fs_dir_pin(frame->dir, &fd, NULL);
-    for (size_t i = 0; i < count; i++) {
-        struct ahead *ahead = &frame->window[order[i].index];
-        ahead->problem = e == ERR_OK ? 0 : ESTALE;
-        struct slice name = fs_list_at(&frame->names, frame->at + order[i].index);
-        if (e == ERR_OK && name.size >= NAME_ROOM)
-            ahead->problem = ENAMETOOLONG;
-        else if (e == ERR_OK &&
-                 statx(fd, (const char *)name.data, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-                       STATX_BASIC_STATS, &ahead->st) != 0)
-            ahead->problem = errno;
-    }
-    if (e == ERR_OK)
-        fs_dir_unpin(frame->dir);
-    free(order);
+    const enum err e = fs_scan_look(&walk->rules, frame->dir, frame->root_device, &frame->names,
+                                    frame->at, count, frame->window);
     frame->window_first = frame->at;
     frame->window_count = count;
     walk->ahead_count += count;
-    return ERR_OK;
+    if (e == ERR_OK && !frame->partial)
+        fs_scan_want(&walk->queue, frame->window, count);
+    return e;
 }
 
 /* --- delivering --- */
@@ -457,7 +371,7 @@ static enum err append_name(struct fs_walk *walk, struct slice name)
 /* Which roots lie at or below `name` of the partial frame; the frame of a directory of that name.
    Returns whether it is left out by the patterns (a root may be; its parents never are). */
 static bool find_roots(const struct fs_walk *walk, const struct frame *frame, struct slice name,
-                       const struct statx *st, struct frame *out)
+                       const struct fs_entry *found, struct frame *out)
 {
     size_t first = frame->root_first;
     while (!slice_equal(next_name(walk->roots.paths[first], frame->path_size), name))
@@ -470,47 +384,49 @@ static bool find_roots(const struct fs_walk *walk, const struct frame *frame, st
     out->root_last = last;
     const char *path = walk->roots.paths[first];
     out->partial = path[walk->path.size] != 0;
-    out->root_device = makedev(st->stx_dev_major, st->stx_dev_minor);
-    return !out->partial && fs_exclude_matches(walk->exclude, slice_text(path));
+    out->root_device = found->device;
+    return !out->partial && fs_exclude_matches(walk->rules.exclude, slice_text(path));
 }
 
 /* The next name of the frame on top: at most two events. */
 static enum err deliver(struct fs_walk *walk, struct batch *batch)
 {
     struct frame *frame = top(walk);
-    const struct ahead *ahead = &frame->window[frame->at - frame->window_first];
+    struct fs_scan_name *found = &frame->window[frame->at - frame->window_first];
     struct slice name = fs_list_at(&frame->names, frame->at++);
     struct frame below = {.names = FS_LIST_INIT, .root_device = frame->root_device};
     char text[FS_PATH_TEXT_SIZE];
     struct errmsg msg = {{0}};
-    if (ahead->problem) {
-        (void)err_say_errno(&msg, ahead->problem, "cannot look at %s",
+    if (found->problem) {
+        (void)err_say_errno(&msg, found->problem, "cannot look at %s",
                             fs_dir_path_text(frame->dir, name, text));
-        enum err e = ahead->problem == ESTALE ? ERR_STALE : err_from_errno(ahead->problem);
+        enum err e = found->problem == ESTALE ? ERR_STALE : err_from_errno(found->problem);
         return add_problem(batch, frame->dir, name, e, msg.text);
     }
     walk->path.size = frame->path_size;
     enum err e = append_name(walk, name);
     if (e != ERR_OK)
         return e;
-    if (frame->partial && find_roots(walk, frame, name, &ahead->st, &below)) {
+    if (frame->partial && find_roots(walk, frame, name, &found->entry, &below)) {
         batch->is.excluded++;
         return ERR_OK;
     }
-    if (S_ISDIR(ahead->st.stx_mode)) {
-        struct statx st = ahead->st;
-        struct fs_dir *dir;
-        e = fs_dir_child(frame->dir, name, makedev(st.stx_dev_major, st.stx_dev_minor), st.stx_ino,
-                         &dir);
-        return e == ERR_OK ? enter(walk, batch, dir, name, &st, &below) : e;
+    if (found->scan) {
+        const struct fs_entry entry = found->entry;
+        struct fs_scan *scan = found->scan;
+        found->scan = NULL;
+        if (frame->partial) { /* nobody has wanted it yet; a root is on no other file system */
+            scan->root_device = below.root_device;
+            scan->closed = false;
+        }
+        return enter(walk, batch, scan, name, &entry, &below);
     }
     if (below.partial) { /* a parent of a root became something else */
         (void)err_say(&msg, ERR_STALE, "%s is not a directory any more",
                       fs_dir_path_text(frame->dir, name, text));
         return add_problem(batch, frame->dir, name, ERR_STALE, msg.text);
     }
-    struct fs_event *event = add_event(batch, FS_EVENT_ENTRY, frame->dir, name);
-    fill_entry(walk, &ahead->st, &event->entry);
+    fill_entry(walk, &found->entry, add_event(batch, FS_EVENT_ENTRY, frame->dir, name));
     return ERR_OK;
 }
 
@@ -525,16 +441,25 @@ static void leave(struct fs_walk *walk, struct batch *batch)
 static enum err start(struct fs_walk *walk, struct batch *batch)
 {
     struct statx st;
-    struct fs_dir *root = fs_tree_root(walk->tree);
+    struct fs_entry found = {0};
     struct frame frame = {.names = FS_LIST_INIT, .root_last = walk->roots.count};
     walk->started = true;
-    if (statx(AT_FDCWD, "/", 0, STATX_BASIC_STATS, &st) != 0) {
-        fs_dir_release(root);
+    if (statx(AT_FDCWD, "/", 0, STATX_BASIC_STATS, &st) != 0)
         return err_from_errno(errno);
-    }
+    fs_entry_from_statx(&st, &found);
     frame.partial = strcmp(walk->roots.paths[0], "/") != 0;
-    frame.root_device = makedev(st.stx_dev_major, st.stx_dev_minor);
-    return enter(walk, batch, root, slice_of(NULL, 0), &st, &frame);
+    frame.root_device = found.device;
+    struct fs_scan *scan =
+        fs_scan_new(&walk->rules, fs_tree_root(walk->tree), found.device, found.device);
+    return scan ? enter(walk, batch, scan, slice_of(NULL, 0), &found, &frame) : ERR_NOMEM;
+}
+
+bool fs_walk_scout(struct fs_walk *walk)
+{
+    bool any = false;
+    while (fs_scan_first(&walk->queue))
+        any = true;
+    return any;
 }
 
 enum err fs_walk_next(struct fs_walk *walk, struct fs_batch **out, struct errmsg *msg)

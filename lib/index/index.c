@@ -119,6 +119,13 @@ enum err index_begin(struct index *index, struct errmsg *msg)
     return db_begin(index->db, msg);
 }
 
+enum err index_begin_reading(struct index *index, struct errmsg *msg)
+{
+    bool own;
+    enum err e = index_enter_reading(index, &own, msg);
+    return e == ERR_OK && !own ? err_say(msg, ERR_STATE, "the index is in a transaction") : e;
+}
+
 enum err index_commit(struct index *index, struct errmsg *msg)
 {
     return db_commit(index->db, msg);

@@ -36,6 +36,9 @@ MUST_CHECK enum err index_open(const struct index_options *options, struct index
 void index_close(struct index *index); /* NULL does nothing; rolls back what was not committed */
 
 MUST_CHECK enum err index_begin(struct index *index, struct errmsg *msg);
+/* For many look-ups one after the other: the file's lock is taken once for all of them. What is
+   written in it all the same takes the writer's lock then. Ends like any other. */
+MUST_CHECK enum err index_begin_reading(struct index *index, struct errmsg *msg);
 MUST_CHECK enum err index_commit(struct index *index, struct errmsg *msg);
 void index_rollback(struct index *index);
 

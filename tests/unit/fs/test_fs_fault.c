@@ -84,6 +84,7 @@ static enum err do_pass(struct pass *pass)
         e = fs_walk_next(pass->walk, &batch, NULL);
         if (e != ERR_OK)
             break;
+        (void)fs_walk_scout(pass->walk);
         for (size_t i = 0; i < batch->count && e == ERR_OK; i++)
             e = restore_entry(pass, &batch->events[i]);
         last = batch->last;

@@ -1,11 +1,13 @@
 /* fs/fs_walk: order, what is left out, what cannot be read, and trees that are deep or wide. */
 #include "fs_test.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 /* The walk as text: "+name" enters, "name" stands there, "-" leaves, "!ERR name" is a problem;
    parents of the roots in brackets. */
-static char told[8192];
+static char told[1 << 20];
 static uint64_t excluded;
 
 static void tell(const struct fs_event *event)
@@ -24,12 +26,30 @@ static void tell(const struct fs_event *event)
         (void)snprintf(to, room, "%s ", name);
 }
 
-static void walk(struct fs_walk_options *options)
+struct scout {
+    struct fs_walk *walk;
+    atomic_bool over;
+};
+
+static void *scout(void *argument)
+{
+    struct scout *s = argument;
+    while (!atomic_load(&s->over))
+        if (!fs_walk_scout(s->walk))
+            (void)usleep(50);
+    return NULL;
+}
+
+static void walk(struct fs_walk_options *options, size_t scouts)
 {
     struct fs_walk *w;
+    pthread_t threads[4];
     told[0] = 0;
     excluded = 0;
     OK(fs_walk_open(options, &w, &msg));
+    struct scout help = {.walk = w};
+    for (size_t i = 0; i < scouts; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, scout, &help), 0);
     for (bool last = false; !last;) {
         struct fs_batch *batch;
         OK(fs_walk_next(w, &batch, &msg));
@@ -39,6 +59,9 @@ static void walk(struct fs_walk_options *options)
         excluded += batch->excluded;
         fs_batch_free(batch);
     }
+    atomic_store(&help.over, true);
+    for (size_t i = 0; i < scouts; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
     fs_walk_close(w);
 }
 
@@ -55,8 +78,12 @@ __attribute__((format(printf, 2, 0))) static void expect(struct fs_walk_options 
 {
     char inside[8192];
     (void)snprintf(inside, sizeof(inside), format, scratch + strlen("/tmp/"));
-    walk(options);
+    walk(options, 2);
     assert_told(inside);
+    const uint64_t with_scouts = excluded;
+    walk(options, 0);
+    assert_told(inside);
+    assert_int_equal(excluded, with_scouts);
 }
 
 static void test_walk_order_and_roots(void **state)
@@ -304,9 +331,51 @@ static void test_walk_wide(void **state)
     assert_true(most - before < 16384);
 }
 
+/* Who looks ahead changes nothing of what is told, with directories of more names than are looked
+   at with a scan, and with more of them than may be ready. */
+static void test_walk_scouts_change_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(run("for i in $(seq 12); do mkdir -p t/d$i/sub/deep t/e$i; "
+                         "(cd t/d$i/sub && touch $(seq $((i * 12)))); touch t/e$i/x; done; "
+                         "mkdir t/many && cd t/many && seq 1030 | xargs mkdir && touch 7/f 990/g"),
+                     0);
+    const char *roots[] = {"t"};
+    struct fs_walk_options options = {.roots = roots, .root_count = 1};
+    walk(&options, 0);
+    char *alone = strdup(told);
+    assert_true(strlen(alone) > 10000);
+    for (size_t round = 0; round < 8; round++) {
+        walk(&options, round % 4 + 1);
+        assert_string_equal(told, alone);
+    }
+    free(alone);
+}
+
+/* What scouts have made ready is freed when the walk ends early. */
+static void test_walk_closed_early(void **state)
+{
+    (void)state;
+    assert_int_equal(run("for i in $(seq 300); do mkdir -p t/d$i/sub; done"), 0);
+    const char *roots[] = {"t"};
+    struct fs_walk_options options = {.roots = roots, .root_count = 1};
+    struct fs_walk *w;
+    struct fs_batch *batch;
+    OK(fs_walk_open(&options, &w, &msg));
+    assert_false(fs_walk_scout(w)); /* nothing is known yet */
+    OK(fs_walk_next(w, &batch, &msg));
+    assert_true(fs_walk_scout(w));
+    assert_false(fs_walk_scout(w)); /* all of it is ready */
+    fs_batch_free(batch);
+    fs_walk_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_walk_scouts_change_nothing, scratch_make,
+                                        scratch_remove),
+        cmocka_unit_test_setup_teardown(test_walk_closed_early, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_walk_order_and_roots, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_walk_leaves_out, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_walk_one_file_system, scratch_make, scratch_remove),
