@@ -294,6 +294,18 @@ enum err index_name_id(struct index *index, int64_t number, struct id *out, stru
     return e;
 }
 
+enum err index_page(struct db_statement *s, index_row_fn *read, void *out, size_t size, size_t max,
+                    size_t *count, struct errmsg *msg)
+{
+    enum err e = ERR_OK;
+    *count = 0;
+    while (*count < max && (e = db_step(s, msg)) == ERR_OK &&
+           (e = read(s, (char *)out + *count * size, msg)) == ERR_OK)
+        ++*count;
+    db_done(s);
+    return e == ERR_END ? ERR_OK : e;
+}
+
 enum err index_column_u32(struct db_statement *s, int column, uint32_t low, uint32_t high,
                           uint32_t *out)
 {

@@ -6,8 +6,9 @@
     "c.id, c.segment, c.record, c.offset, c.sealed_bytes, c.plain_bytes, c.type, c.group_bytes"
 enum { AFTER_CHUNK_COLUMNS = 8 };
 
-static enum err read_chunk(struct db_statement *s, struct index_chunk *out, struct errmsg *msg)
+static enum err read_chunk(struct db_statement *s, void *row, struct errmsg *msg)
 {
+    struct index_chunk *out = row;
     uint32_t type = 0;
     int64_t segment = db_column_i64(s, 1);
     *out = (struct index_chunk){.segment = (uint64_t)segment};
@@ -102,15 +103,10 @@ enum err index_chunks(struct index *index, struct id *after, struct index_chunk 
         return e;
     db_bind_id(s, 1, after);
     db_bind_u64(s, 2, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK &&
-           (e = read_chunk(s, &out[*count], msg)) == ERR_OK)
-        ++*count;
-    db_done(s);
-    if (e != ERR_OK && e != ERR_END)
-        return e;
-    if (*count > 0)
+    e = index_page(s, read_chunk, out, sizeof(*out), max, count, msg);
+    if (e == ERR_OK && *count > 0)
         *after = out[*count - 1].id;
-    return ERR_OK;
+    return e;
 }
 
 /* --- the keys of a segment's chunks: the first 8 bytes of their ids --- */

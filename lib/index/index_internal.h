@@ -47,6 +47,13 @@ MUST_CHECK enum err index_name_id(struct index *index, int64_t number, struct id
 MUST_CHECK enum err index_column_u32(struct db_statement *s, int column, uint32_t low,
                                      uint32_t high, uint32_t *out);
 
+/* The row that a statement stands on, into one element. */
+typedef enum err index_row_fn(struct db_statement *s, void *out, struct errmsg *msg);
+/* Rows into out[0 .. *count - 1], of `size` bytes each: until there are `max`, or no more. Ends the
+   statement. What was read before an error counts. */
+MUST_CHECK enum err index_page(struct db_statement *s, index_row_fn *read, void *out, size_t size,
+                               size_t max, size_t *count, struct errmsg *msg);
+
 /* All that was cached of directories and files on their way may name chunks that are gone. */
 MUST_CHECK enum err index_make_doubtful(struct index *index, struct errmsg *msg);
 

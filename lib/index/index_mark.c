@@ -84,6 +84,16 @@ static enum err work_out(struct index *index, struct errmsg *msg)
                    msg);
 }
 
+static enum err read_live(struct db_statement *s, void *row, struct errmsg *msg)
+{
+    struct index_segment_live *out = row;
+    (void)msg;
+    *out = (struct index_segment_live){.number = db_column_u64(s, 0),
+                                       .live_bytes = db_column_u64(s, 1),
+                                       .live_chunks = db_column_u64(s, 2)};
+    return ERR_OK;
+}
+
 static enum err list_live(struct index *index, uint64_t after_number,
                           struct index_segment_live *out, size_t max, size_t *count,
                           struct errmsg *msg)
@@ -98,12 +108,7 @@ static enum err list_live(struct index *index, uint64_t after_number,
         return e;
     db_bind_u64(s, 1, after_number);
     db_bind_u64(s, 2, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK)
-        out[(*count)++] = (struct index_segment_live){.number = db_column_u64(s, 0),
-                                                      .live_bytes = db_column_u64(s, 1),
-                                                      .live_chunks = db_column_u64(s, 2)};
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_live, out, sizeof(*out), max, count, msg);
 }
 
 enum err index_marks_live(struct index *index, uint64_t after_number,

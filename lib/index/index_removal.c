@@ -176,8 +176,9 @@ enum err index_record_set_orders(struct index *index, uint64_t number, int64_t o
     return index_leave(index, own, e, msg);
 }
 
-static enum err read_record(struct db_statement *s, struct index_record *out, struct errmsg *msg)
+static enum err read_record(struct db_statement *s, void *row, struct errmsg *msg)
 {
+    struct index_record *out = row;
     uint32_t type = 0, lifted = 0;
     *out = (struct index_record){.number = db_column_u64(s, 0),
                                  .head = db_column_u64(s, 4),
@@ -214,11 +215,7 @@ enum err index_records(struct index *index, enum index_record_type type, uint64_
     db_bind_u64(s, 1, after);
     db_bind_u64(s, 2, type);
     db_bind_u64(s, 3, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK &&
-           (e = read_record(s, &out[*count], msg)) == ERR_OK)
-        ++*count;
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_record, out, sizeof(*out), max, count, msg);
 }
 
 /* One blob of one row; held. */
@@ -247,23 +244,19 @@ enum err index_record_body(struct index *index, uint64_t number, struct slice *o
                      "document about removal", out, msg);
 }
 
+static enum err read_id(struct db_statement *s, void *row, struct errmsg *msg)
+{
+    const enum err e = db_column_id(s, 0, row);
+    return e == ERR_OK ? e : index_damaged(msg, "an ID is not one");
+}
+
 static enum err read_ids(struct db_statement *s, struct id *after, struct id *out, size_t max,
                          size_t *count, struct errmsg *msg)
 {
-    enum err e = ERR_OK;
-    *count = 0;
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK) {
-        e = db_column_id(s, 0, &out[*count]);
-        if (e != ERR_OK) {
-            e = index_damaged(msg, "an ID is not one");
-            break;
-        }
-        ++*count;
-    }
-    db_done(s);
+    const enum err e = index_page(s, read_id, out, sizeof(*out), max, count, msg);
     if (*count > 0)
         *after = out[*count - 1];
-    return e == ERR_END ? ERR_OK : e;
+    return e;
 }
 
 enum err index_record_named(struct index *index, uint64_t number, struct id *after, struct id *out,
@@ -383,6 +376,14 @@ enum err index_marks_lost(struct index *index, uint64_t *out, struct errmsg *msg
     return e;
 }
 
+static enum err read_number(struct db_statement *s, void *row, struct errmsg *msg)
+{
+    uint64_t *out = row;
+    (void)msg;
+    *out = db_column_u64(s, 0);
+    return ERR_OK;
+}
+
 enum err index_marks_condemned(struct index *index, uint64_t after, uint64_t *out, size_t max,
                                size_t *count, struct errmsg *msg)
 {
@@ -398,10 +399,7 @@ enum err index_marks_condemned(struct index *index, uint64_t after, uint64_t *ou
         return e;
     db_bind_u64(s, 1, after);
     db_bind_u64(s, 2, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK)
-        out[(*count)++] = db_column_u64(s, 0);
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_number, out, sizeof(*out), max, count, msg);
 }
 
 /* --- listed --- */
@@ -519,6 +517,16 @@ enum err index_order_add(struct index *index, unsigned kind, struct slice doc, i
     return index_leave(index, own, e, msg);
 }
 
+static enum err read_order(struct db_statement *s, void *row, struct errmsg *msg)
+{
+    struct index_order *out = row;
+    *out =
+        (struct index_order){.number = db_column_u64(s, 0), .kind = (unsigned)db_column_u64(s, 1)};
+    if (db_column_i64(s, 2) != 0 && db_column_id(s, 3, &out->peer) != ERR_OK)
+        return index_damaged(msg, "a delete order waits for nobody");
+    return ERR_OK;
+}
+
 enum err index_orders(struct index *index, const struct index_order *after, struct index_order *out,
                       size_t max, size_t *count, struct errmsg *msg)
 {
@@ -541,18 +549,7 @@ enum err index_orders(struct index *index, const struct index_order *after, stru
     db_bind_i64(s, 1, from);
     db_bind_u64(s, 2, after ? after->number : 0);
     db_bind_u64(s, 3, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK) {
-        struct index_order *order = &out[*count];
-        *order = (struct index_order){.number = db_column_u64(s, 0),
-                                      .kind = (unsigned)db_column_u64(s, 1)};
-        if (db_column_i64(s, 2) != 0 && db_column_id(s, 3, &order->peer) != ERR_OK) {
-            e = index_damaged(msg, "a delete order waits for nobody");
-            break;
-        }
-        ++*count;
-    }
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_order, out, sizeof(*out), max, count, msg);
 }
 
 enum err index_orders_waiting(struct index *index, uint64_t *out, struct errmsg *msg)

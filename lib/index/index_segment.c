@@ -5,8 +5,9 @@
     " s.plain_bytes, s.sealed_bytes, s.chunk_count, s.created_s, s.published, s.debts"          \
     " FROM segment AS s LEFT JOIN name AS n ON n.number = s.device "
 
-static enum err read_segment(struct db_statement *s, struct index_segment *out, struct errmsg *msg)
+static enum err read_segment(struct db_statement *s, void *row, struct errmsg *msg)
 {
+    struct index_segment *out = row;
     uint32_t kind = 0, state = 0, published = 0, debts = 0, k = 0, m = 0;
     *out = (struct index_segment){.number = db_column_u64(s, 0)};
     enum err e = db_column_id(s, 1, &out->id);
@@ -463,9 +464,5 @@ enum err index_segments(struct index *index, const struct index_segment_filter *
     db_bind_u64(s, 2, filter->states);
     db_bind_u64(s, 3, filter->kind);
     db_bind_u64(s, 4, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK &&
-           (e = read_segment(s, &out[*count], msg)) == ERR_OK)
-        ++*count;
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_segment, out, sizeof(*out), max, count, msg);
 }

@@ -19,9 +19,9 @@ static enum err check_body(struct slice body, const char *what, struct errmsg *m
     "SELECT s.id, s.device, n.id, s.time_ns, s.forgotten, s.body FROM snapshot AS s" \
     " LEFT JOIN name AS n ON n.number = s.device "
 
-static enum err read_snapshot(struct db_statement *s, struct index_snapshot *out,
-                              struct errmsg *msg)
+static enum err read_snapshot(struct db_statement *s, void *row, struct errmsg *msg)
 {
+    struct index_snapshot *out = row;
     uint32_t forgotten = 0;
     *out = (struct index_snapshot){.time_ns = db_column_i64(s, 3)};
     enum err e = db_column_id(s, 0, &out->id);
@@ -97,11 +97,7 @@ enum err index_snapshots(struct index *index, bool with_forgotten, size_t skip,
     db_bind_bool(s, 1, with_forgotten);
     db_bind_u64(s, 2, max);
     db_bind_u64(s, 3, skip);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK &&
-           (e = read_snapshot(s, &out[*count], msg)) == ERR_OK)
-        ++*count;
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_snapshot, out, sizeof(*out), max, count, msg);
 }
 
 static enum err change_snapshot(struct index *index, const char *sql, const struct id *id,
@@ -203,6 +199,15 @@ enum err index_head_get(struct index *index, const struct id *device, uint64_t *
     return index_leave(index, own, e, msg);
 }
 
+static enum err read_head(struct db_statement *s, void *row, struct errmsg *msg)
+{
+    struct id *out = row;
+    *out = (struct id){{0}};
+    if (db_column_i64(s, 0) != 0 && db_column_id(s, 1, out) != ERR_OK)
+        return index_damaged(msg, "a head of no device");
+    return ERR_OK;
+}
+
 enum err index_heads(struct index *index, struct id *devices, size_t max, size_t *count,
                      struct errmsg *msg)
 {
@@ -215,14 +220,5 @@ enum err index_heads(struct index *index, struct id *devices, size_t max, size_t
     if (e != ERR_OK)
         return e;
     db_bind_u64(s, 1, max);
-    while (*count < max && (e = db_step(s, msg)) == ERR_OK) {
-        devices[*count] = (struct id){{0}};
-        if (db_column_i64(s, 0) != 0 && db_column_id(s, 1, &devices[*count]) != ERR_OK) {
-            e = index_damaged(msg, "a head of no device");
-            break;
-        }
-        ++*count;
-    }
-    db_done(s);
-    return e == ERR_END ? ERR_OK : e;
+    return index_page(s, read_head, devices, sizeof(*devices), max, count, msg);
 }
