@@ -3,20 +3,20 @@
  * that could build on a condemned segment must have published a head that names the list's head (or
  * a later one) as seen: from then on that device stores anew what it would have reused. Whatever it
  * published before is known here, was marked, and was rescued by this run's repacking. A device is
- * not waited for when it is revoked, excluded by name, reads nothing of others, or ACK_WAIT_S have
- * passed by this machine's clock and by the coordinator's: one that has jumped decides nothing.
+ * not waited for when it is revoked, excluded by name, reads nothing of others, or REMOVAL_WAIT_S
+ * have passed by this machine's clock and by the coordinator's: one that has jumped decides
+ * nothing.
  */
 #include "removal/removal_prune_internal.h"
 
 #include "identity/condemned.h"
 #include "identity/delete_order.h"
-#include "identity/head.h"
 #include "vault/vault_deed.h"
 #include "wire/wire_removal.h"
 
 #include <stdlib.h>
 
-enum { ACK_WAIT_S = 60 * 86400, PEERS_MAX = 65536 };
+enum { PEERS_MAX = 65536 };
 
 struct acks {
     struct vault *vault;
@@ -34,24 +34,16 @@ struct acks {
 static enum err has_seen(struct acks *a, const struct manifest_device *device, uint32_t slot,
                          uint64_t sequence, bool *out, struct errmsg *msg)
 {
-    uint64_t own;
-    struct slice body;
-    *out = false;
-    enum err e = index_head_get(a->vault->index, &device->id, &own, &body, msg);
-    if (e != ERR_OK)
-        return e == ERR_NOT_FOUND ? ERR_OK : e;
-    e = head_open(body, &a->vault->swarm_root, &device->id, a->head, msg);
-    for (size_t i = 0; e == ERR_OK && i < a->head->other_count; i++)
-        *out |= a->head->others[i].slot == slot && a->head->others[i].sequence >= sequence;
-    return e;
+    const enum err e = removal_waits_head(a->vault, device, a->head, msg);
+    *out = e == ERR_OK && removal_waits_seen(a->head, slot, sequence);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 /* Must this device have seen the list? */
 static bool is_needed(const struct acks *a, const struct manifest_device *device,
                       uint32_t list_slot)
 {
-    return device->slot != a->vault->secrets->slot && device->slot != list_slot &&
-           manifest_may(device, MANIFEST_PUT | MANIFEST_READ) &&
+    return removal_waits_needed(a->vault, device, list_slot) &&
            !removal_prune_is_excluded(a->options, device);
 }
 
@@ -61,13 +53,11 @@ static enum err acknowledged(struct acks *a, const struct index_record *record, 
     const struct manifest *m = a->vault->manifest;
     int64_t now_s, later_s;
     const bool both = swarm_time(a->vault->swarm, &now_s, &later_s);
-    const struct manifest_device *signer = id_is_zero(&record->device)
-                                               ? manifest_device_at(m, a->vault->secrets->slot)
-                                               : manifest_device_find(m, &record->device);
+    const struct manifest_device *signer = removal_waits_signer(a->vault, record);
     enum err e = ERR_OK;
     uint32_t missing = 0;
     *out = signer && (!id_is_zero(&record->device) || record->head <= a->kept);
-    if (!*out || (both && now_s > record->time_s + ACK_WAIT_S))
+    if (!*out || (both && now_s > record->time_s + REMOVAL_WAIT_S))
         return ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < m->device_count; i++) {
         bool seen = true;
@@ -157,22 +147,10 @@ static enum err order_list(struct acks *a, const struct index_record *record, st
 
 static enum err count_waiting(struct acks *a, const struct index_record *record, struct errmsg *msg)
 {
-    struct id after = {{0}}, ids[64];
-    size_t count = 64;
-    enum err e = ERR_OK;
-    while (e == ERR_OK && count == 64) {
-        e = index_record_named(a->vault->index, record->number, &after, ids, 64, &count, msg);
-        a->summary->segments_waiting += count;
-    }
+    uint64_t count;
+    const enum err e = removal_waits_named(a->vault, record, &count, msg);
+    a->summary->segments_waiting += e == ERR_OK ? count : 0;
     return e;
-}
-
-static enum err kept_head(struct vault *vault, uint64_t *out, struct errmsg *msg)
-{
-    int64_t kept = 0;
-    const enum err e = index_fact_get_number(vault->index, VAULT_FACT_HEAD_KEPT, &kept, msg);
-    *out = (uint64_t)kept;
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
 static enum err order_all(struct acks *a, struct errmsg *msg)
@@ -180,7 +158,7 @@ static enum err order_all(struct acks *a, struct errmsg *msg)
     struct index_record rows[16];
     size_t count = 16;
     uint64_t after = 0;
-    enum err e = kept_head(a->vault, &a->kept, msg);
+    enum err e = removal_waits_kept(a->vault, &a->kept, msg);
     while (e == ERR_OK && count == 16) {
         e = index_records(a->vault->index, INDEX_CONDEMNED_LIST, after, rows, 16, &count, msg);
         for (size_t i = 0; e == ERR_OK && i < count; i++) {
@@ -221,7 +199,7 @@ enum err removal_prune_acks_unkept(struct vault *vault, bool *out, struct errmsg
     struct index_record rows[16];
     size_t count = 16;
     uint64_t after = 0, kept = 0;
-    enum err e = kept_head(vault, &kept, msg);
+    enum err e = removal_waits_kept(vault, &kept, msg);
     *out = false;
     while (e == ERR_OK && count == 16) {
         e = index_records(vault->index, INDEX_CONDEMNED_LIST, after, rows, 16, &count, msg);

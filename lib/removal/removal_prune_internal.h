@@ -4,12 +4,15 @@
  *     removal_prune.c        what runs when, the condemned list
  *     removal_prune_plan.c   which segments go, which are repacked; on the lane
  *     removal_prune_acks.c   which lists may be acted on, and their delete orders; on the lane
+ *     removal_waits.c        who has seen a list, and who has not
  */
 #pragma once
 
 #include "heads/heads_edit.h"
+#include "identity/head.h"
 #include "index/index_removal.h"
 #include "removal/removal_prune.h"
+#include "removal/removal_waits.h"
 
 /* Rows of segments by number. */
 struct removal_prune_numbers {
@@ -51,3 +54,23 @@ MUST_CHECK enum err removal_prune_acks_order(struct vault *vault,
                                              struct errmsg *msg);
 /* Is there a list of ours whose head too few keep? Then a head must be published again. */
 MUST_CHECK enum err removal_prune_acks_unkept(struct vault *vault, bool *out, struct errmsg *msg);
+
+/* Must this device have seen a list of `list_slot` before it is acted on? */
+bool removal_waits_needed(const struct vault *vault, const struct manifest_device *device,
+                          uint32_t list_slot);
+/* Its newest head, as far as the index knows; NOT_FOUND. */
+MUST_CHECK enum err removal_waits_head(const struct vault *vault,
+                                       const struct manifest_device *device, struct head *head,
+                                       struct errmsg *msg);
+/* Does the head name head `sequence` of `slot`, or a later one? */
+bool removal_waits_seen(const struct head *head, uint32_t slot, uint64_t sequence);
+/* How many segments of a list are still condemned. */
+MUST_CHECK enum err removal_waits_named(const struct vault *vault,
+                                        const struct index_record *record, uint64_t *out,
+                                        struct errmsg *msg);
+/* Sequence of our newest head that rests with enough; 0: none. */
+MUST_CHECK enum err removal_waits_kept(const struct vault *vault, uint64_t *out,
+                                       struct errmsg *msg);
+/* Who signed it; NULL: nobody whom the manifest knows. */
+const struct manifest_device *removal_waits_signer(const struct vault *vault,
+                                                   const struct index_record *record);

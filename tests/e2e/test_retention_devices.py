@@ -48,6 +48,13 @@ def test_a_prune_waits_for_the_other_devices_and_never_costs_them_a_chunk(new_sw
     first.backup(tree)
     first.ctl("forget", "--keep-last", "1", "--path", tree)
     assert summary(first.json("prune"), "prune_summary")["devices_waited_for"] == 2
+    # status and prune say which ones, since when, until when at the latest, and what to do
+    waits = {w["device"]: w for w in first.json("status", expect=(0, 4))[-1]["deletions_wait_for"]}
+    assert set(waits) == {"second", "third"} and waits["third"]["last_backup"] is None
+    assert waits["second"]["segments"] > 0 and waits["second"]["last_backup"] < waits["second"]["until"]
+    assert waits["third"]["since"] < waits["third"]["until"]
+    words = first.ctl("status", expect=(0, 4)).stdout.decode()
+    assert '"third"' in words and f"device revoke {waits['third']['id'][:10]}" in words
     second.backup(other)
     assert summary(first.json("prune"), "prune_summary")["segments_deleted"] == 0
     last = summary(first.json("prune", "--exclude-device", "third"), "prune_summary")

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "ctl.h"
 #include "ctl_snapshot.h"
+#include "ctl_waits.h"
 #include "removal/removal_forget.h"
 #include "removal/removal_prune.h"
 #include "removal/removal_tag.h"
@@ -43,7 +44,7 @@ static void cancel_prune(struct ctl *ctl)
     removal_prune_cancel(((struct prune *)ctl->operation)->running);
 }
 
-static void prune_json(struct ctl *ctl, const struct removal_prune_summary *s)
+static void prune_json(struct ctl *ctl, const struct removal_prune_summary *s, enum err *e)
 {
     struct json_line *line;
     if (json_line_new("prune_summary", &line) != ERR_OK)
@@ -64,6 +65,7 @@ static void prune_json(struct ctl *ctl, const struct removal_prune_summary *s)
     json_line_u64(line, "orders_answered", s->orders_answered);
     json_line_u64(line, "orders_waiting", s->orders_waiting);
     json_line_u64(line, "hold_seconds", s->hold_s);
+    *e = ctl_waits(ctl, line);
     ctl_json(&ctl->out, line);
 }
 
@@ -140,10 +142,12 @@ int ctl_prune_run(struct ctl *ctl, bool rewrite)
     if (e != ERR_OK)
         return ctl_failed(ctl, e);
     if (ctl->out.json)
-        prune_json(ctl, &prune.summary);
-    else
+        prune_json(ctl, &prune.summary, &e);
+    else {
         prune_words(ctl, &prune.summary);
-    return CTL_OK;
+        e = ctl_waits(ctl, NULL);
+    }
+    return e == ERR_OK ? CTL_OK : ctl_failed(ctl, e);
 }
 
 int ctl_prune(struct ctl *ctl)

@@ -1,6 +1,7 @@
 /* cellctl status, stats, cells: who is here, what is safe. */
 #include "base/text.h"
 #include "ctl.h"
+#include "ctl_waits.h"
 #include "health/health_drill.h"
 #include "health/health_renew.h"
 #include "health/health_status.h"
@@ -40,12 +41,13 @@ static void json_known(struct json_line *line, const char *name, bool known, uin
         json_line_null(line, name);
 }
 
-static void json_status(struct ctl *ctl, const struct health_status *s,
-                        const struct health_drill *drill)
+static enum err json_status(struct ctl *ctl, const struct health_status *s,
+                            const struct health_drill *drill)
 {
     struct json_line *line;
-    if (json_line_new("status", &line) != ERR_OK)
-        return;
+    enum err e = json_line_new("status", &line);
+    if (e != ERR_OK)
+        return e;
     if (s->margin_min == INT32_MAX)
         json_line_null(line, "margin_min");
     else
@@ -79,7 +81,9 @@ static void json_status(struct ctl *ctl, const struct health_status *s,
     json_known(line, "cells_up", s->coordinator_up, s->members_up);
     json_line_u64(line, "cells_own", s->own);
     json_line_bool(line, "coordinator_up", s->coordinator_up);
+    e = ctl_waits(ctl, line);
     ctl_json(&ctl->out, line);
+    return e;
 }
 
 static void say_drill(struct ctl *ctl, const struct health_drill *drill)
@@ -170,12 +174,16 @@ int ctl_status(struct ctl *ctl)
     const int code = ask_status(ctl, &ask);
     if (code != CTL_OK)
         return code;
+    enum err e;
     if (ctl->out.json)
-        json_status(ctl, &ask.status, &ask.drill);
+        e = json_status(ctl, &ask.status, &ask.drill);
     else {
         say_status(ctl, &ask.status);
         say_drill(ctl, &ask.drill);
+        e = ctl_waits(ctl, NULL);
     }
+    if (e != ERR_OK)
+        return ctl_failed(ctl, e);
     if (ask.status.segments_lost > 0)
         return CTL_NOT_ENOUGH;
     return ask.status.segments_below_target > 0 ? CTL_DEBTS : CTL_OK;
