@@ -87,6 +87,8 @@ enum err cell_new(const struct cell_options *options, struct cell **out, struct 
     if (e == ERR_OK)
         e = cell_removal_load(cell, msg);
     if (e == ERR_OK)
+        e = cell_audit_load(cell, msg);
+    if (e == ERR_OK)
         e = cell_make_statement(cell, msg);
     if (e == ERR_OK)
         e = cell_serve(cell, msg);
@@ -105,6 +107,7 @@ void cell_free(struct cell *cell)
         return;
     cell_work_free(cell);
     buf_free(&cell->damage.body);
+    cell_audit_free(cell);
     cell_tickets_clear(cell);
     cell_blocks_trim(cell);
     serve_close(cell->serve);
@@ -125,6 +128,7 @@ enum err cell_start(struct cell *cell, cell_joined_fn *joined, void *user, struc
         cell_scrub_start(cell);
         cell_removal_start(cell);
         cell_lease_start(cell);
+        cell_audit_start(cell);
     }
     return e;
 }
@@ -152,6 +156,7 @@ void cell_stop(struct cell *cell, cell_stopped_fn *stopped, void *user)
     cell->stopped_user = user;
     cell_membership_stop(cell);
     cell_scrub_stop(cell);
+    cell_audit_stop(cell);
     cell_work_stop(cell);
     cell_damage_stop(cell);
     cell_removal_stop(cell);

@@ -48,7 +48,9 @@ struct cell_options {
 
     uint64_t heartbeat_ms;    /* 0: as the coordinator says */
     uint64_t scrub_period_ms; /* one cycle over all shards; 0: never */
-    uint64_t lease_ms;        /* an account's, from its last renewal on; 0: CELL_LEASE_S */
+    /* While the coordinator is away another cell is asked for a proof about so often; 0: never. */
+    uint64_t audit_period_ms;
+    uint64_t lease_ms; /* an account's, from its last renewal on; 0: CELL_LEASE_S */
     /* What has moved by the coordinator's word and another cell's receipt is kept for so long, for
        the case that both are a thief's; 0: it is freed at once. */
     uint64_t moved_hold_ms;

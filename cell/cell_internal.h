@@ -14,6 +14,7 @@
 #include "identity/ticket.h"
 #include "port/net_body.h"
 #include "serve/serve.h"
+#include "swarm/swarm_audit.h"
 #include "swarm/swarm_repair.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_lease.h"
@@ -39,6 +40,11 @@ struct cell_view {
     uint64_t fault_count; /* shards of this cell that were found to be missing or wrong */
     uint32_t trust;       /* as the coordinator last said; of 1000 */
     bool leaving;
+    /* for POST /v1/audit: cell_lot_prepare() */
+    bool from_member, lot_left;
+    uint32_t lot_number; /* of the question */
+    size_t member_count;
+    uint64_t today; /* by the wall clock */
 };
 
 struct cell;
@@ -107,6 +113,62 @@ bool cell_ticket_holds(const struct cell *cell, const struct serve_peer *peer,
 bool cell_ticket_spend(struct cell *cell, const struct serve_peer *peer, const struct id *segment,
                        unsigned index, uint64_t bytes);
 
+/* A lot stands for a ticket: the auditor may read one leaf of a shard of the segment. Lane; the
+   effect is for the request. */
+MUST_CHECK enum err cell_ticket_of_lot(const struct cell_view *view, const struct id *auditor,
+                                       const struct id *segment, struct serve_effect **out,
+                                       struct errmsg *msg);
+
+/* --- proofs by lot, of us: cell_lot.c --- */
+
+enum { CELL_LOT_PEERS = 64, CELL_LOT_ASKS = 4 };
+
+struct cell_lots {
+    uint64_t day; /* of the counts */
+    struct cell_lot_peer {
+        struct id id;
+        unsigned asks;
+    } peers[CELL_LOT_PEERS];
+    size_t count;
+    uint32_t number;
+};
+
+uint64_t cell_lot_day(const struct cell *cell);
+/* Loop, when the question comes: counts it, and fills the view. */
+void cell_lot_prepare(struct cell *cell, const struct serve_peer *peer, struct cell_view *view);
+
+/* --- proofs by lot, of others: cell_audit.c --- */
+
+enum { CELL_AUDIT_CANDIDATES = 32 };
+
+struct cell_audit {
+    struct timer timer;
+    struct work_job job;
+    struct id about, from; /* who is asked; where the sample begins */
+    struct wire_lot lot;
+    struct swarm_audit_candidate candidates[CELL_AUDIT_CANDIDATES];
+    size_t candidate_count;
+    struct swarm_audit *running;                     /* NULL: none */
+    struct wire_verdict verdicts[WIRE_VERDICTS_MAX]; /* oldest first */
+    size_t count;
+    struct work_job keep_job;
+    struct buf kept;
+    bool keeping, keep_again;
+    struct net_message *message; /* NULL: none is under way */
+    size_t telling;              /* verdicts in it */
+    struct buf body;
+    struct slice body_slice;
+    struct address_list coordinator_addresses;
+    const char *addresses[LIMIT_ADDRESSES];
+};
+
+MUST_CHECK enum err cell_audit_load(struct cell *cell, struct errmsg *msg);
+void cell_audit_start(struct cell *cell);
+/* A heartbeat went well. */
+void cell_audit_tell(struct cell *cell);
+void cell_audit_stop(struct cell *cell);
+void cell_audit_free(struct cell *cell);
+
 /* --- tickets that we work on: cell_work.c --- */
 
 enum cell_work_state { WORK_IDLE, WORK_ASKING, WORK_DOING, WORK_REPORTING, WORK_PAUSING };
@@ -131,6 +193,9 @@ struct cell_work {
 
 /* The coordinator says that there is work of these kinds. */
 void cell_work_offered(struct cell *cell, unsigned kinds);
+/* The client's side of the protocols, by our newest member list: cell->work.swarm. Not while
+   anything of it runs. */
+MUST_CHECK enum err cell_work_swarm(struct cell *cell, struct errmsg *msg);
 void cell_work_stop(struct cell *cell);
 void cell_work_free(struct cell *cell);
 
@@ -238,7 +303,9 @@ struct cell {
 
     struct cell_tickets tickets;
     struct cell_lease lease;
+    struct cell_lots lots;
     struct cell_work work;
+    struct cell_audit audit;
     struct cell_damage damage;
     bool leaving, drained; /* cell_leave.c */
     bool left_known;       /* as the coordinator says in its answers */
@@ -292,10 +359,11 @@ static inline const struct cell_view *cell_view_of(const struct serve_request *r
 
 /* The owner is the cell; of it they use `store`, `key`, `id` and what never changes. */
 serve_fn cell_info, cell_members, cell_segment, cell_have, cell_account_shards, cell_claim,
-    cell_state, cell_ticket_shown, cell_delete, cell_members_put, cell_inventory, cell_describe;
+    cell_state, cell_ticket_shown, cell_lot, cell_delete, cell_members_put, cell_inventory,
+    cell_describe;
 
 /* What is here of a segment, as GET /v1/segments answers it; `account` (NULL: as it comes): whose
-   it must be. */
+   it must be. `asker` NULL: that he may know was looked at before. */
 MUST_CHECK enum err cell_segment_reply(struct cell *cell, const struct id *segment,
                                        const struct serve_peer *asker, const struct id *account,
                                        struct buf *reply, struct errmsg *msg);

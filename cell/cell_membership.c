@@ -299,6 +299,7 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
     if (reply.work)
         cell_work_offered(cell, reply.work);
     cell_damage_tell(cell);
+    cell_audit_tell(cell);
     if (reply.list_number > cell->view.list_number || !cell->members) {
         buf_clear(&cell->message_body);
         cell->membership = CELL_FETCHING;

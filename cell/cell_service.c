@@ -3,6 +3,7 @@
  */
 #include "cell_internal.h"
 
+#include "wire/wire_audit.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_device.h"
 #include "wire/wire_heads.h"
@@ -32,14 +33,17 @@ static const struct serve_route routes[] = {
     {WIRE_CLAIM, NET_POST, false, WIRE_CLAIM_BYTES, WIRE_CLAIM_BYTES, cell_claim},
     {WIRE_STATE, NET_GET, false, 0, WIRE_STATE_BYTES, cell_state},
     {WIRE_REPAIR, NET_POST, false, TICKET_BYTES_MAX, WIRE_SEGMENT_REPLY_BYTES, cell_ticket_shown},
+    {WIRE_AUDIT, NET_POST, false, WIRE_LOT_BYTES, WIRE_SEGMENT_REPLY_BYTES, cell_lot},
     {WIRE_DELETE, NET_POST, false, WIRE_DELETE_BYTES, WIRE_DELETE_REPLY_BYTES, cell_delete},
 };
 
 static void prepare(void *owner, struct serve_request *request)
 {
-    const struct cell *cell = owner;
+    struct cell *cell = owner;
     static_assert(sizeof(struct cell_view) <= SERVE_CONTEXT_SIZE, "no room for a view");
-    const struct cell_view view = cell_view_now(cell);
+    struct cell_view view = cell_view_now(cell);
+    if (request->path.route == WIRE_AUDIT)
+        cell_lot_prepare(cell, &request->peer, &view);
     memcpy(request->context, &view, sizeof(view));
 }
 

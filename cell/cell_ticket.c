@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { TICKETS_MAX = 256 };
+enum { TICKETS_MAX = 256, LOT_S = 600 };
 
 struct shown {
     struct serve_effect effect;
@@ -112,6 +112,27 @@ static enum err check(const struct cell *cell, const struct cell_view *view,
     shown->expires_s = ticket->expires_s;
     shown->left_bytes = ticket->bytes_max;
     memcpy(shown->id, ticket->id, sizeof(shown->id));
+    return ERR_OK;
+}
+
+enum err cell_ticket_of_lot(const struct cell_view *view, const struct id *auditor,
+                            const struct id *segment, struct serve_effect **out, struct errmsg *msg)
+{
+    struct shown *shown = calloc(1, sizeof(*shown));
+    if (!shown)
+        return err_say(msg, ERR_NOMEM, "out of memory for a lot");
+    memcpy(shown->id, auditor->bytes, 8); /* one for each question */
+    put_le64(shown->id + 8, view->lot_number);
+    shown->repairer = *auditor;
+    shown->segment = *segment;
+    while (shown->index_count < LIMIT_SHARDS) {
+        shown->indexes[shown->index_count] = (uint8_t)shown->index_count;
+        shown->index_count++;
+    }
+    shown->expires_s = view->now_s + LOT_S;
+    shown->left_bytes = LIMIT_LEAF_BYTES;
+    shown->effect.apply = take;
+    *out = &shown->effect;
     return ERR_OK;
 }
 

@@ -148,8 +148,7 @@ static void proved(void *user, enum err e, bool disproved, const struct errmsg *
     cell_work_ended(cell);
 }
 
-/* The client's side of the protocols, by our newest member list. */
-static enum err make_swarm(struct cell *cell, struct errmsg *msg)
+enum err cell_work_swarm(struct cell *cell, struct errmsg *msg)
 {
     struct cell_work *w = &cell->work;
     struct net_target coordinator;
@@ -181,7 +180,7 @@ static enum err begin(struct cell *cell, const struct wire_work_reply *reply, st
     if (e == ERR_OK && !id_equal(&w->ticket.repairer, &cell->id))
         e = err_say(msg, ERR_PEER, "the ticket is somebody else's");
     if (e == ERR_OK)
-        e = make_swarm(cell, msg);
+        e = cell_work_swarm(cell, msg);
     w->moved_bytes = 0;
     if (e == ERR_OK && reply->kind == WIRE_WORK_REPAIR)
         e = swarm_repair_start(w->swarm, &w->ticket, reply->ticket, repaired, cell, &w->repair,

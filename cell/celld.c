@@ -23,7 +23,7 @@ struct settings {
     char listen[CONFIG_TEXT_SIZE];
     struct config_list advertise;
     char site[CONFIG_TEXT_SIZE];
-    uint64_t scrub_period_ms, repair_bytes_s, lease_ms, moved_hold_ms;
+    uint64_t scrub_period_ms, repair_bytes_s, lease_ms, moved_hold_ms, audit_period_ms;
 };
 
 static const struct config_key keys[] = {
@@ -43,6 +43,9 @@ static const struct config_key keys[] = {
                     "an account that is not heard of for so long, and a twelfth more, is let go"),
     CONFIG_DURATION(struct settings, moved_hold_ms, "moved-hold", "7d", 0, UINT64_MAX,
                     "shards that the coordinator had made anew elsewhere are kept for so long"),
+    CONFIG_DURATION(struct settings, audit_period_ms, "audit-period", "6h", 0, UINT64_MAX,
+                    "how often another cell is asked for a proof while the coordinator is away; "
+                    "0: never"),
 };
 
 /* The invite is taken on the first start only (DATA/swarm keeps it); the others are the
@@ -54,7 +57,7 @@ static const char *const leave_flags[] = {"stay", "no-wait", NULL};
 static const char usage[] =
     "usage: celld --data DIR --invite STRING [--give SIZE] [--listen ADDR:PORT]\n"
     "             [--advertise ADDR:PORT]... [--site NAME] [--scrub-period T]\n"
-    "             [--repair-rate BYTES]                                           first start\n"
+    "             [--repair-rate BYTES] [--audit-period T]                        first start\n"
     "       celld --data DIR                                                      later starts\n"
     "       celld --data DIR --new-disk                the old disk with the shards is lost for "
     "good\n"
@@ -209,6 +212,7 @@ static enum err open_cell(struct program *p)
         .repair_bytes_s = p->settings.repair_bytes_s,
         .lease_ms = p->settings.lease_ms,
         .moved_hold_ms = p->settings.moved_hold_ms,
+        .audit_period_ms = p->settings.audit_period_ms,
     };
     memcpy(options.swarm_root, p->swarm.key, sizeof(options.swarm_root));
     return cell_new(&options, &p->cell, &p->msg);

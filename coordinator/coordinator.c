@@ -10,6 +10,7 @@
 #include "identity/drop_order.h"
 #include "identity/renewal.h"
 #include "serve/serve.h"
+#include "wire/wire_audit.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_device.h"
 #include "wire/wire_heads.h"
@@ -333,6 +334,8 @@ static const struct serve_route routes[] = {
     {WIRE_REPAIRS, NET_POST, false, WIRE_WORK_BYTES, WIRE_WORK_REPLY_BYTES, coordinator_repairs},
     {WIRE_REPORT, NET_POST, false, WIRE_REPORT_BYTES, 4096, coordinator_report},
     {WIRE_DAMAGE, NET_POST, false, WIRE_DAMAGE_BYTES, 4096, coordinator_damage},
+    {WIRE_VERDICTS, NET_POST, false, WIRE_VERDICTS_BYTES, WIRE_VERDICTS_REPLY_BYTES,
+     coordinator_verdicts},
     {WIRE_AWAY, NET_POST, false, WIRE_AWAY_BYTES, 4096, coordinator_away},
     {WIRE_DELETE, NET_POST, false, WIRE_DELETE_BYTES, WIRE_DELETE_REPLY_BYTES, post_delete},
     {WIRE_RENEWALS, NET_POST, false, WIRE_IDS_BYTES(WIRE_RENEWALS_MAX), WIRE_RENEWALS_BYTES,

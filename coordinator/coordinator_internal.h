@@ -41,4 +41,5 @@ void coordinator_gather_stop(struct coordinator *coordinator);
 void coordinator_gather_free(struct coordinator *coordinator);
 
 /* Repair, proof, damage, absence: coordinator_repair.c. */
-serve_fn coordinator_repairs, coordinator_report, coordinator_damage, coordinator_away;
+serve_fn coordinator_repairs, coordinator_report, coordinator_damage, coordinator_away,
+    coordinator_verdicts;

@@ -4,6 +4,7 @@
 #include "coordinator_internal.h"
 
 #include "identity/ticket.h"
+#include "wire/wire_audit.h"
 #include "wire/wire_repair.h"
 
 /* A device repairs what is its account's. */
@@ -80,6 +81,22 @@ enum err coordinator_damage(void *owner, struct serve_request *request, struct s
         return serve_deny(&request->peer, msg, "report damage: it is no cell");
     return registry_damage(c->options.registry, &request->peer.id, &shards,
                            coordinator_now(request), msg);
+}
+
+enum err coordinator_verdicts(void *owner, struct serve_request *request, struct slice body,
+                              struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list verdicts;
+    uint32_t taken;
+    enum err e = wire_verdicts_decode(body, &verdicts);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the verdicts cannot be read");
+    if (request->peer.kind != SERVE_CELL)
+        return serve_deny(&request->peer, msg, "speak about others' shards: it is no cell");
+    e = registry_verdicts(c->options.registry, &request->peer.id, &verdicts,
+                          coordinator_now(request), &taken, msg);
+    return e == ERR_OK ? wire_verdicts_reply_encode(taken, reply) : e;
 }
 
 enum err coordinator_away(void *owner, struct serve_request *request, struct slice body,

@@ -85,6 +85,10 @@ static const char *const migrations[] = {
 
     /* silence while the coordinator was away does not count */
     "ALTER TABLE cell ADD COLUMN unheard_s INTEGER NOT NULL DEFAULT 0",
+
+    /* what cells have said of each other by lot: one verdict counts for a day and a pair */
+    "CREATE TABLE verdict (day INTEGER NOT NULL, auditor INTEGER NOT NULL, cell INTEGER NOT NULL,"
+    " PRIMARY KEY (day, auditor, cell)) WITHOUT ROWID",
 };
 
 static enum err load_list(struct registry *registry, struct errmsg *msg)

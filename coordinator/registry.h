@@ -193,6 +193,12 @@ struct wire_report;
 MUST_CHECK enum err registry_report(struct registry *registry, const struct id *from,
                                     struct wire_report *report, int64_t now_s, struct errmsg *msg);
 
+/* What a cell has learnt of others by lot while the coordinator was away (wire_verdicts_next).
+ *taken: how many count. DENIED: it is no member, or not trusted. */
+MUST_CHECK enum err registry_verdicts(struct registry *registry, const struct id *from,
+                                      struct wire_list *verdicts, int64_t now_s, uint32_t *taken,
+                                      struct errmsg *msg);
+
 /* What a cell says about its own shards (wire_damage_next). */
 MUST_CHECK enum err registry_damage(struct registry *registry, const struct id *cell,
                                     struct wire_list *shards, int64_t now_s, struct errmsg *msg);

@@ -75,6 +75,7 @@ enum err registry_adopt(struct registry *registry, const struct member_list *lis
     registry->list_number = list->number;
     registry->list_hash = list->hash;
     registry->list_stale = true;
+    registry_watch_deaf(registry, list->time_s, now_s);
     if (e == ERR_OK)
         e = registry_members(registry, now_s, &signed_list, &number, msg);
     if (e == ERR_OK)

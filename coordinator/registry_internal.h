@@ -112,9 +112,10 @@ struct registry {
     /* how cells do: registry_watch.c */
     int64_t awake_s, awake_since_s; /* when we were last alive, and since when without a pause */
     uint64_t exposure_s, loss_count;
-    bool watch_changed;      /* since it was written, */
-    bool watch_heard;        /* but only by cells that were heard */
-    int64_t heard_written_s; /* when all that was heard was written; registry_cells.c */
+    int64_t deaf_from_s, deaf_until_s; /* the last time that we were away */
+    bool watch_changed;                /* since it was written, */
+    bool watch_heard;                  /* but only by cells that were heard */
+    int64_t heard_written_s;           /* when all that was heard was written; registry_cells.c */
 
     /* accounts whose lease is over, the latest ones, as the sweep began */
     int64_t over[REGISTRY_OVER_ACCOUNTS];
@@ -228,6 +229,10 @@ void registry_watch_beat(struct registry *registry, struct registry_cell *cell,
                          const struct wire_heartbeat *beat, int64_t now_s);
 /* Counts those that have gone. */
 void registry_watch_tick(struct registry *registry, int64_t now_s);
+/* Was the coordinator away on that day since 1970, or for a part of it? */
+bool registry_watch_was_deaf(const struct registry *registry, uint64_t day);
+/* It was away, between these times. */
+void registry_watch_deaf(struct registry *registry, int64_t from_s, int64_t until_s);
 /* With the silence that lasts. */
 void registry_watch_read(const struct registry *registry, const struct registry_cell *cell,
                          int64_t now_s, uint64_t *observed_s, uint64_t *up_s);
@@ -345,6 +350,11 @@ void registry_audit_tick(struct registry *registry, int64_t now_s);
 /* Facts. */
 #define REGISTRY_FACT_LIST "members"
 
+/* The cell's owner; the cell itself while nobody has claimed it. */
+static inline const struct id *registry_household(const struct registry_cell *cell)
+{
+    return cell->claimed ? &cell->household : &cell->id;
+}
 struct registry_cell *registry_cell_find(const struct registry *registry, const struct id *id);
 /* Gone is who was silent for the grace time while the coordinator listened. */
 enum wire_cell_state registry_cell_state(const struct registry *registry,

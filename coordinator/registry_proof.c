@@ -37,11 +37,6 @@ void registry_audit_tick(struct registry *registry, int64_t now_s)
 
 /* --- doubt --- */
 
-static const struct id *household_of(const struct registry_cell *cell)
-{
-    return cell->claimed ? &cell->household : &cell->id;
-}
-
 /* Households besides the cell's own that could be asked: 0, 1, or 2 for more. */
 static unsigned witnesses(const struct registry *registry, const struct registry_cell *about,
                           int64_t now_s)
@@ -50,11 +45,11 @@ static unsigned witnesses(const struct registry *registry, const struct registry
     for (size_t i = 0; i < registry->cell_count; i++) {
         const struct registry_cell *cell = registry->cells[i];
         if (registry_cell_state(registry, cell, now_s) != WIRE_CELL_UP ||
-            id_equal(household_of(cell), household_of(about)))
+            id_equal(registry_household(cell), registry_household(about)))
             continue;
-        if (first && !id_equal(first, household_of(cell)))
+        if (first && !id_equal(first, registry_household(cell)))
             return 2;
-        first = household_of(cell);
+        first = registry_household(cell);
     }
     return first ? 1 : 0;
 }
@@ -131,9 +126,9 @@ enum err registry_doubt(struct registry *registry, const struct id *segment, uns
     for (size_t i = 0; i < known.count; i++)
         named |= known.places[i].index == index && known.places[i].cell == cell &&
                  !known.places[i].damaged;
-    if (!named || !voice || id_equal(household_of(voice), household_of(cell)))
+    if (!named || !voice || id_equal(registry_household(voice), registry_household(cell)))
         return ERR_OK;
-    e = raise_voice(registry, segment, index, cell, household_of(voice), now_s, msg);
+    e = raise_voice(registry, segment, index, cell, registry_household(voice), now_s, msg);
     if (e == ERR_OK)
         e = count_voices(registry, segment, index, cell, now_s, &voices, msg);
     const unsigned needed = PLANTED(ONE_VOICE) ? 1 : witnesses(registry, cell, now_s);
@@ -153,7 +148,8 @@ enum err registry_doubt(struct registry *registry, const struct id *segment, uns
 static bool may_ask(const struct registry *registry, const struct registry_cell *auditor,
                     const struct registry_place *place, int64_t now_s)
 {
-    return !place->damaged && !id_equal(household_of(auditor), household_of(place->cell)) &&
+    return !place->damaged &&
+           !id_equal(registry_household(auditor), registry_household(place->cell)) &&
            (now_s - place->cell->last_seen_s) * 1000 <= (int64_t)registry->options.asleep_after_ms;
 }
 
@@ -170,7 +166,7 @@ static enum err pick_doubted(struct registry *registry, const struct registry_ce
                             &s, msg);
     if (e != ERR_OK)
         return e;
-    db_bind_id(s, 1, household_of(auditor));
+    db_bind_id(s, 1, registry_household(auditor));
     db_bind_i64(s, 2, now_s - DOUBT_S);
     uint64_t index = 0, cell = 0;
     e = db_step(s, msg);
@@ -236,7 +232,7 @@ static enum err pick_of_cell(struct registry *registry, const struct registry_ce
 {
     struct registry_cell *cell = draw_cell(registry);
     struct id id;
-    if (!cell || id_equal(household_of(auditor), household_of(cell)) ||
+    if (!cell || id_equal(registry_household(auditor), registry_household(cell)) ||
         !registry_sample_take(registry, cell, &id))
         return ERR_NOT_FOUND;
     const enum err e = registry_segment_get(registry, &id, segment, msg);
@@ -255,7 +251,8 @@ static enum err pick_unproven(struct registry *registry, const struct registry_c
     struct registry_cell *cell;
     struct id id;
     unsigned index;
-    enum err e = registry_unproven_pick(registry, household_of(auditor), &id, &index, &cell, msg);
+    enum err e =
+        registry_unproven_pick(registry, registry_household(auditor), &id, &index, &cell, msg);
     if (e == ERR_OK)
         e = registry_segment_get(registry, &id, segment, msg);
     if (e == ERR_NOT_FOUND)

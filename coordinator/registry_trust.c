@@ -25,17 +25,12 @@ enum {
 
 #define TRIAL_BYTES MIB(256)
 
-static const struct id *household_of(const struct registry_cell *cell)
-{
-    return cell->claimed ? &cell->household : &cell->id;
-}
-
 void registry_households_changed(struct registry *registry)
 {
     const struct id *seen[SMALL_HOUSEHOLDS];
     size_t count = 0;
     for (size_t i = 0; i < registry->cell_count && count < SMALL_HOUSEHOLDS; i++) {
-        const struct id *household = household_of(registry->cells[i]);
+        const struct id *household = registry_household(registry->cells[i]);
         size_t at = 0;
         while (at < count && !id_equal(seen[at], household))
             at++;

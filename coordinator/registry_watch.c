@@ -14,8 +14,10 @@ enum {
     PAUSE_S = 120,   /* no heartbeat and no tick for so long, */
     PAUSE_BEATS = 2, /* and for so many intervals: it was we who were away, or our clock jumped */
     FADE_S = 90 * 86400,
+    FACT_BYTES = 32, /* the first two numbers alone until version 0.1 */
+    DAY_S = 86400,   /* between two absences: they count as one */
 };
-#define WATCH_FACT "watch" /* le64 exposure_s, le64 loss_count */
+#define WATCH_FACT "watch" /* le64 exposure_s, loss_count, deaf_from_s, deaf_until_s */
 
 /* Nobody is to blame for a silence in which we did not listen, or for a jump of our clock. */
 static void forgive(struct registry *registry, int64_t now_s)
@@ -26,6 +28,34 @@ static void forgive(struct registry *registry, int64_t now_s)
     }
 }
 
+void registry_watch_deaf(struct registry *registry, int64_t from_s, int64_t until_s)
+{
+    if (registry->deaf_until_s && from_s - registry->deaf_until_s < DAY_S &&
+        registry->deaf_from_s < from_s)
+        from_s = registry->deaf_from_s;
+    registry->deaf_from_s = from_s;
+    registry->deaf_until_s = until_s;
+    registry->watch_changed = true;
+}
+
+bool registry_watch_was_deaf(const struct registry *registry, uint64_t day)
+{
+    if (day > INT64_MAX / DAY_S - 1)
+        return false;
+    const int64_t begins_s = (int64_t)day * DAY_S;
+    return begins_s <= registry->deaf_until_s && begins_s + DAY_S > registry->deaf_from_s;
+}
+
+/* Before this life: since somebody was heard last. */
+static int64_t last_heard_s(const struct registry *registry)
+{
+    int64_t last_s = 0;
+    for (size_t i = 0; i < registry->cell_count; i++)
+        if (registry->cells[i]->last_seen_s > last_s)
+            last_s = registry->cells[i]->last_seen_s;
+    return last_s;
+}
+
 static void be_awake(struct registry *registry, int64_t now_s)
 {
     const int64_t beats_s = (int64_t)(PAUSE_BEATS * registry->options.beat_ms / 1000);
@@ -33,6 +63,9 @@ static void be_awake(struct registry *registry, int64_t now_s)
     const bool paused = now_s - registry->awake_s > pause_s || now_s < registry->awake_s;
     if (paused && registry->awake_s)
         forgive(registry, now_s);
+    const int64_t from_s = registry->awake_s ? registry->awake_s : last_heard_s(registry);
+    if (from_s && now_s - from_s > pause_s)
+        registry_watch_deaf(registry, from_s, now_s);
     if (paused || registry->awake_since_s == 0)
         registry->awake_since_s = now_s;
     registry->awake_s = now_s;
@@ -100,9 +133,13 @@ enum err registry_watch_load(struct registry *registry, struct errmsg *msg)
 {
     struct buf fact = BUF_INIT(64);
     const enum err e = documents_fact_get(registry->db, WATCH_FACT, &fact, msg);
-    if (e == ERR_OK && fact.size == 16) {
+    if (e == ERR_OK && fact.size >= 16) {
         registry->exposure_s = get_le64(fact.data);
         registry->loss_count = get_le64(fact.data + 8);
+    }
+    if (e == ERR_OK && fact.size == FACT_BYTES) {
+        registry->deaf_from_s = (int64_t)get_le64(fact.data + 16);
+        registry->deaf_until_s = (int64_t)get_le64(fact.data + 24);
     }
     buf_free(&fact);
     return e == ERR_NOT_FOUND ? ERR_OK : e;
@@ -110,11 +147,13 @@ enum err registry_watch_load(struct registry *registry, struct errmsg *msg)
 
 enum err registry_watch_flush(struct registry *registry, struct errmsg *msg)
 {
-    uint8_t fact[16];
+    uint8_t fact[FACT_BYTES];
     if (!registry->watch_changed && !registry->watch_heard)
         return ERR_OK;
     put_le64(fact, registry->exposure_s);
     put_le64(fact + 8, registry->loss_count);
+    put_le64(fact + 16, (uint64_t)registry->deaf_from_s);
+    put_le64(fact + 24, (uint64_t)registry->deaf_until_s);
     const enum err e =
         documents_fact_put(registry->db, WATCH_FACT, slice_of(fact, sizeof(fact)), msg);
     registry->watch_changed = e != ERR_OK;

@@ -16,6 +16,7 @@ static const char *const plain[WIRE_ROUTE_COUNT] = {
     [WIRE_DELETE] = "/v1/delete",     [WIRE_ORDERS] = "/v1/orders",
     [WIRE_ACCOUNT] = "/v1/account",   [WIRE_INVENTORY] = "/v1/inventory",
     [WIRE_DESCRIBE] = "/v1/describe", [WIRE_RENEWALS] = "/v1/renewals",
+    [WIRE_AUDIT] = "/v1/audit",       [WIRE_VERDICTS] = "/v1/verdicts",
 };
 
 static const char heads_prefix[] = "/v1/heads/", devices_prefix[] = "/v1/devices/",

@@ -26,6 +26,7 @@ enum wire_route {
     WIRE_CLAIM,          /* POST /v1/claim */
     WIRE_STATE,          /* GET /v1/state */
     WIRE_REPAIR,         /* POST /v1/repair */
+    WIRE_AUDIT,          /* POST /v1/audit */
     WIRE_DELETE,         /* POST /v1/delete; at the coordinator too */
     WIRE_INVENTORY,      /* POST /v1/inventory */
     WIRE_DESCRIBE,       /* POST /v1/describe */
@@ -40,6 +41,7 @@ enum wire_route {
     WIRE_REPAIRS,   /* POST /v1/repairs */
     WIRE_REPORT,    /* POST /v1/repairs/done */
     WIRE_DAMAGE,    /* POST /v1/damage */
+    WIRE_VERDICTS,  /* POST /v1/verdicts */
     WIRE_AWAY,      /* POST /v1/away */
     WIRE_ORDERS,    /* POST /v1/orders */
     WIRE_RENEWALS,  /* POST /v1/renewals */

@@ -171,6 +171,7 @@ static enum err make_cell(struct sim_cell *c, struct slice invite, struct errmsg
         .lease_ms = s->options.account_lease_s * 1000,
         .claim_code = "a-code",
         .scrub_period_ms = s->options.scrub_period_ms,
+        .audit_period_ms = s->options.audit_period_ms,
     };
     memcpy(options.swarm_root, s->root.key, sizeof(options.swarm_root));
     enum err e = cell_new(&options, &c->cell, msg);

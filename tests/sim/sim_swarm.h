@@ -31,6 +31,7 @@ struct sim_swarm_options {
     uint64_t account_lease_s;                /* 0: a year */
     uint64_t hold_s;                         /* of accounts that join; 0: 30 d */
     uint64_t proof_period_ms;                /* 0: no proofs */
+    uint64_t audit_period_ms;                /* by lot, without a coordinator; 0: none */
     unsigned joined;   /* so many cells join at once, the others when they are started; 0: all */
     uint64_t flush_ms; /* of the coordinator; 0: its default */
     const struct sim_cell_shape *shapes; /* of each cell; NULL: all alike. Borrowed until _new() */

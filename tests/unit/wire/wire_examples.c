@@ -1,5 +1,6 @@
 #include "wire_examples.h"
 
+#include "wire/wire_audit.h"
 #include "wire/wire_cell.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_device.h"
@@ -742,6 +743,55 @@ static enum err again_moved(struct slice in, struct buf *out)
     return e != ERR_OK ? e : wire_moved_encode(&moved, out);
 }
 
+static enum err build_lot(struct buf *out)
+{
+    const struct wire_lot lot = {.day = 20417, .segment = id_of(0x11)};
+    return wire_lot_encode(&lot, out);
+}
+
+static enum err again_lot(struct slice in, struct buf *out)
+{
+    struct wire_lot lot;
+    enum err e = wire_lot_decode(in, &lot);
+    return e != ERR_OK ? e : wire_lot_encode(&lot, out);
+}
+
+static enum err build_verdicts(struct buf *out)
+{
+    const struct wire_verdict verdicts[] = {
+        {.day = 20417,
+         .segment = id_of(0x11),
+         .cell = id_of(0xcc),
+         .kind = WIRE_VERDICT_PROVEN,
+         .index = 7},
+        {.day = 20418, .segment = id_of(0x22), .cell = id_of(0xdd), .kind = WIRE_VERDICT_LACKS}};
+    return wire_verdicts_encode(verdicts, ARRAY_COUNT(verdicts), out);
+}
+
+static enum err again_verdicts(struct slice in, struct buf *out)
+{
+    struct wire_list list;
+    struct wire_verdict verdicts[4];
+    size_t count = 0;
+    enum err e = wire_verdicts_decode(in, &list);
+    while (e == ERR_OK && count < ARRAY_COUNT(verdicts) &&
+           wire_verdicts_next(&list, &verdicts[count]))
+        count++;
+    return e != ERR_OK ? e : wire_verdicts_encode(verdicts, count, out);
+}
+
+static enum err build_verdicts_reply(struct buf *out)
+{
+    return wire_verdicts_reply_encode(1, out);
+}
+
+static enum err again_verdicts_reply(struct slice in, struct buf *out)
+{
+    uint32_t taken;
+    enum err e = wire_verdicts_reply_decode(in, &taken);
+    return e != ERR_OK ? e : wire_verdicts_reply_encode(taken, out);
+}
+
 static enum err build_renewals(struct buf *out)
 {
     const struct wire_renewed renewed[] = {{.doc = DOCUMENT("renewal"), .received_s = 1700000000},
@@ -842,5 +892,8 @@ const struct wire_example wire_examples[] = {
     {"orders reply", build_orders_reply, again_orders_reply},
     {"moved", build_moved, again_moved},
     {"renewals reply", build_renewals, again_renewals},
+    {"audit", build_lot, again_lot},
+    {"verdicts", build_verdicts, again_verdicts},
+    {"verdicts reply", build_verdicts_reply, again_verdicts_reply},
 };
 const size_t wire_example_count = ARRAY_COUNT(wire_examples);

@@ -1,0 +1,221 @@
+/*
+ * Proofs while the coordinator is away: cells ask each other by the lot of the day, keep what they
+ * find, and the coordinator hears it when it is back. The real daemons in the simulated world.
+ */
+#include "sim_backup.h"
+
+#include "cell_internal.h"
+#include "placement/placement_lot.h"
+#include "wire/wire_audit.h"
+#include "wire/wire_path.h"
+#include "wire/wire_shard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS, SEGMENTS = 6, PERIOD_MS = 6 * HOUR_MS };
+
+struct life {
+    struct sim_world *world;
+    struct sim_swarm *swarm;
+    struct sim_device *device;
+    struct sim_backup *backup;
+};
+
+/* No proofs by ticket: what is found is found by lot. */
+static struct life begin(unsigned cells)
+{
+    const struct sim_swarm_options options = {
+        .cells = cells, .gone_after_ms = 14 * (uint64_t)DAY_MS, .audit_period_ms = PERIOD_MS};
+    struct life l = {.world = sim_world_new(sim_world_test_seed(23))};
+    l.swarm = sim_swarm_new(l.world, &options);
+    l.device = sim_device_new(l.swarm, 1);
+    l.backup = sim_backup_new(l.device);
+    return l;
+}
+
+static void fill(struct life *l)
+{
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        assert_int_equal(sim_backup_add(l->backup, 2, 2, 4096), ERR_OK);
+}
+
+static void run(struct life *l, uint64_t ms)
+{
+    assert_int_equal(sim_world_run(l->world, ms), ERR_OK);
+}
+
+static void end(struct life *l)
+{
+    sim_backup_free(l->backup);
+    sim_device_free(l->device);
+    sim_swarm_free(l->swarm);
+    sim_world_free(l->world);
+}
+
+static uint64_t proofs(const struct life *l)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < l->swarm->options.cells; i++) {
+        struct cell_counters counters;
+        sim_swarm_cell_counters(l->swarm, i, &counters);
+        count += counters.proof_count;
+    }
+    return count;
+}
+
+static struct registry_cell_info info(struct life *l, unsigned cell)
+{
+    struct registry_cell_info out;
+    assert_int_equal(registry_cell_info(l->swarm->registry, &l->swarm->cells[cell].node->id, &out),
+                     ERR_OK);
+    return out;
+}
+
+static unsigned shards_of(struct life *l, unsigned cell)
+{
+    struct store_usage usage;
+    struct errmsg msg;
+    assert_int_equal(store_usage(l->swarm->cells[cell].store, &usage, &msg), ERR_OK);
+    return (unsigned)usage.shard_count;
+}
+
+/* The disk of cell 0 is put back to what it was before anything was stored on it, and the cell
+   itself does not know. */
+static void lose_by_an_old_image(struct life *l, const struct sim_disk_image *image)
+{
+    sim_swarm_stop_cell(l->swarm, 0, SIM_STOP);
+    sim_disk_load(l->swarm->cells[0].node, image);
+    sim_swarm_start_cell(l->swarm, 0);
+    assert_int_equal(shards_of(l, 0), 0);
+}
+
+static struct sim_disk_image *save_image(struct life *l)
+{
+    run(l, HOUR_MS); /* it knows who the others are */
+    sim_swarm_stop_cell(l->swarm, 0, SIM_STOP);
+    sim_disk_sync_all(l->swarm->cells[0].node);
+    struct sim_disk_image *image = sim_disk_save(l->swarm->cells[0].node);
+    sim_swarm_start_cell(l->swarm, 0);
+    run(l, HOUR_MS);
+    return image;
+}
+
+static void test_who_loses_data_while_the_coordinator_is_away_is_found(void **state)
+{
+    (void)state;
+    struct life l = begin(8);
+    struct sim_disk_image *image = save_image(&l);
+    fill(&l);
+    assert_true(shards_of(&l, 0) > 0);
+    run(&l, DAY_MS);
+    assert_int_equal(proofs(&l), 0); /* with a coordinator the lots are its own */
+    sim_swarm_stop_coordinator(l.swarm, SIM_POWER);
+    lose_by_an_old_image(&l, image);
+    run(&l, 5 * (uint64_t)DAY_MS);
+    const uint64_t made = proofs(&l);
+    assert_true(made > 40);
+    /* auditors are restarted, and remember */
+    for (unsigned i = 1; i < 8; i++) {
+        sim_swarm_stop_cell(l.swarm, i, SIM_POWER);
+        sim_swarm_start_cell(l.swarm, i);
+    }
+    sim_swarm_start_coordinator(l.swarm);
+    run(&l, 2 * (uint64_t)HOUR_MS);
+    assert_true(info(&l, 0).fault_count > 0);
+    assert_true(info(&l, 0).trust < 500);
+    for (unsigned i = 1; i < 8; i++) {
+        assert_int_equal(info(&l, i).fault_count, 0);
+        assert_true(info(&l, i).proof_count > 0);
+    }
+    const uint64_t then = proofs(&l);
+    run(&l, 2 * (uint64_t)DAY_MS);
+    assert_int_equal(proofs(&l), then); /* and now the coordinator throws them again */
+    for (unsigned s = 0; s < l.backup->count; s++)
+        assert_int_equal(sim_backup_read(l.backup, s), ERR_OK);
+    sim_disk_image_free(image);
+    end(&l);
+}
+
+/* --- nobody makes a cell read its disk at will --- */
+
+static enum err ask(struct life *l, struct sim_node *from, unsigned cell, uint64_t day)
+{
+    struct buf body = BUF_INIT(WIRE_LOT_BYTES), reply = BUF_INIT(WIRE_SEGMENT_REPLY_BYTES);
+    const struct wire_lot lot = {.day = day, .segment = l->backup->segments[0].id};
+    unsigned status;
+    assert_int_equal(wire_lot_encode(&lot, &body), ERR_OK);
+    const enum err e =
+        sim_ask(l->swarm, from, &l->swarm->cells[cell].node->id, l->swarm->cells[cell].address,
+                NET_POST, wire_path_plain(WIRE_AUDIT), buf_slice(&body), &status, &reply);
+    buf_free(&body);
+    buf_free(&reply);
+    return e;
+}
+
+static uint64_t refused(const struct life *l, unsigned cell)
+{
+    struct cell_counters counters;
+    cell_counters(l->swarm->cells[cell].cell, &counters);
+    return counters.refused_count;
+}
+
+static void test_only_members_by_the_lot_of_the_day_get_a_proof(void **state)
+{
+    (void)state;
+    struct life l = begin(16);
+    fill(&l);
+    const struct id *holder = &l.backup->segments[0].holders[0];
+    const unsigned about = (unsigned)sim_swarm_number(l.swarm, holder);
+    const uint64_t day = cell_lot_day(l.swarm->cells[about].cell);
+    unsigned falls = 16, misses = 16;
+    for (unsigned i = 0; i < 16; i++) {
+        if (i == about)
+            continue;
+        if (placement_lot_falls(&l.swarm->cells[i].node->id, holder, day, 16))
+            falls = i;
+        else
+            misses = i;
+    }
+    assert_true(falls < 16 && misses < 16);
+    struct sim_node *lucky = l.swarm->cells[falls].node;
+    const uint64_t before = refused(&l, about);
+    assert_int_equal(ask(&l, l.device->node, about, day), ERR_DENIED);
+    assert_int_equal(ask(&l, l.swarm->cells[misses].node, about, day), ERR_DENIED);
+    assert_int_equal(ask(&l, lucky, about, day + 2), ERR_DENIED);
+    assert_int_equal(ask(&l, lucky, about, day - 2), ERR_DENIED);
+    assert_int_equal(ask(&l, lucky, about, 0), ERR_DENIED);
+    assert_int_equal(refused(&l, about), before + 5);
+    assert_int_equal(ask(&l, lucky, about, day), ERR_OK);
+    end(&l);
+}
+
+static void test_a_member_gets_so_many_proofs_a_day_and_no_more(void **state)
+{
+    (void)state;
+    struct life l = begin(5);
+    fill(&l);
+    const unsigned about = (unsigned)sim_swarm_number(l.swarm, &l.backup->segments[0].holders[0]);
+    struct sim_node *auditor = l.swarm->cells[(about + 1) % 5].node;
+    const uint64_t day = cell_lot_day(l.swarm->cells[about].cell);
+    for (unsigned i = 0; i < CELL_LOT_ASKS; i++)
+        assert_int_equal(ask(&l, auditor, about, day), ERR_OK);
+    assert_int_equal(ask(&l, auditor, about, day), ERR_BUSY);
+    run(&l, DAY_MS);
+    assert_int_equal(ask(&l, auditor, about, day + 1), ERR_OK);
+    end(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_loses_data_while_the_coordinator_is_away_is_found),
+        cmocka_unit_test(test_only_members_by_the_lot_of_the_day_get_a_proof),
+        cmocka_unit_test(test_a_member_gets_so_many_proofs_a_day_and_no_more),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
