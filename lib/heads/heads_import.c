@@ -1,5 +1,6 @@
 #include "heads/heads_import.h"
 
+#include "heads/heads_lines.h"
 #include "identity/condemned.h"
 #include "identity/head.h"
 #include "identity/lift.h"
@@ -31,8 +32,7 @@ struct heads_import {
     struct transfer_reader *reader;
     struct buf catalogue;
     struct transfer_segment *head_segment; /* owned */
-    struct segment_entry head_entry;
-    uint32_t head_record;
+    struct index_chunk head_chunk;
     struct import_segment *segments; /* as the catalogue numbers them */
     size_t segment_count, segment_at;
     unsigned holder_at;
@@ -148,7 +148,7 @@ static enum err add_listed(struct heads_import *r, const struct id *object,
     struct segment_header header;
     struct index_shard shards[LIMIT_SHARDS];
     const size_t count = from->chunks.size / SNAPSHOT_CHUNK_SIZE;
-    bool known;
+    bool known = false;
     enum err e = segment_header_decode(from->header, &header, msg);
     if (e == ERR_OK && header.device_slot != r->options.slot)
         e = err_say(msg, ERR_INCONSISTENT, "device %u lists a segment of device %u as its own",
@@ -175,19 +175,13 @@ static enum err add_listed(struct heads_import *r, const struct id *object,
     struct index_chunk *chunks = calloc(count + 1, sizeof(*chunks));
     if (!chunks)
         return ERR_NOMEM;
-    for (size_t i = 0; i < count; i++) {
-        struct snapshot_chunk one;
-        snapshot_chunk_at(from->chunks, i, &one);
-        chunks[i] = (struct index_chunk){.id = one.id,
-                                         .record = (uint32_t)i,
-                                         .offset = one.offset,
-                                         .sealed_bytes = one.sealed_bytes,
-                                         .plain_bytes = one.plain_bytes,
-                                         .type = vault_type(one.type, one.flags)};
-        row.plain_bytes += one.plain_bytes;
-        row.sealed_bytes += one.sealed_bytes;
+    e = heads_lines_read(from->chunks, chunks, msg);
+    for (size_t i = 0; e == ERR_OK && i < count; i++) {
+        row.plain_bytes += chunks[i].plain_bytes;
+        row.sealed_bytes += chunks[i].sealed_bytes;
     }
-    e = add_segment(r, &row, from->header, from->record, shards, &known, msg);
+    if (e == ERR_OK)
+        e = add_segment(r, &row, from->header, from->record, shards, &known, msg);
     for (size_t i = 0; i < count; i++)
         chunks[i].segment = row.number;
     if (e == ERR_OK && !known)
@@ -316,6 +310,17 @@ static bool is_document(uint8_t type)
 
 /* --- one object --- */
 
+/* Objects have records of their own: they are found without an index. */
+static struct index_chunk chunk_of(const struct snapshot_object *object)
+{
+    return (struct index_chunk){.id = object->chunk,
+                                .record = object->record,
+                                .offset = object->offset,
+                                .sealed_bytes = object->sealed_bytes,
+                                .plain_bytes = object->plain_bytes,
+                                .type = vault_type(object->type, object->flags)};
+}
+
 /* The segment in which an object lies is in the index too, with the objects as its chunks. */
 static enum err add_own_segment(struct heads_import *r, const struct snapshot_object *object,
                                 struct errmsg *msg)
@@ -323,12 +328,7 @@ static enum err add_own_segment(struct heads_import *r, const struct snapshot_ob
     struct import_segment *from = &r->segments[object->segment];
     struct transfer_segment *s = from->segment;
     uint8_t header[SEGMENT_HEADER_SIZE_MAX];
-    struct index_chunk chunk = {.id = object->chunk,
-                                .record = object->record,
-                                .offset = object->offset,
-                                .sealed_bytes = object->sealed_bytes,
-                                .plain_bytes = object->plain_bytes,
-                                .type = vault_type(object->type, object->flags)};
+    struct index_chunk chunk = chunk_of(object);
     enum err e = ERR_OK;
     if (!from->added) {
         struct index_segment row = s->row;
@@ -411,14 +411,9 @@ static enum err read_objects(void *user, struct errmsg *msg)
             e = count_problem(r, &catalogue, &object, msg);
             continue;
         }
-        const struct segment_entry entry = {.id = object.chunk,
-                                            .offset = object.offset,
-                                            .sealed_bytes = object.sealed_bytes,
-                                            .plain_bytes = object.plain_bytes,
-                                            .type = object.type,
-                                            .flags = object.flags};
-        e = transfer_reader_record(r->reader, r->segments[object.segment].segment, object.record,
-                                   &entry, &bytes, msg);
+        const struct index_chunk chunk = chunk_of(&object);
+        e = transfer_reader_record(r->reader, r->segments[object.segment].segment, &chunk, &bytes,
+                                   msg);
         if (e == ERR_BUSY || e == ERR_NOMEM)
             return e;
         if (e != ERR_OK) { /* told once, at the end */
@@ -523,8 +518,8 @@ static enum err read_catalogue(void *user, struct errmsg *msg)
 {
     struct heads_import *r = user;
     struct slice bytes;
-    const enum err e = transfer_reader_record(r->reader, r->head_segment, r->head_record,
-                                              &r->head_entry, &bytes, msg);
+    const enum err e =
+        transfer_reader_record(r->reader, r->head_segment, &r->head_chunk, &bytes, msg);
     return e == ERR_OK ? buf_append(&r->catalogue, bytes.data, bytes.size) : e;
 }
 
@@ -624,13 +619,12 @@ static enum err open_head(struct heads_import *r, struct errmsg *msg)
         e = segment_from(where.header, cells, count, &r->head_segment, msg);
     }
     if (e == ERR_OK) {
-        r->head_record = where.record;
-        r->head_entry = (struct segment_entry){.id = where.chunk,
-                                               .offset = where.offset,
-                                               .sealed_bytes = where.sealed_bytes,
-                                               .plain_bytes = where.plain_bytes,
-                                               .type = SEGMENT_CATALOGUE,
-                                               .flags = where.flags};
+        r->head_chunk = (struct index_chunk){.id = where.chunk,
+                                             .record = where.record,
+                                             .offset = where.offset,
+                                             .sealed_bytes = where.sealed_bytes,
+                                             .plain_bytes = where.plain_bytes,
+                                             .type = vault_type(SEGMENT_CATALOGUE, where.flags)};
         r->k = r->head_segment->header.k;
         r->m = r->head_segment->header.m;
         e = transfer_segment_unlock(vault, r->head_segment, msg);

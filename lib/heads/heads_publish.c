@@ -1,5 +1,6 @@
 #include "heads/heads_publish.h"
 
+#include "heads/heads_lines.h"
 #include "heads/heads_sync.h"
 #include "identity/head.h"
 #include "index/index_removal.h"
@@ -102,19 +103,9 @@ static enum err end_object(struct heads_publish *p)
 enum err heads_publish_note(struct heads_publish *p, const struct transfer_writer_committed *s)
 {
     struct buf chunks = BUF_INIT(SNAPSHOT_INDEX_BYTES_MAX);
-    enum err e = ERR_OK;
     if (p->time_ns != 0)
         return ERR_OK; /* what publishing itself commits is listed by the next run */
-    for (uint32_t i = 0; e == ERR_OK && i < s->entry_count; i++) {
-        const struct segment_entry *entry = &s->entries[i];
-        const struct snapshot_chunk chunk = {.id = entry->id,
-                                             .type = entry->type,
-                                             .flags = entry->flags,
-                                             .offset = entry->offset,
-                                             .sealed_bytes = entry->sealed_bytes,
-                                             .plain_bytes = entry->plain_bytes};
-        e = snapshot_chunk_append(&chunks, &chunk);
-    }
+    enum err e = heads_lines_append(&chunks, s->chunks, s->chunk_count);
     const struct snapshot_segment segment = {.kind = (uint8_t)s->row->kind,
                                              .header = s->header,
                                              .record = s->record,
@@ -153,15 +144,8 @@ static enum err note_from_index(struct heads_publish *p, const struct index_segm
         e = buf_append(&record, record_at.data, record_at.size);
     if (e == ERR_OK)
         e = index_segment_chunks(index, row->number, list, row->chunk_count, &count, &p->msg);
-    for (size_t i = 0; e == ERR_OK && i < count; i++) {
-        const struct snapshot_chunk chunk = {.id = list[i].id,
-                                             .type = vault_type_of(list[i].type),
-                                             .flags = vault_flags_of(list[i].type),
-                                             .offset = list[i].offset,
-                                             .sealed_bytes = list[i].sealed_bytes,
-                                             .plain_bytes = list[i].plain_bytes};
-        e = snapshot_chunk_append(&chunks, &chunk);
-    }
+    if (e == ERR_OK)
+        e = heads_lines_append(&chunks, list, count);
     const struct snapshot_segment segment = {.kind = (uint8_t)row->kind,
                                              .header = buf_slice(&header),
                                              .record = buf_slice(&record),

@@ -91,34 +91,26 @@ static void segment_failed(struct restore_segment *s, enum err e, const struct e
 
 /* --- in the pool --- */
 
-static enum err open_use(const struct restore_segment *s, struct restore_tools *tools,
-                         const struct restore_use *use, struct slice *out, struct errmsg *msg)
+static struct index_chunk chunk_of(const struct restore_use *use)
 {
-    const struct index_chunk chunk = {
+    return (struct index_chunk){
         .id = use->chunk,
+        .record = use->record,
         .offset = use->offset,
         .sealed_bytes = use->sealed_bytes,
+        .group_bytes = use->group_bytes,
         .plain_bytes = use->plain_bytes,
         .type = use->type,
     };
-    struct segment_entry entry;
-    transfer_segment_entry(&chunk, &entry);
-    if (use->sealed_bytes < SEGMENT_RECORD_OVERHEAD ||
-        use->sealed_bytes - SEGMENT_RECORD_OVERHEAD > LIMIT_CHUNK_BYTES)
-        return err_say(msg, ERR_CORRUPT, "the index gives a record's size wrongly");
-    uint8_t *stored =
-        s->payload + use->offset; /* opened in its place: each record is opened once */
-    enum err e = segment_open_record(tools->opener, use->record, &entry,
-                                     slice_of(stored, use->sealed_bytes), stored);
-    if (e != ERR_OK)
-        return err_say(msg, e, "a piece of it does not open: %s", err_words(e));
-    *out = slice_of(stored, use->sealed_bytes - SEGMENT_RECORD_OVERHEAD);
-    if (!(entry.flags & SEGMENT_ZSTD))
-        return ERR_OK;
-    e = compress_unpack(tools->compressor, COMPRESS_ZSTD, *out, tools->plain, use->plain_bytes,
-                        msg);
-    *out = slice_of(tools->plain, use->plain_bytes);
-    return e;
+}
+
+/* Opened in its place: each record is opened once. */
+static enum err open_use(const struct restore_segment *s, struct restore_tools *tools,
+                         const struct restore_use *use, struct slice *out, struct errmsg *msg)
+{
+    const struct index_chunk chunk = chunk_of(use);
+    return transfer_record_open(tools->record, &chunk, s->payload,
+                                transfer_segment_bytes(s->segment), out, msg);
 }
 
 static void part_run(struct work_job *job)
@@ -129,14 +121,15 @@ static void part_run(struct work_job *job)
     struct errmsg msg = {0};
     struct slice plain = slice_of(NULL, 0);
     enum err set =
-        tools ? segment_opener_set(tools->opener, &s->segment->header, s->segment->data_key)
+        tools ? transfer_record_set(tools->record, &s->segment->header, s->segment->data_key)
               : ERR_NOMEM;
     enum err e = set;
     if (e != ERR_OK)
         err_ignore(err_say(&msg, e, "its segment cannot be opened: %s", err_words(e)));
     for (size_t i = 0; i < part->count; i++) {
         const struct restore_use *use = &part->uses[i];
-        const bool same = i > 0 && part->uses[i - 1].record == use->record;
+        const bool same = i > 0 && part->uses[i - 1].record == use->record &&
+                          id_equal(&part->uses[i - 1].chunk, &use->chunk);
         if (set == ERR_OK && !same)
             e = open_use(s, tools, use, &plain, &msg);
         if (e == ERR_OK)
@@ -215,14 +208,16 @@ static size_t make_ranges(const struct restore_segment *s, struct swarm_range *o
     size_t count = 0;
     for (size_t i = 0; i < s->count; i++) {
         const struct restore_use *use = &s->uses[i];
+        const struct index_chunk chunk = chunk_of(use);
+        const uint32_t sealed = index_chunk_record_bytes(&chunk);
         struct swarm_range *last = count ? &out[count - 1] : NULL;
         if (last && use->offset >= last->offset &&
             use->offset <= (uint64_t)last->offset + last->size + LIMIT_LEAF_BYTES) {
-            const uint32_t end = use->offset + use->sealed_bytes;
+            const uint32_t end = use->offset + sealed;
             if (end > last->offset + last->size)
                 last->size = end - last->offset;
         } else {
-            out[count++] = (struct swarm_range){use->offset, use->sealed_bytes};
+            out[count++] = (struct swarm_range){use->offset, sealed};
         }
     }
     return count;
@@ -235,7 +230,8 @@ static enum err start_gather(struct restore_segment *s, struct errmsg *msg)
     if (size > LIMIT_SEGMENT_BYTES)
         return err_say(msg, ERR_CORRUPT, "the index gives a segment's size wrongly");
     for (size_t i = 0; i < s->count; i++) {
-        if ((uint64_t)s->uses[i].offset + s->uses[i].sealed_bytes > size)
+        const struct index_chunk chunk = chunk_of(&s->uses[i]);
+        if ((uint64_t)chunk.offset + index_chunk_record_bytes(&chunk) > size)
             return err_say(msg, ERR_CORRUPT, "the index places a record outside of its segment");
     }
     enum err e = transfer_segment_unlock(vault, s->segment, msg);

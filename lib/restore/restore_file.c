@@ -539,8 +539,7 @@ void restore_batch_end(struct restore *restore)
 
 static void tools_free(struct restore_tools *tools)
 {
-    segment_opener_free(tools->opener);
-    compress_free(tools->compressor);
+    transfer_record_free(tools->record);
     restore_names_free(tools->names);
     free(tools->plain);
     free(tools);
@@ -554,9 +553,7 @@ static struct restore_tools *tools_new(const struct restore *restore)
     tools->plain = malloc(LIMIT_CHUNK_BYTES);
     enum err e = tools->plain ? ERR_OK : ERR_NOMEM;
     if (e == ERR_OK)
-        e = segment_opener_new(&tools->opener);
-    if (e == ERR_OK)
-        e = compress_new(COMPRESS_LEVEL_OFF, &tools->compressor, NULL);
+        e = transfer_record_new(false, &tools->record);
     if (e == ERR_OK)
         e = restore_names_new(restore->vault, &tools->names);
     if (e == ERR_OK)

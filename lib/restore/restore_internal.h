@@ -13,9 +13,9 @@
 #include <stdatomic.h>
 
 #include "base/idmap.h"
-#include "compress/compress.h"
 #include "restore/restore.h"
 #include "restore/restore_names.h"
+#include "transfer/transfer_record.h"
 #include "transfer/transfer_tree.h"
 #include "vault/vault_snapshots.h"
 
@@ -90,7 +90,7 @@ struct restore_use {
     struct restore_file *file;
     uint64_t at;      /* offset in the file's data */
     uint64_t segment; /* its row's number; 0: not known */
-    uint32_t record, offset, sealed_bytes, plain_bytes;
+    uint32_t record, offset, sealed_bytes, group_bytes, plain_bytes; /* as the index has them */
     uint8_t type;
 };
 
@@ -106,8 +106,7 @@ struct restore_batch {
 /* What one job works with; as many as there are threads. */
 struct restore_tools {
     struct restore_tools *next;
-    struct segment_opener *opener;
-    struct compressor *compressor;
+    struct transfer_record *record; /* opens in its place */
     struct restore_names *names;
     uint8_t *plain; /* LIMIT_CHUNK_BYTES */
 };

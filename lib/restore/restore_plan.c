@@ -509,6 +509,7 @@ static enum err find_some(struct restore *r, struct restore_use *uses, size_t co
         uses[i].record = found[i].record;
         uses[i].offset = found[i].offset;
         uses[i].sealed_bytes = found[i].sealed_bytes;
+        uses[i].group_bytes = found[i].group_bytes;
         uses[i].type = found[i].type;
     }
     return e;

@@ -1,6 +1,6 @@
 #include "transfer/transfer_cache_internal.h"
 
-#include "compress/compress.h"
+#include "transfer/transfer_record.h"
 
 #include <stdlib.h>
 
@@ -56,68 +56,40 @@ static void flight_end(struct flight *f)
 
 /* --- OPEN, in the pool --- */
 
-struct tools {
-    struct segment_opener *opener;
-    struct compressor *compressor;
-    uint8_t *stored;
-};
-
-static void tools_free(struct tools *tools)
+static enum err open_chunk(struct flight *f, struct transfer_record *record,
+                           const struct index_chunk *chunk, struct opened *out, struct errmsg *msg)
 {
-    segment_opener_free(tools->opener);
-    compress_free(tools->compressor);
-    free(tools->stored);
-}
-
-static enum err open_record(struct flight *f, struct tools *tools, const struct index_chunk *chunk,
-                            struct opened *out, struct errmsg *msg)
-{
-    struct segment_entry entry;
-    transfer_segment_entry(chunk, &entry);
-    const size_t stored = chunk->sealed_bytes - SEGMENT_RECORD_OVERHEAD;
-    enum err e = segment_open_record(tools->opener, chunk->record, &entry,
-                                     slice_of(f->payload + chunk->offset, chunk->sealed_bytes),
-                                     tools->stored);
+    struct slice plain;
+    const enum err e = transfer_record_open(record, chunk, f->payload,
+                                            transfer_segment_bytes(&f->segment), &plain, msg);
     if (e != ERR_OK)
-        return err_say(msg, e, "record %u of a segment cannot be opened: %s", chunk->record,
-                       err_words(e));
-    out->size = entry.flags & SEGMENT_ZSTD ? chunk->plain_bytes : stored;
+        return e;
+    out->size = plain.size;
     out->plain = malloc(out->size + 1);
     if (!out->plain)
         return err_say(msg, ERR_NOMEM, "out of memory");
-    if (!(entry.flags & SEGMENT_ZSTD)) {
-        memcpy(out->plain, tools->stored, stored);
-        return ERR_OK;
-    }
-    e = compress_unpack(tools->compressor, COMPRESS_ZSTD, slice_of(tools->stored, stored),
-                        out->plain, chunk->plain_bytes, msg);
-    if (e != ERR_OK) {
-        free(out->plain);
-        out->plain = NULL;
-    }
-    return e;
+    if (plain.size > 0)
+        memcpy(out->plain, plain.data, plain.size);
+    return ERR_OK;
 }
 
 static enum err open_all(struct flight *f, struct errmsg *msg)
 {
-    struct tools tools = {0};
-    enum err e = segment_opener_new(&tools.opener);
-    if (e == ERR_OK)
-        e = compress_new(COMPRESS_LEVEL_OFF, &tools.compressor, msg);
-    tools.stored = malloc(LIMIT_CHUNK_BYTES);
+    struct transfer_record *record = NULL;
+    enum err e = transfer_record_new(true, &record);
     f->opened = calloc(f->near_count + 1, sizeof(*f->opened));
-    if (e == ERR_OK && (!tools.stored || !f->opened))
-        e = err_say(msg, ERR_NOMEM, "out of memory");
-    if (e == ERR_OK) {
-        e = segment_opener_set(tools.opener, &f->segment.header, f->segment.data_key);
-        if (e != ERR_OK)
-            err_ignore(err_say(msg, e, "a segment cannot be opened: %s", err_words(e)));
+    if (e != ERR_OK || !f->opened) {
+        transfer_record_free(record);
+        return err_say(msg, ERR_NOMEM, "out of memory");
     }
+    e = transfer_record_set(record, &f->segment.header, f->segment.data_key);
+    if (e != ERR_OK)
+        err_ignore(err_say(msg, e, "a segment cannot be opened: %s", err_words(e)));
     if (e == ERR_OK)
-        e = open_record(f, &tools, &f->chunk, &f->opened[f->near_count], msg);
+        e = open_chunk(f, record, &f->chunk, &f->opened[f->near_count], msg);
     for (size_t i = 0; e == ERR_OK && i < f->near_count; i++)
-        err_ignore(open_record(f, &tools, &f->near[i], &f->opened[i], NULL));
-    tools_free(&tools);
+        err_ignore(open_chunk(f, record, &f->near[i], &f->opened[i], NULL));
+    transfer_record_free(record);
     return e;
 }
 
@@ -199,17 +171,15 @@ static enum err choose_range(struct flight *f, struct errmsg *msg)
 {
     const struct index_chunk *c = &f->chunk;
     const size_t payload = transfer_segment_bytes(&f->segment);
-    if (c->sealed_bytes < SEGMENT_RECORD_OVERHEAD ||
-        c->sealed_bytes - SEGMENT_RECORD_OVERHEAD > LIMIT_CHUNK_BYTES ||
-        c->plain_bytes > LIMIT_CHUNK_BYTES || c->offset > payload ||
-        c->sealed_bytes > payload - c->offset)
+    const uint32_t sealed = index_chunk_record_bytes(c);
+    if (sealed == 0 || c->offset > payload || sealed > payload - c->offset)
         return err_say(msg, ERR_CORRUPT, "the index places a record outside of its segment");
     const uint32_t shard = f->segment.header.shard_bytes;
     const uint32_t window = f->segment.row.kind == INDEX_METADATA
                                 ? f->chunks->options.metadata_window
                                 : f->chunks->options.data_window;
-    uint32_t first = c->offset, end = c->offset + c->sealed_bytes;
-    if (c->sealed_bytes < window && window > 0) {
+    uint32_t first = c->offset, end = c->offset + sealed;
+    if (sealed < window && window > 0) {
         first = first / window * window;
         end = (end + window - 1) / window * window;
         if (end > payload)
@@ -228,7 +198,8 @@ static enum err load_near(struct flight *f, struct errmsg *msg)
     const size_t max = f->segment.row.chunk_count;
     const uint64_t end = (uint64_t)f->range.offset + f->range.size;
     size_t count = 0, kept = 0;
-    if (max < 2 || max > LIMIT_SEGMENT_RECORDS || f->chunk.sealed_bytes >= f->range.size)
+    if (max < 2 || max > LIMIT_SEGMENT_RECORDS ||
+        (f->chunk.group_bytes == 0 && f->chunk.sealed_bytes >= f->range.size))
         return ERR_OK;
     f->near = malloc(max * sizeof(*f->near));
     if (!f->near)
@@ -238,9 +209,10 @@ static enum err load_near(struct flight *f, struct errmsg *msg)
         return ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < count; i++) {
         const struct index_chunk *c = &f->near[i];
-        if (c->offset >= f->range.offset && (uint64_t)c->offset + c->sealed_bytes <= end &&
-            c->sealed_bytes >= SEGMENT_RECORD_OVERHEAD && c->sealed_bytes <= SMALL_BYTES &&
-            c->plain_bytes <= SMALL_BYTES && !id_equal(&c->id, &f->id))
+        if (c->offset >= f->range.offset &&
+            (uint64_t)c->offset + index_chunk_record_bytes(c) <= end &&
+            c->sealed_bytes <= SMALL_BYTES && c->plain_bytes <= SMALL_BYTES &&
+            !id_equal(&c->id, &f->id))
             f->near[kept++] = *c;
     }
     f->near_count = kept;

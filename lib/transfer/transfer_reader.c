@@ -1,7 +1,7 @@
 #include "transfer/transfer_reader.h"
 
 #include "base/list.h"
-#include "compress/compress.h"
+#include "transfer/transfer_record.h"
 
 #include <stdlib.h>
 
@@ -17,11 +17,9 @@ struct cached {
 struct transfer_reader {
     struct vault *vault;
     size_t cache_bytes, cached_bytes;
-    struct list cached; /* struct cached */
-    struct segment_opener *opener;
-    const struct cached *opened; /* which one the opener is set to */
-    struct compressor *compressor;
-    uint8_t *sealed_plain, *plain; /* LIMIT_CHUNK_BYTES each; NULL until used */
+    struct list cached;             /* struct cached */
+    struct transfer_record *record; /* owned */
+    const struct cached *opened;    /* which one it is set to */
     uint64_t fetched_bytes;
     /* the run */
     transfer_reader_step_fn *step;
@@ -45,16 +43,10 @@ enum err transfer_reader_new(struct vault *vault, size_t cache_bytes, struct tra
     reader->vault = vault;
     reader->cache_bytes = cache_bytes;
     list_init(&reader->cached);
-    enum err e = segment_opener_new(&reader->opener);
-    if (e == ERR_OK)
-        e = compress_new(COMPRESS_LEVEL_OFF, &reader->compressor, msg);
-    reader->sealed_plain = malloc(LIMIT_CHUNK_BYTES);
-    reader->plain = malloc(LIMIT_CHUNK_BYTES);
-    if (e == ERR_OK && (!reader->sealed_plain || !reader->plain))
-        e = ERR_NOMEM;
+    const enum err e = transfer_record_new(true, &reader->record);
     if (e != ERR_OK) {
         transfer_reader_free(reader);
-        return err_wrap(msg, e, "cannot read");
+        return err_say(msg, e, "out of memory for reading");
     }
     *out = reader;
     return ERR_OK;
@@ -86,10 +78,7 @@ void transfer_reader_free(struct transfer_reader *reader)
         return;
     while (!list_empty(&reader->cached))
         cached_free(reader, container_of(reader->cached.next, struct cached, link));
-    segment_opener_free(reader->opener);
-    compress_free(reader->compressor);
-    free(reader->sealed_plain);
-    free(reader->plain);
+    transfer_record_free(reader->record);
     segment_free(reader->wanted);
     free(reader);
 }
@@ -117,9 +106,8 @@ static struct cached *cached_find(struct transfer_reader *reader, const struct i
     return NULL;
 }
 
-static enum err open_record(struct transfer_reader *reader, struct cached *c, uint32_t number,
-                            const struct segment_entry *entry, struct slice *out,
-                            struct errmsg *msg)
+static enum err open_chunk(struct transfer_reader *reader, struct cached *c,
+                           const struct index_chunk *chunk, struct slice *out, struct errmsg *msg)
 {
     if (!c->payload) {
         *msg = c->msg;
@@ -127,32 +115,15 @@ static enum err open_record(struct transfer_reader *reader, struct cached *c, ui
     }
     list_remove(&c->link);
     list_prepend(&reader->cached, &c->link);
-    enum err e = ERR_OK;
     if (reader->opened != c) {
-        e = segment_opener_set(reader->opener, &c->segment->header, c->segment->data_key);
+        const enum err e =
+            transfer_record_set(reader->record, &c->segment->header, c->segment->data_key);
         reader->opened = e == ERR_OK ? c : NULL;
+        if (e != ERR_OK)
+            return err_say(msg, e, "a segment cannot be opened: %s", err_words(e));
     }
-    const size_t size = transfer_segment_bytes(c->segment);
-    if (e == ERR_OK && (entry->offset > size || entry->sealed_bytes > size - entry->offset ||
-                        entry->sealed_bytes < SEGMENT_RECORD_OVERHEAD ||
-                        entry->sealed_bytes - SEGMENT_RECORD_OVERHEAD > LIMIT_CHUNK_BYTES ||
-                        entry->plain_bytes > LIMIT_CHUNK_BYTES))
-        e = ERR_CORRUPT;
-    if (e == ERR_OK)
-        e = segment_open_record(reader->opener, number, entry,
-                                slice_of(c->payload + entry->offset, entry->sealed_bytes),
-                                reader->sealed_plain);
-    const struct slice stored = slice_of(
-        reader->sealed_plain, e == ERR_OK ? entry->sealed_bytes - SEGMENT_RECORD_OVERHEAD : 0);
-    *out = stored;
-    if (e == ERR_OK && (entry->flags & SEGMENT_ZSTD)) {
-        e = compress_unpack(reader->compressor, COMPRESS_ZSTD, stored, reader->plain,
-                            entry->plain_bytes, msg);
-        *out = slice_of(reader->plain, entry->plain_bytes);
-    }
-    if (e != ERR_OK)
-        return err_say(msg, e, "record %u of a segment cannot be opened: %s", number, err_words(e));
-    return ERR_OK;
+    return transfer_record_open(reader->record, chunk, c->payload,
+                                transfer_segment_bytes(c->segment), out, msg);
 }
 
 /* Asks the run to fetch `segment` before the step is run again. */
@@ -167,14 +138,14 @@ static enum err want(struct transfer_reader *reader, const struct transfer_segme
 }
 
 enum err transfer_reader_record(struct transfer_reader *reader,
-                                const struct transfer_segment *segment, uint32_t number,
-                                const struct segment_entry *entry, struct slice *out,
+                                const struct transfer_segment *segment,
+                                const struct index_chunk *chunk, struct slice *out,
                                 struct errmsg *msg)
 {
     struct cached *c = cached_find(reader, &segment->row.id);
     if (!c)
         return want(reader, segment);
-    return open_record(reader, c, number, entry, out, msg);
+    return open_chunk(reader, c, chunk, out, msg);
 }
 
 enum err transfer_reader_chunk(struct transfer_reader *reader, const struct id *chunk,
@@ -190,14 +161,12 @@ enum err transfer_reader_chunk(struct transfer_reader *reader, const struct id *
         return err_say(msg, ERR_NOT_FOUND,
                        "a piece of metadata is in no segment that the index "
                        "knows; cellctl check says more");
-    struct segment_entry entry;
-    transfer_segment_entry(&found, &entry);
     e = index_segment_by_number(index, found.segment, &row, msg);
     if (e != ERR_OK)
         return e;
     struct cached *c = cached_find(reader, &row.id);
     if (c)
-        return open_record(reader, c, found.record, &entry, out, msg);
+        return open_chunk(reader, c, &found, out, msg);
     struct transfer_segment *segment = malloc(sizeof(*segment));
     if (!segment)
         return err_say(msg, ERR_NOMEM, "out of memory");

@@ -41,11 +41,11 @@ struct index *transfer_reader_index(const struct transfer_reader *reader);
 MUST_CHECK enum err transfer_reader_chunk(struct transfer_reader *reader, const struct id *chunk,
                                           struct slice *out, struct errmsg *msg);
 
-/* A record of a segment that is not in the index yet (recovery): `segment` is complete but for its
-   key. */
+/* A chunk of a segment that is not in the index yet (recovery): `segment` is complete but for its
+   key; chunk->segment is not looked at. */
 MUST_CHECK enum err transfer_reader_record(struct transfer_reader *reader,
-                                           const struct transfer_segment *segment, uint32_t number,
-                                           const struct segment_entry *entry, struct slice *out,
+                                           const struct transfer_segment *segment,
+                                           const struct index_chunk *chunk, struct slice *out,
                                            struct errmsg *msg);
 
 /* Bytes fetched from cells so far. */

@@ -30,17 +30,3 @@ static inline size_t transfer_segment_bytes(const struct transfer_segment *segme
 {
     return (size_t)segment->header.k * segment->header.shard_bytes;
 }
-
-/* The index keeps with a chunk's type whether its record is compressed, in the highest bit. */
-static inline void transfer_segment_entry(const struct index_chunk *chunk,
-                                          struct segment_entry *out)
-{
-    *out = (struct segment_entry){
-        .id = chunk->id,
-        .offset = chunk->offset,
-        .sealed_bytes = chunk->sealed_bytes,
-        .plain_bytes = chunk->plain_bytes,
-        .type = chunk->type & 0x7f,
-        .flags = chunk->type & 0x80 ? SEGMENT_ZSTD : 0,
-    };
-}

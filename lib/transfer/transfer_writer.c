@@ -2,6 +2,7 @@
 
 #include "compress/compress.h"
 #include "identity/signed_record.h"
+#include "segment/segment_group.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -201,6 +202,7 @@ static void looked_up(struct work_job *job)
     for (size_t i = 0; batch->e == ERR_OK && i < batch->count; i++) {
         struct transfer_chunk *chunk = &batch->chunks[i];
         chunk->fresh = batch->found[i].segment == 0 && !idmap_get(&w->flying, &chunk->id);
+        chunk->joined = false;
         if (!chunk->fresh)
             continue;
         fresh++;
@@ -218,23 +220,65 @@ static void looked_up(struct work_job *job)
 
 /* --- packing --- */
 
+/* What heads and catalogues name is found by its record alone, and shares it with nobody. */
+static bool may_join(const struct transfer_chunk *chunk)
+{
+    const bool kind =
+        chunk->type == SEGMENT_FILE || chunk->type == SEGMENT_TREE || chunk->type == SEGMENT_LIST;
+    return kind && chunk->plain_bytes > 0 && chunk->plain_bytes < GROUP_MEMBER_BYTES;
+}
+
+/* Which chunks share the record of chunk `first`: fresh small ones of its type that follow it,
+   until one that is not small. Their bytes are moved together. *bytes: of all. */
+static void join(struct transfer_batch *batch, size_t first, uint32_t *bytes)
+{
+    struct transfer_chunk *head = &batch->chunks[first];
+    uint8_t *at = batch->bytes + head->offset;
+    *bytes = head->plain_bytes;
+    head->members = 1;
+    head->joined = false;
+    if (!may_join(head))
+        return;
+    for (size_t i = first + 1; i < batch->count && head->members < LIMIT_GROUP_MEMBERS; i++) {
+        struct transfer_chunk *chunk = &batch->chunks[i];
+        if (!chunk->fresh)
+            continue;
+        if (!may_join(chunk) || chunk->type != head->type ||
+            *bytes + chunk->plain_bytes > GROUP_BYTES)
+            return;
+        memmove(at + *bytes, batch->bytes + chunk->offset, chunk->plain_bytes);
+        *bytes += chunk->plain_bytes;
+        chunk->joined = true;
+        head->members++;
+    }
+}
+
+/* Has it a record of its own, or one that others share with it? */
+static bool has_record(const struct transfer_chunk *chunk)
+{
+    return chunk->fresh && !chunk->joined;
+}
+
 static void pack(struct work_job *job)
 {
     struct transfer_batch *batch = container_of(job, struct transfer_batch, job);
     for (size_t i = 0; batch->e == ERR_OK && i < batch->count; i++) {
         struct transfer_chunk *chunk = &batch->chunks[i];
         enum compress_form form;
+        uint32_t plain_bytes;
         size_t size;
-        if (!chunk->fresh)
+        if (!has_record(chunk))
             continue;
+        join(batch, i, &plain_bytes);
         uint8_t *bytes = batch->bytes + chunk->offset;
-        batch->e = compress_pack(batch->tools->compressor, slice_of(bytes, chunk->plain_bytes),
+        batch->e = compress_pack(batch->tools->compressor, slice_of(bytes, plain_bytes),
                                  batch->tools->scratch, &form, &size, &batch->msg);
         if (batch->e != ERR_OK)
             break;
         if (form == COMPRESS_ZSTD)
             memcpy(bytes, batch->tools->scratch, size);
         chunk->flags = form == COMPRESS_ZSTD ? SEGMENT_ZSTD : 0;
+        chunk->flags |= chunk->members > 1 ? SEGMENT_GROUP : 0;
         chunk->packed_bytes = (uint32_t)size;
     }
 }
@@ -259,15 +303,39 @@ static void start_pack(struct transfer_batch *batch)
 
 /* --- placing and sealing --- */
 
+/* The members of a record: chunk `first`, then the fresh ones behind it. */
+static struct transfer_chunk *next_member(const struct transfer_batch *batch, size_t *at)
+{
+    while (!batch->chunks[*at].fresh)
+        ++*at;
+    return &batch->chunks[(*at)++];
+}
+
+/* What is sealed: of a group with the list of its members before it, put together in `scratch`. */
+static struct slice stored_bytes(const struct transfer_batch *batch, size_t first)
+{
+    const struct transfer_chunk *head = &batch->chunks[first];
+    const struct slice packed = slice_of(batch->bytes + head->offset, head->packed_bytes);
+    uint8_t *scratch = batch->tools->scratch;
+    if (!(head->flags & SEGMENT_GROUP))
+        return packed;
+    for (uint32_t i = 0; i < head->members; i++) {
+        const struct transfer_chunk *member = next_member(batch, &first);
+        segment_group_add(scratch, i, &member->id, member->plain_bytes);
+    }
+    const size_t list = segment_group_list_bytes(head->members);
+    memcpy(scratch + list, packed.data, packed.size);
+    return slice_of(scratch, list + packed.size);
+}
+
 static void fill(struct work_job *job)
 {
     struct transfer_batch *batch = container_of(job, struct transfer_batch, job);
     for (size_t i = batch->from; batch->e == ERR_OK && i < batch->at; i++) {
         const struct transfer_chunk *chunk = &batch->chunks[i];
-        if (chunk->fresh)
-            batch->e =
-                segment_builder_seal(chunk->segment->builder, batch->tools->aead, chunk->number,
-                                     slice_of(batch->bytes + chunk->offset, chunk->packed_bytes));
+        if (has_record(chunk))
+            batch->e = segment_builder_seal(chunk->segment->builder, batch->tools->aead,
+                                            chunk->number, stored_bytes(batch, i));
     }
     if (batch->e != ERR_OK)
         (void)err_say(&batch->msg, batch->e, "cannot seal a chunk");
@@ -279,7 +347,8 @@ static void filled(struct work_job *job)
     return_tools(batch);
     for (size_t i = batch->from; i < batch->at; i++) {
         struct transfer_writer_segment *segment = batch->chunks[i].segment;
-        if (batch->chunks[i].fresh && --segment->sealing == 0 && segment->state == SEGMENT_CLOSED)
+        if (has_record(&batch->chunks[i]) && --segment->sealing == 0 &&
+            segment->state == SEGMENT_CLOSED)
             transfer_writer_segment_finish(segment);
     }
     if (batch_failed(batch))
@@ -311,6 +380,7 @@ static enum err start_segment(struct transfer_writer_segment *s, struct errmsg *
         return err_say(msg, e, "cannot begin a segment");
     s->state = SEGMENT_OPEN;
     s->sealing = 0;
+    s->chunk_count = 0;
     s->ticket_count = 0;
     s->receipt_count = 0;
     s->row = (struct index_segment){.kind = s->kind, .state = INDEX_BUILDING};
@@ -341,16 +411,23 @@ static struct transfer_writer_segment *free_segment(struct transfer_writer *w, e
     return NULL;
 }
 
-/* A segment that the chunk does not fit into stays open beside the next one for a while: smaller
+static size_t record_stored_bytes(const struct transfer_chunk *head)
+{
+    const size_t list = head->flags & SEGMENT_GROUP ? segment_group_list_bytes(head->members) : 0;
+    return list + head->packed_bytes;
+}
+
+/* A segment that the record does not fit into stays open beside the next one for a while: smaller
  * chunks fill its end. NULL without an error: all others are on their way. */
 static struct transfer_writer_segment *segment_for(struct transfer_writer *w, enum index_kind kind,
-                                                   size_t packed_bytes, enum err *e,
+                                                   const struct transfer_chunk *head, enum err *e,
                                                    struct errmsg *msg)
 {
     struct transfer_writer_segment **open = w->open[kind - 1];
     *e = ERR_OK;
     for (size_t i = 0; i < OPEN_SEGMENTS; i++)
-        if (open[i] && segment_builder_fits(open[i]->builder, packed_bytes))
+        if (open[i] && segment_builder_fits(open[i]->builder, record_stored_bytes(head)) &&
+            open[i]->chunk_count + head->members <= LIMIT_SEGMENT_RECORDS)
             return open[i];
     struct transfer_writer_segment *next = free_segment(w, kind);
     if (open[NEARLY_FULL])
@@ -376,28 +453,77 @@ static void close_nearly_full(struct transfer_writer *w, enum index_kind kind)
         close_segment(nearly);
 }
 
-static enum err reserve(struct transfer_batch *batch, struct transfer_chunk *chunk,
+/* The record's chunks, as the index will have them. */
+static enum err add_chunks(struct transfer_batch *batch, size_t first, uint32_t plain_bytes,
+                           const struct segment_entry *entry, struct transfer_writer_segment *s)
+{
+    const struct transfer_chunk *head = &batch->chunks[first];
+    uint32_t before = 0;
+    if (s->chunk_count + head->members > s->chunk_capacity) {
+        const size_t capacity = 2 * s->chunk_capacity + head->members + 64;
+        struct index_chunk *grown = realloc(s->chunks, capacity * sizeof(*grown));
+        if (!grown)
+            return ERR_NOMEM;
+        s->chunks = grown;
+        s->chunk_capacity = capacity;
+    }
+    for (uint32_t i = 0; i < head->members; i++) {
+        const struct transfer_chunk *member = next_member(batch, &first);
+        struct index_chunk *chunk = &s->chunks[s->chunk_count++];
+        *chunk = (struct index_chunk){.id = member->id,
+                                      .record = head->number,
+                                      .offset = entry->offset,
+                                      .sealed_bytes = entry->sealed_bytes,
+                                      .plain_bytes = member->plain_bytes,
+                                      .type = vault_type(head->type, head->flags)};
+        if (!(head->flags & SEGMENT_GROUP))
+            continue;
+        chunk->group_bytes = entry->sealed_bytes;
+        chunk->sealed_bytes =
+            segment_group_share(entry->sealed_bytes, before, member->plain_bytes, plain_bytes);
+        before += member->plain_bytes;
+    }
+    return ERR_OK;
+}
+
+static uint32_t record_plain_bytes(const struct transfer_batch *batch, size_t first)
+{
+    const uint32_t members = batch->chunks[first].members;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < members; i++)
+        sum += next_member(batch, &first)->plain_bytes;
+    return sum;
+}
+
+/* A place for the record of chunk `first`. */
+static enum err reserve(struct transfer_batch *batch, size_t first,
                         struct transfer_writer_segment *s)
 {
     struct transfer_writer *w = batch->writer;
-    struct segment_entry entry = {.id = chunk->id,
-                                  .plain_bytes = chunk->plain_bytes,
-                                  .type = chunk->type,
-                                  .flags = chunk->flags};
-    enum err e = segment_builder_reserve(s->builder, &entry, chunk->packed_bytes, &chunk->number);
+    struct transfer_chunk *head = &batch->chunks[first];
+    const uint32_t plain_bytes = record_plain_bytes(batch, first);
+    struct segment_entry entry = {.type = head->type, .flags = head->flags};
+    if (!(head->flags & SEGMENT_GROUP)) {
+        entry.id = head->id;
+        entry.plain_bytes = plain_bytes;
+    }
+    enum err e =
+        segment_builder_reserve(s->builder, &entry, record_stored_bytes(head), &head->number);
     if (e == ERR_OK)
         e = hold_ticket(s, batch->mark);
+    if (e == ERR_OK)
+        e = add_chunks(batch, first, plain_bytes, &entry, s);
     if (e != ERR_OK)
         return err_say(&batch->msg, e, "cannot place a chunk in a segment");
-    chunk->segment = s;
+    head->segment = s;
     s->sealing++;
-    s->row.plain_bytes += entry.plain_bytes;
+    s->row.plain_bytes += plain_bytes;
     s->row.sealed_bytes += entry.sealed_bytes;
-    if (chunk->type == SEGMENT_FILE)
-        w->totals.data_chunks++;
+    if (head->type == SEGMENT_FILE)
+        w->totals.data_chunks += head->members;
     else
-        w->totals.tree_chunks++;
-    w->totals.plain_bytes += entry.plain_bytes;
+        w->totals.tree_chunks += head->members;
+    w->totals.plain_bytes += plain_bytes;
     w->totals.sealed_bytes += entry.sealed_bytes;
     return ERR_OK;
 }
@@ -409,12 +535,12 @@ static bool reserve_all(struct transfer_batch *batch)
     batch->from = batch->at;
     for (; batch->at < batch->count; batch->at++) {
         struct transfer_chunk *chunk = &batch->chunks[batch->at];
-        if (!chunk->fresh)
+        if (!has_record(chunk))
             continue;
         struct transfer_writer_segment *s =
-            segment_for(batch->writer, batch->kind, chunk->packed_bytes, &batch->e, &batch->msg);
+            segment_for(batch->writer, batch->kind, chunk, &batch->e, &batch->msg);
         if (s)
-            batch->e = reserve(batch, chunk, s);
+            batch->e = reserve(batch, batch->at, s);
         if (!s || batch->e != ERR_OK)
             break;
         any = true;
@@ -431,7 +557,8 @@ void transfer_writer_place(struct transfer_batch *batch)
     const bool any = reserve_all(batch);
     if (batch->e != ERR_OK) {
         for (size_t i = batch->from; i < batch->at; i++)
-            batch->chunks[i].segment->sealing -= batch->chunks[i].fresh;
+            if (has_record(&batch->chunks[i]))
+                batch->chunks[i].segment->sealing--;
         return_tools(batch);
         (void)batch_failed(batch);
         return;
@@ -504,6 +631,7 @@ void transfer_writer_free(struct transfer_writer *w)
         struct transfer_writer_segment *s = &w->segments[i];
         segment_builder_free(s->builder);
         free(s->tickets);
+        free(s->chunks);
         buf_free(&s->record);
         buf_free(&s->receipts);
     }

@@ -11,6 +11,8 @@
  * every chunk of every batch lies in a committed segment: whoever wants to write down a reference
  * waits until its ticket is safe.
  *
+ * Small chunks that stand side by side in a batch share a record (segment/segment_group.h).
+ *
  * A chunk that is known, or on its way already, is not stored again. The first error stops
  * everything: `failed` is called once, batches still come back, nothing more is sent.
  *
@@ -31,6 +33,8 @@ struct transfer_chunk {
     bool fresh;           /* out, with done: it was new */
     /* private to the writer */
     uint8_t flags;
+    bool joined;      /* in the record of a chunk before it */
+    uint16_t members; /* of its record: it, and so many fresh chunks behind it */
     uint32_t packed_bytes, number;
     struct transfer_writer_segment *segment;
 };
@@ -62,8 +66,8 @@ struct transfer_writer_committed {
     const struct index_segment *row;
     struct slice header, record;
     const struct index_shard *shards;
-    const struct segment_entry *entries;
-    uint32_t entry_count;
+    const struct index_chunk *chunks; /* in the order of their records */
+    size_t chunk_count;
 };
 
 struct transfer_writer_options {

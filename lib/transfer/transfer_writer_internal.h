@@ -17,7 +17,9 @@ enum {
     METADATA_SEGMENTS = 2,
     METADATA_PAYLOAD_BYTES = 2 << 20,
     SEGMENTS_MAX = DATA_SEGMENTS_MAX + METADATA_SEGMENTS,
-    NO_HOPE_BYTES = 4096, /* less room than for that: nothing more is waited for */
+    NO_HOPE_BYTES = 4096,          /* less room than for that: nothing more is waited for */
+    GROUP_BYTES = 256 << 10,       /* plain bytes of chunks that share a record, ... */
+    GROUP_MEMBER_BYTES = 64 << 10, /* each of them smaller than that */
 };
 
 /* The open segments of a kind. */
@@ -45,7 +47,9 @@ struct transfer_writer_segment {
     struct segment_builder *builder; /* owned; made when first used */
     enum index_kind kind;
     enum segment_state state;
-    size_t sealing; /* jobs that fill it */
+    size_t sealing;             /* records that are being filled */
+    struct index_chunk *chunks; /* owned; in the order of their records */
+    size_t chunk_count, chunk_capacity;
     struct transfer_writer_ticket **tickets;
     size_t ticket_count, ticket_capacity;
     uint64_t list_number; /* of the member list that it is placed by */

@@ -58,7 +58,7 @@ static void finish_job(struct work_job *job)
     s->row.shard_bytes = header->shard_bytes;
     s->row.epoch = header->epoch;
     s->row.created_s = clock_wall_ns(vault->ports.clock) / 1000000000;
-    s->row.chunk_count = segment_builder_count(s->builder);
+    s->row.chunk_count = (uint32_t)s->chunk_count;
 }
 
 static void add_job(struct work_job *job)
@@ -75,47 +75,24 @@ static void add_job(struct work_job *job)
         index_rollback(index);
 }
 
-static enum err chunks_of(const struct transfer_writer_segment *s, struct index_chunk **out)
-{
-    uint32_t count;
-    const struct segment_entry *entries = segment_builder_entries(s->builder, &count);
-    struct index_chunk *chunks = calloc(count + 1, sizeof(*chunks));
-    if (!chunks)
-        return ERR_NOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        chunks[i] = (struct index_chunk){.id = entries[i].id,
-                                         .segment = s->row.number,
-                                         .record = i,
-                                         .offset = entries[i].offset,
-                                         .sealed_bytes = entries[i].sealed_bytes,
-                                         .plain_bytes = entries[i].plain_bytes,
-                                         .type = vault_type(entries[i].type, entries[i].flags)};
-    *out = chunks;
-    return ERR_OK;
-}
-
 static void commit_job(struct work_job *job)
 {
     struct transfer_writer_segment *s = container_of(job, struct transfer_writer_segment, job);
     struct index *index = s->writer->vault->index;
-    struct index_chunk *chunks = NULL;
-    s->e = chunks_of(s, &chunks);
-    if (s->e != ERR_OK)
-        (void)err_say(&s->msg, s->e, "out of memory for a segment's chunks");
-    if (s->e == ERR_OK)
-        s->e = index_begin(index, &s->msg);
+    for (size_t i = 0; i < s->chunk_count; i++)
+        s->chunks[i].segment = s->row.number;
+    s->e = index_begin(index, &s->msg);
     if (s->e == ERR_OK)
         s->e =
             index_segment_set_shards(index, s->row.number, s->shards, s->row.k + s->row.m, &s->msg);
     if (s->e == ERR_OK)
         s->e = index_segment_set_state(index, s->row.number, INDEX_COMMITTED, &s->msg);
     if (s->e == ERR_OK)
-        s->e = index_chunks_add(index, chunks, s->row.chunk_count, &s->msg);
+        s->e = index_chunks_add(index, s->chunks, s->chunk_count, &s->msg);
     if (s->e == ERR_OK)
         s->e = index_commit(index, &s->msg);
     else
         index_rollback(index);
-    free(chunks);
 }
 
 struct registering {
@@ -202,12 +179,10 @@ static void committed(struct work_job *job)
 {
     struct transfer_writer_segment *s = container_of(job, struct transfer_writer_segment, job);
     struct transfer_writer *w = s->writer;
-    uint32_t count;
-    const struct segment_entry *entries = segment_builder_entries(s->builder, &count);
     if (segment_failed(s))
         return;
-    for (uint32_t i = 0; i < count; i++)
-        idmap_remove(&w->flying, &entries[i].id);
+    for (size_t i = 0; i < s->chunk_count; i++)
+        idmap_remove(&w->flying, &s->chunks[i].id);
     int32_t stored = 0;
     for (unsigned i = 0; i < s->row.k + s->row.m; i++)
         stored += s->shards[i].state == INDEX_SHARD_STORED;
@@ -223,8 +198,8 @@ static void committed(struct work_job *job)
         .header = segment_builder_header_bytes(s->builder),
         .record = buf_slice(&s->record),
         .shards = s->shards,
-        .entries = entries,
-        .entry_count = count,
+        .chunks = s->chunks,
+        .chunk_count = s->chunk_count,
     };
     w->options.committed(w->options.user, &done);
     transfer_writer_count_safe(w);

@@ -1,0 +1,88 @@
+#include "heads/heads_lines.h"
+
+#include "segment/segment_group.h"
+#include "snapshot/snapshot_index.h"
+#include "vault/vault_parts.h"
+
+enum err heads_lines_append(struct buf *lines, const struct index_chunk *chunks, size_t count)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < count; i++) {
+        const struct index_chunk *chunk = &chunks[i];
+        const uint8_t group = chunk->group_bytes > 0 ? SEGMENT_GROUP : 0;
+        const struct snapshot_chunk line = {.id = chunk->id,
+                                            .type = vault_type_of(chunk->type),
+                                            .flags = vault_flags_of(chunk->type) | group,
+                                            .offset = chunk->offset,
+                                            .sealed_bytes = index_chunk_record_bytes(chunk),
+                                            .plain_bytes = chunk->plain_bytes};
+        e = snapshot_chunk_append(lines, &line);
+    }
+    return e;
+}
+
+static bool same_group(const struct snapshot_chunk *one, const struct snapshot_chunk *two)
+{
+    return (one->flags & SEGMENT_GROUP) && two->flags == one->flags && two->type == one->type &&
+           two->offset == one->offset && two->sealed_bytes == one->sealed_bytes;
+}
+
+/* How many lines from `first` on are one record, and their plain bytes. */
+static size_t record_lines(struct slice lines, size_t first, size_t count, uint64_t *plain_bytes)
+{
+    struct snapshot_chunk head, next;
+    size_t i = first + 1;
+    snapshot_chunk_at(lines, first, &head);
+    *plain_bytes = head.plain_bytes;
+    for (; i < count; i++) {
+        snapshot_chunk_at(lines, i, &next);
+        if (!same_group(&head, &next))
+            break;
+        *plain_bytes += next.plain_bytes;
+    }
+    return i - first;
+}
+
+static enum err read_record(struct slice lines, size_t first, size_t count, uint64_t plain_bytes,
+                            uint32_t number, struct index_chunk *out)
+{
+    uint32_t before = 0;
+    for (size_t i = first; i < first + count; i++) {
+        struct snapshot_chunk line;
+        snapshot_chunk_at(lines, i, &line);
+        if (line.flags & ~(SEGMENT_ZSTD | SEGMENT_GROUP))
+            return ERR_VERSION;
+        struct index_chunk *chunk = &out[i];
+        *chunk = (struct index_chunk){.id = line.id,
+                                      .record = number,
+                                      .offset = line.offset,
+                                      .sealed_bytes = line.sealed_bytes,
+                                      .plain_bytes = line.plain_bytes,
+                                      .type = vault_type(line.type, line.flags)};
+        if (!(line.flags & SEGMENT_GROUP))
+            continue;
+        if (line.plain_bytes == 0 || plain_bytes > LIMIT_GROUP_BYTES ||
+            line.sealed_bytes < SEGMENT_RECORD_OVERHEAD + segment_group_list_bytes(count))
+            return ERR_CORRUPT;
+        chunk->group_bytes = line.sealed_bytes;
+        chunk->sealed_bytes =
+            segment_group_share(line.sealed_bytes, before, line.plain_bytes, (uint32_t)plain_bytes);
+        before += line.plain_bytes;
+    }
+    return ERR_OK;
+}
+
+enum err heads_lines_read(struct slice lines, struct index_chunk *out, struct errmsg *msg)
+{
+    const size_t count = lines.size / SNAPSHOT_CHUNK_SIZE;
+    uint32_t number = 0;
+    enum err e = ERR_OK;
+    for (size_t at = 0, some; e == ERR_OK && at < count; at += some) {
+        uint64_t plain_bytes;
+        some = record_lines(lines, at, count, &plain_bytes);
+        e = read_record(lines, at, some, plain_bytes, number++, out);
+    }
+    return e == ERR_OK
+               ? e
+               : err_say(msg, e, "the chunks of a segment in an index object are %s", err_words(e));
+}
