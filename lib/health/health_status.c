@@ -4,6 +4,7 @@
 #include "placement/placement_durability.h"
 #include "vault/vault_members.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SEGMENTS_AT_ONCE = 256, SNAPSHOTS_AT_ONCE = 256 };
@@ -18,6 +19,7 @@ struct ask {
     double group_up[PLACEMENT_DURABILITY_MAX]; /* of the cells that hold something */
     size_t group_count;
     struct idmap group;
+    struct id newest_device; /* that made the newest snapshot */
     health_status_fn *done;
     void *user;
     enum err e;
@@ -162,6 +164,10 @@ static enum err count_snapshots(struct ask *ask)
                             SNAPSHOTS_AT_ONCE, &count, &ask->msg);
         if (e == ERR_OK)
             ask->status.snapshots += count;
+        if (e == ERR_OK && count > 0) { /* oldest first */
+            ask->status.newest_s = rows[count - 1].time_ns / 1000000000;
+            ask->newest_device = rows[count - 1].device;
+        }
     } while (e == ERR_OK && count == SNAPSHOTS_AT_ONCE);
     return e;
 }
@@ -200,9 +206,22 @@ static void ask_run(struct work_job *job)
     ask->e = e;
 }
 
+/* The manifest is the loop's. */
+static void name_device(struct ask *ask)
+{
+    const struct id *device = &ask->newest_device;
+    if (id_is_zero(device) || id_equal(device, vault_device(ask->vault)))
+        return;
+    const struct manifest_device *found = manifest_device_find(ask->vault->manifest, device);
+    char id[ID_TEXT_SIZE];
+    snprintf(ask->status.newest_device, sizeof(ask->status.newest_device), "%s",
+             found && found->name[0] ? found->name : id_format(device, id));
+}
+
 static void ask_done(struct work_job *job)
 {
     struct ask *ask = container_of(job, struct ask, job);
+    name_device(ask);
     ask->done(ask->user, ask->e, &ask->status, &ask->msg);
     vault_members_free(&ask->members);
     idmap_free(&ask->group);

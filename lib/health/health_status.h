@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/limits.h"
 #include "vault/vault.h"
 
 struct health_status {
@@ -17,6 +18,8 @@ struct health_status {
     uint64_t bytes_used;                       /* of shards stored on cells */
     uint64_t snapshots;                        /* of all devices */
     int64_t last_backup_s;                     /* of this device; 0: never */
+    int64_t newest_s;                          /* the account's newest snapshot; 0: none is known */
+    char newest_device[LIMIT_NAME_BYTES + 1];  /* who made it; empty: this device */
     int64_t lease_until_s;                     /* that this device has renewed; 0: never */
     uint32_t members, members_up, own, others; /* cells; others: domains for this account */
     bool coordinator_up;                       /* false: members_up is not known */

@@ -1,6 +1,7 @@
 """Several devices of one account on one swarm of real programs: joining, backing up side by side, rights, revoking."""
 import os
 import signal
+import re
 import subprocess
 import time
 
@@ -197,10 +198,16 @@ def test_joining_without_a_coordinator(new_swarm, tmp_path):
     second.ctl("join", "--from", cell, "--no-wait", "--name", "second")
     assert set(devices(admin)) == {"desk", "second"}
     second.ctl("join", "--from", cell)
+    text = second.ctl("status", expect=(0, 4)).stdout.decode()
+    assert re.search(r"Last backup: 20.*, by device desk; by this one: never\.", text), text
+    status, = second.json("status", expect=(0, 4))
+    assert (status["last_backup"], status["newest_snapshot_device"]) == (None, "desk") and status["newest_snapshot"]
     second.restore(tmp_path / "out", made)
     assert differences(tree, restored(tmp_path / "out", tree)) == []
     swarm.do("start", "coordinator")
     assert second.backup(tree)["data_blobs"] == 0
+    status, = second.json("status", expect=(0, 4))
+    assert status["newest_snapshot_device"] is None and status["newest_snapshot"] and status["last_backup"]
 
 
 def test_a_vault_in_use_is_locked_and_a_dead_process_holds_nothing(house, tmp_path):

@@ -66,6 +66,14 @@ static enum err json_status(struct ctl *ctl, const struct health_status *s,
         json_line_time(line, "last_backup", s->last_backup_s * 1000000000);
     else
         json_line_null(line, "last_backup");
+    if (s->newest_s)
+        json_line_time(line, "newest_snapshot", s->newest_s * 1000000000);
+    else
+        json_line_null(line, "newest_snapshot");
+    if (s->newest_device[0])
+        json_line_text(line, "newest_snapshot_device", s->newest_device);
+    else
+        json_line_null(line, "newest_snapshot_device"); /* this one's, or there is none */
     if (s->lease_until_s)
         json_line_time(line, "lease_until", s->lease_until_s * 1000000000);
     else
@@ -118,6 +126,18 @@ static void say_standing(struct ctl *ctl, const struct health_status *s)
                                                               : "");
 }
 
+static void say_last_backup(struct ctl *ctl, const struct health_status *s)
+{
+    char when[CTL_TIME_SIZE], newest[CTL_TIME_SIZE], device[CTL_TEXT_SIZE];
+    const char *own = s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never";
+    if (!s->newest_device[0])
+        ctl_print(&ctl->out, "Last backup: %s.", own);
+    else
+        ctl_print(&ctl->out, "Last backup: %s, by device %s; by this one: %s.",
+                  ctl_time(s->newest_s * 1000000000, newest),
+                  ctl_text(slice_text(s->newest_device), device), own);
+}
+
 static void say_status(struct ctl *ctl, const struct health_status *s)
 {
     struct ctl_output *out = &ctl->out;
@@ -147,8 +167,7 @@ static void say_status(struct ctl *ctl, const struct health_status *s)
               TEXT_COUNT(s->snapshots, "snapshot"), text_size(s->plain_bytes, plain),
               TEXT_COUNT(s->segments, "segment"), text_size(s->bytes_used, bytes));
     say_standing(ctl, s);
-    ctl_print(out, "Last backup: %s.",
-              s->last_backup_s ? ctl_time(s->last_backup_s * 1000000000, when) : "never");
+    say_last_backup(ctl, s);
     if (s->lease_until_s && time(NULL) > s->lease_until_s - HEALTH_LEASE_WARN_S)
         ctl_print(out,
                   "The cells keep this account's shards until %s: a backup renews that for a year.",
