@@ -1,5 +1,6 @@
 #include "browse/browse_walk.h"
 
+#include "crypto/sha256.h"
 #include "transfer/transfer_tree.h"
 #include "vault/vault_select.h"
 #include "vault/vault_snapshots.h"
@@ -18,11 +19,15 @@ struct browse_walk {
     bool loaded, found;
     size_t at, end; /* of all.list, the ones to be walked */
     struct transfer_tree *tree;
+    struct transfer_tree_event event; /* the last one */
+    struct transfer_content content;  /* of its file, while `in_content` */
+    bool in_content;
 };
 
 static void walk_free(struct browse_walk *walk)
 {
     transfer_tree_free(walk->tree);
+    transfer_content_free(&walk->content);
     vault_snapshots_free(&walk->all);
     transfer_reader_free(walk->reader);
     free(walk);
@@ -58,10 +63,29 @@ static int relation(const char *wanted, struct slice path)
     return 0;
 }
 
+/* All by which its bytes are put together. */
+static enum err name_content(const struct snapshot_entry *e, struct id *out)
+{
+    struct buf all = BUF_INIT(2 * SNAPSHOT_ENTRY_BYTES_MAX);
+    enum err result = buf_append_u8(&all, (uint8_t)e->content.depth);
+    if (result == ERR_OK)
+        result = buf_append_le64(&all, e->content.refs.size);
+    if (result == ERR_OK)
+        result = buf_append(&all, e->content.refs.data, e->content.refs.size);
+    if (result == ERR_OK && e->sparse)
+        result = buf_append(&all, e->runs_ref.id.bytes, ID_SIZE);
+    if (result == ERR_OK && e->sparse)
+        result = buf_append(&all, e->runs.data, e->runs.size);
+    sha256(buf_slice(&all), out->bytes);
+    buf_free(&all);
+    return result;
+}
+
 static enum err tell(struct browse_walk *walk, const struct transfer_tree_event *event)
 {
     const struct snapshot_entry *e = &event->entry;
-    const struct browse_walk_entry entry = {
+    const bool is_file = e->type == SNAPSHOT_TYPE_FILE;
+    struct browse_walk_entry entry = {
         .snapshot = &walk->all.list[walk->at],
         .path = event->path,
         .type = e->type,
@@ -78,7 +102,34 @@ static enum err tell(struct browse_walk *walk, const struct transfer_tree_event 
         .group = e->group,
         .target = e->target,
     };
-    return walk->options.entry(walk->options.user, &entry);
+    enum err result = is_file && walk->options.contents ? name_content(e, &entry.content) : ERR_OK;
+    if (result == ERR_OK)
+        result = walk->options.entry(walk->options.user, &entry);
+    if (result == ERR_OK && is_file && walk->options.piece) {
+        result = transfer_content_start(&walk->content, &e->content);
+        walk->in_content = result == ERR_OK;
+    }
+    return result;
+}
+
+/* Those of the file that was just told. */
+static enum err tell_pieces(struct browse_walk *walk, struct errmsg *msg)
+{
+    struct snapshot_ref ref;
+    while (walk->in_content) {
+        enum err e = transfer_content_next(&walk->content, walk->reader, &ref, msg);
+        if (e == ERR_BUSY || e == ERR_NOMEM)
+            return e;
+        walk->in_content = e != ERR_END;
+        if (e == ERR_OK) {
+            e = walk->options.piece(walk->options.user, &ref.id, ref.bytes);
+            if (e != ERR_OK)
+                return e;
+        } else if (e != ERR_END) { /* a list of it that cannot be had */
+            walk->options.problem(walk->options.user, walk->event.path, e, msg->text);
+        }
+    }
+    return ERR_OK;
 }
 
 /* Is it the path itself? */
@@ -135,16 +186,17 @@ static enum err next_tree(struct browse_walk *walk, struct errmsg *msg)
 static enum err step(void *user, struct errmsg *msg)
 {
     struct browse_walk *walk = user;
-    struct transfer_tree_event event;
     enum err e = walk->loaded ? ERR_OK : load(walk, msg);
     while (e == ERR_OK) {
         if (!walk->tree)
             e = next_tree(walk, msg);
         if (e != ERR_OK)
             break;
-        e = transfer_tree_next(walk->tree, &event, msg);
+        e = tell_pieces(walk, msg);
         if (e == ERR_OK)
-            e = handle(walk, &event, msg);
+            e = transfer_tree_next(walk->tree, &walk->event, msg);
+        if (e == ERR_OK)
+            e = handle(walk, &walk->event, msg);
         if (e == ERR_END) {
             transfer_tree_free(walk->tree);
             walk->tree = NULL;

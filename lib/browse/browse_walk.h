@@ -15,6 +15,7 @@ struct browse_walk_entry {
     uint64_t device; /* 0 when links is 1 */
     int64_t mtime_ns, ctime_ns;
     struct slice user, group, target;
+    struct id content; /* with `contents`, of a file: the same for files of the same pieces */
 };
 
 struct browse_walk_options {
@@ -27,6 +28,9 @@ struct browse_walk_options {
     /* Runs on the vault's lane and may touch nothing of the loop's. Another result than ERR_OK ends
        the walk with it. */
     enum err (*entry)(void *user, const struct browse_walk_entry *entry);
+    bool contents; /* entries have `content` */
+    /* Each piece of a file, in its order, behind its entry; likewise. May be NULL. */
+    enum err (*piece)(void *user, const struct id *piece, uint64_t bytes);
     /* A directory that cannot be had, or a piece of it; on the lane too. */
     void (*problem)(void *user, struct slice path, enum err e, const char *sentence);
     void *user;

@@ -135,4 +135,30 @@ def test_stats_of_what_is_stored(looked):
     assert stats["total_blob_count"] > 20 and stats["segments"] > 0
     assert 0 < stats["total_size"] < stats["bytes_used"]
     assert stats["compression_ratio"] == pytest.approx(stats["total_uncompressed_size"] / stats["total_size"], rel=1e-3)
-    assert b"restore-size or raw-data" in looked.vault.ctl("stats", "--mode", "x", expect=2).stderr
+    assert b"restore-size, files-by-contents" in looked.vault.ctl("stats", "--mode", "x", expect=2).stderr
+
+
+def test_stats_by_contents_and_by_pieces(shared):
+    """A content counts once however many files have it, a piece once for each path; an empty file has no piece."""
+    tree = shared.base / "contents"
+    tree.mkdir()
+    small, large = os.urandom(1000), os.urandom(5 << 20)
+    for name, content in (("a", small), ("copy of a", small), ("b", large), ("empty", b"")):
+        (tree / name).write_bytes(content)
+    first = shared.vault.backup(tree)["snapshot_id"]
+    (tree / "a").write_bytes(small + b"more")
+    (tree / "moved b").write_bytes(large)
+    second = shared.vault.backup(tree)["snapshot_id"]
+
+    def stats(mode, *snapshots):
+        row, = shared.vault.json("stats", "--mode", mode, *snapshots)
+        assert row["mode"] == mode and row["snapshots_count"] == len(snapshots)
+        return row["total_file_count"], row["total_size"], row.get("total_blob_count")
+
+    assert stats("files-by-contents", first) == (3, 1000 + len(large), None)
+    assert stats("files-by-contents", first, second) == (4, 1000 + 1004 + len(large), None)
+    files, size, pieces = stats("blobs-per-file", first)
+    assert (files, size) == (2, 1000 + len(large)) and 3 <= pieces <= 1 + len(large) // (256 << 10)
+    again = stats("blobs-per-file", first, second)
+    assert again == (2, 1000 + 1004 + len(large), pieces + 1), "`a` again, with another piece; b's are where they were"
+    assert "Stats in blobs-per-file mode:" in shared.vault.ctl("stats", "--mode", "blobs-per-file", first).stdout.decode()

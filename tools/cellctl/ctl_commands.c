@@ -81,8 +81,10 @@ static const struct ctl_flag find_flags[] = {
 };
 
 static const struct ctl_flag stats_flags[] = {
-    TEXT("mode", "MODE", mode,
-         "restore-size (default): what a restore would write; raw-data: what is stored for it"),
+    TEXT(
+        "mode", "MODE", mode,
+        "restore-size (default): what a restore would write; files-by-contents: each content once; "
+        "blobs-per-file: their pieces; raw-data: what is stored for all of it"),
     FLAG("host", 'H', "NAME", CTL_TEXT, host, "only snapshots of this host"),
     LIST("tag", "T[,T]", tags, "only snapshots with these tags"),
 };

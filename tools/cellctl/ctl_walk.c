@@ -4,6 +4,7 @@
  */
 #include "base/idmap.h"
 #include "base/text.h"
+#include "crypto/sha256.h"
 #include "ctl.h"
 #include "ctl_node.h"
 #include "fs/fs_entry.h"
@@ -23,8 +24,12 @@ struct look {
     uint64_t hits; /* in this snapshot */
     bool any;      /* in one before */
     /* stats */
-    uint64_t snapshots, files, bytes;
-    struct idmap links; /* (device, inode) of this snapshot that were counted */
+    uint64_t snapshots, files, bytes, pieces;
+    struct idmap links;    /* (device, inode) of this snapshot that were counted */
+    struct idmap contents; /* of files that were counted */
+    struct idmap named;    /* paths, and pieces of paths, that were counted */
+    struct id path;        /* of the file whose pieces come now, hashed */
+    bool counts;           /* its pieces are counted */
 };
 
 static enum err printed(void)
@@ -316,37 +321,113 @@ static enum err count_entry(void *user, const struct browse_walk_entry *entry)
     return ERR_OK;
 }
 
-static void tell_stats(const struct look *look)
+/* So many things are remembered, and no more: 40 bytes each, in a table that is half empty. */
+enum { STATS_REMEMBERED_MAX = 1 << 22 };
+
+/* *out: it was not there. */
+static enum err remember(struct idmap *map, const struct id *key, bool *out)
+{
+    *out = idmap_get(map, key) == NULL;
+    if (!*out)
+        return ERR_OK;
+    return map->count < STATS_REMEMBERED_MAX ? idmap_set(map, key, map) : ERR_TOO_LARGE;
+}
+
+static void next_snapshot(struct look *look, const struct browse_walk_entry *entry)
+{
+    look->snapshots += !id_equal(&look->snapshot, &entry->snapshot->id);
+    look->snapshot = entry->snapshot->id;
+}
+
+/* Each content once, however many files have it. */
+static enum err count_contents(void *user, const struct browse_walk_entry *entry)
+{
+    struct look *look = user;
+    next_snapshot(look, entry);
+    look->counts = false;
+    if (entry->type != FS_FILE)
+        return ERR_OK;
+    const enum err e = remember(&look->contents, &entry->content, &look->counts);
+    look->files += look->counts;
+    look->bytes += look->counts ? entry->size : 0;
+    return e;
+}
+
+/* The pieces of each content once for each path: as restic has it, under the path that shows the
+   content first. */
+static enum err count_paths(void *user, const struct browse_walk_entry *entry)
+{
+    struct look *look = user;
+    bool fresh;
+    next_snapshot(look, entry);
+    look->counts = false;
+    if (entry->type != FS_FILE)
+        return ERR_OK;
+    enum err e = remember(&look->contents, &entry->content, &look->counts);
+    if (e != ERR_OK || !look->counts || entry->size == 0)
+        return e;
+    sha256(entry->path, look->path.bytes);
+    e = remember(&look->named, &look->path, &fresh);
+    look->files += fresh;
+    return e;
+}
+
+static enum err count_piece(void *user, const struct id *piece, uint64_t bytes)
+{
+    struct look *look = user;
+    struct id pair;
+    bool fresh;
+    if (!look->counts)
+        return ERR_OK;
+    uint8_t both[2 * ID_SIZE];
+    memcpy(both, look->path.bytes, ID_SIZE);
+    memcpy(both + ID_SIZE, piece->bytes, ID_SIZE);
+    sha256(slice_of(both, sizeof(both)), pair.bytes);
+    const enum err e = remember(&look->named, &pair, &fresh);
+    look->pieces += fresh;
+    look->bytes += fresh ? bytes : 0;
+    return e;
+}
+
+static void tell_stats(const struct look *look, const char *mode)
 {
     struct ctl_output *out = &look->ctl->out;
     char bytes[TEXT_SIZE_SIZE];
     struct json_line *line;
     if (!out->json) {
-        ctl_print(out, "Stats in restore-size mode:");
+        ctl_print(out, "Stats in %s mode:", mode);
         ctl_print(out, "     Snapshots processed:  %llu", (unsigned long long)look->snapshots);
+        if (look->pieces > 0)
+            ctl_print(out, "        Total Blob Count:  %llu", (unsigned long long)look->pieces);
         ctl_print(out, "        Total File Count:  %llu", (unsigned long long)look->files);
         ctl_print(out, "              Total Size:  %s", text_size(look->bytes, bytes));
     } else if (json_line_new("stats", &line) == ERR_OK) {
-        json_line_text(line, "mode", "restore-size");
+        json_line_text(line, "mode", mode);
         json_line_u64(line, "total_size", look->bytes);
         json_line_u64(line, "total_file_count", look->files);
+        if (look->pieces > 0)
+            json_line_u64(line, "total_blob_count", look->pieces);
         json_line_u64(line, "snapshots_count", look->snapshots);
         ctl_json(out, line);
     }
 }
 
-static int restore_size(struct ctl *ctl)
+static int walk_stats(struct ctl *ctl, const char *mode, struct browse_walk_options options)
 {
     struct look look = {.ctl = ctl};
-    struct browse_walk_options options = {.entry = count_entry};
     int code = ctl_open_swarm(ctl, VAULT_READ);
     if (code != CTL_OK)
         return code;
     const enum err e = walk_each(&look, &options, &ctl->options.arguments);
-    code = ended(&look, e);
+    code = e == ERR_TOO_LARGE ? ctl_fail(&ctl->out, CTL_FAILED,
+                                         "there are too many different files to be told apart "
+                                         "here: name fewer snapshots")
+                              : ended(&look, e);
     if (e == ERR_OK)
-        tell_stats(&look);
+        tell_stats(&look, mode);
     idmap_free(&look.links);
+    idmap_free(&look.contents);
+    idmap_free(&look.named);
     return code;
 }
 
@@ -354,9 +435,17 @@ int ctl_stats(struct ctl *ctl)
 {
     const char *mode = ctl->options.mode ? ctl->options.mode : "restore-size";
     if (!strcmp(mode, "restore-size"))
-        return restore_size(ctl);
+        return walk_stats(ctl, mode, (struct browse_walk_options){.entry = count_entry});
+    if (!strcmp(mode, "files-by-contents"))
+        return walk_stats(ctl, mode,
+                          (struct browse_walk_options){.entry = count_contents, .contents = true});
+    if (!strcmp(mode, "blobs-per-file"))
+        return walk_stats(ctl, mode,
+                          (struct browse_walk_options){
+                              .entry = count_paths, .contents = true, .piece = count_piece});
     if (strcmp(mode, "raw-data") != 0)
-        return ctl_fail(&ctl->out, CTL_USAGE, "--mode takes restore-size or raw-data");
+        return ctl_fail(&ctl->out, CTL_USAGE,
+                        "--mode takes restore-size, files-by-contents, blobs-per-file or raw-data");
     if (ctl->options.arguments.count > 0 || ctl->options.host || ctl->options.tags.count > 0)
         return ctl_fail(&ctl->out, CTL_USAGE,
                         "raw-data is of all snapshots together: they share their pieces");
