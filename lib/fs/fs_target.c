@@ -47,7 +47,7 @@ static enum err open_tree(struct fs_target *target, const char *path, struct err
     free(whole);
     if (e == ERR_OK && !target->options.dry_run) {
         struct fs_dir *root = fs_tree_root(target->tree);
-        fs_target_delete_parts(target, root);
+        fs_target_delete_parts(target, root, false);
         fs_dir_release(root);
     }
     return e;
@@ -248,7 +248,7 @@ enum err fs_target_place(struct fs_target *target, struct fs_dir *dir, int dir_f
 /* --- directories --- */
 
 /* Takes a directory that is there: it must be possible to make things in it. */
-static void prepare(struct fs_target *target, struct fs_dir *dir)
+static void prepare(struct fs_target *target, struct fs_dir *dir, bool unfinished)
 {
     int fd;
     struct stat st;
@@ -262,7 +262,16 @@ static void prepare(struct fs_target *target, struct fs_dir *dir)
                     (st.st_mode & 07777) | OWNER_MAY_ALL);
     }
     fs_dir_unpin(dir);
-    fs_target_delete_parts(target, dir);
+    fs_target_delete_parts(target, dir, unfinished);
+}
+
+/* A restore made it, this one or an interrupted one, and has not finished it. */
+static bool is_unfinished(int parent_fd, const char *name)
+{
+    struct stat st;
+    return fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
+           (st.st_mode & (FS_UNFINISHED | 0777)) == (FS_UNFINISHED | OWNER_MAY_ALL) &&
+           st.st_uid == geteuid();
 }
 
 static enum err make_dir(struct fs_target *target, struct fs_dir *parent, int parent_fd,
@@ -271,7 +280,7 @@ static enum err make_dir(struct fs_target *target, struct fs_dir *parent, int pa
     const char *text = (const char *)name.data;
     struct stat st;
     *there = false;
-    if (mkdirat(parent_fd, text, OWNER_MAY_ALL) == 0)
+    if (mkdirat(parent_fd, text, FS_UNFINISHED | OWNER_MAY_ALL) == 0)
         return ERR_OK;
     if (errno != EEXIST)
         return fs_target_say(errno, parent, name, "make the directory", msg);
@@ -283,7 +292,7 @@ static enum err make_dir(struct fs_target *target, struct fs_dir *parent, int pa
         return err_say(msg, ERR_EXISTS, "%s is there and is not a directory",
                        fs_dir_path_text(parent, name, shown));
     enum err e = clear_way(target, parent, parent_fd, name, msg);
-    if (e == ERR_OK && mkdirat(parent_fd, text, OWNER_MAY_ALL) != 0)
+    if (e == ERR_OK && mkdirat(parent_fd, text, FS_UNFINISHED | OWNER_MAY_ALL) != 0)
         e = fs_target_say(errno, parent, name, "make the directory", msg);
     return e;
 }
@@ -307,17 +316,22 @@ enum err fs_target_dir(struct fs_target *target, struct fs_dir *parent,
     if (e != ERR_OK)
         return e;
     e = make_dir(target, parent, parent_fd, entry->name, &there, msg);
+    bool unfinished = e == ERR_OK && is_unfinished(parent_fd, (const char *)entry->name.data);
     fs_dir_unpin(parent);
     if (e == ERR_OK)
         e = fs_dir_child(parent, entry->name, 0, 0, out);
-    if (e != ERR_OK || !there)
+    if (e != ERR_OK)
         return e;
-    if (target->options.overwrite == FS_OVERWRITE_NEVER) {
+    if (!there) {
+        fs_dir_mark(*out, unfinished ? FS_MARK_FRESH : 0);
+        return ERR_OK;
+    }
+    if (target->options.overwrite == FS_OVERWRITE_NEVER && !unfinished) {
         fs_dir_mark(*out, FS_MARK_KEPT);
         return ERR_OK;
     }
     fs_dir_mark(*out, FS_MARK_TAKEN);
-    prepare(target, *out);
+    prepare(target, *out, unfinished);
     return ERR_OK;
 }
 

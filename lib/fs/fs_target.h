@@ -7,9 +7,16 @@
  * file is written under a passing name (".cellar-part-...") and gets its own by rename when it is
  * whole, so that an interrupted restore leaves no half file; such left-overs are removed when their
  * directory is next restored into. A small file is made without any name (O_TMPFILE) where the file
- * system can do that, and gets its own by linkat(). Order of calls:
+ * system can do that, and gets its own by linkat().
  *
- *     fs_target_dir()   for a directory: it is made (0700) or taken as it is
+ * A directory that the restore makes has mode 01700 until it is finished, so nobody else looks into
+ * it; in it a small file is made under its own name at once, which saves a third of the work. Its
+ * mode is 01200 until it is whole: its own mode is set last of all. A restore that was killed
+ * leaves as many such files as it had threads, and the next one into the directory removes them
+ * like passing names, also with NEVER. (Nothing here outlives a loss of power before
+ * fs_target_sync().) Order of calls:
+ *
+ *     fs_target_dir()   for a directory: it is made (01700) or taken as it is
  *     fs_target_file_begin(), _write() in any order and from several threads, _finish()
  *     fs_target_symlink(), fs_target_node(), fs_target_link() (a hard link, when the first name is
  * finished) fs_target_delete_others()      with --delete, when all children are there
@@ -27,9 +34,10 @@
  * when it is empty, or `replace_directories` is set; else ERR_EXISTS.
  *
  * Order of the metadata of one thing: owner, attributes (a change of owner clears
- * security.capability), mode (it clears setuid, and an ACL changes it), times, flags; immutable and
- * append-only when the name is there. Attributes that are there and are not recorded are removed,
- * but for labels of the system's own (security.selinux and its like).
+ * security.capability), times, flags, mode (the two first clear setuid or change it, and it says
+ * that a file is whole); immutable and append-only when the name is there. Attributes that are
+ * there and are not recorded are removed, but for labels of the system's own (security.selinux and
+ * its like).
  *
  * Thread-safe, except that the calls on one file other than _write() come from one thread at a
  * time. Errors: DENIED, EXISTS, FULL, READ_ONLY, NOT_FOUND, STALE, IO, NOMEM; FORMAT for a name
@@ -74,13 +82,14 @@ enum fs_want {
 
 /* What the overwrite policy makes of `entry` in `dir`. Also in a dry run, where `dir` may be NULL
    for a directory that does not exist. For a directory that is there: METADATA, or NOTHING with
-   NEVER (it is entered nevertheless, and fs_target_dir_finish() leaves it alone). */
+   NEVER (it is entered nevertheless). */
 MUST_CHECK enum err fs_target_wants(struct fs_target *target, struct fs_dir *dir,
                                     const struct fs_entry *entry, enum fs_want *out,
                                     struct errmsg *msg);
 
 /* Makes the directory, or takes the one that is there; anything else of that name is removed first
-   unless the policy is NEVER (then ERR_EXISTS). *out is a new reference. In a dry run *out may be
+   unless the policy is NEVER (then ERR_EXISTS). With NEVER a directory that was there stays as it
+   is, unless an interrupted restore made it. *out is a new reference. In a dry run *out may be
    NULL. */
 MUST_CHECK enum err fs_target_dir(struct fs_target *target, struct fs_dir *parent,
                                   const struct fs_entry *entry, struct fs_dir **out,

@@ -229,16 +229,27 @@ static bool is_left_over(const struct fs_target *target, struct slice name)
     return text[17] && text[17 + strspn(text + 17, hex)] == 0;
 }
 
-void fs_target_delete_parts(struct fs_target *target, struct fs_dir *dir)
+static bool is_unfinished(int dir_fd, const char *name)
+{
+    struct stat st;
+    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           (st.st_mode & 07777) == FS_UNFINISHED_FILE && st.st_uid == geteuid();
+}
+
+void fs_target_delete_parts(struct fs_target *target, struct fs_dir *dir, bool unfinished)
 {
     struct fs_list there;
     int fd;
     if (list_dir(dir, &there, NULL) != ERR_OK)
         return;
-    for (size_t i = 0; i < there.count; i++)
-        if (is_left_over(target, fs_list_at(&there, i)) && fs_dir_pin(dir, &fd, NULL) == ERR_OK) {
-            (void)unlinkat(fd, there.text + there.names[i].offset, 0);
-            fs_dir_unpin(dir);
-        }
+    if (fs_dir_pin(dir, &fd, NULL) != ERR_OK)
+        goto free_list;
+    for (size_t i = 0; i < there.count; i++) {
+        const char *name = there.text + there.names[i].offset;
+        if (is_left_over(target, fs_list_at(&there, i)) || (unfinished && is_unfinished(fd, name)))
+            (void)unlinkat(fd, name, 0);
+    }
+    fs_dir_unpin(dir);
+free_list:
     fs_list_free(&there);
 }

@@ -83,6 +83,13 @@ static bool runs_fit(const struct fs_entry *entry, const struct fs_run *runs, si
 
 /* --- a whole file --- */
 
+static int create_named(int dir_fd, const char *name, mode_t mode, int *out_fd)
+{
+    *out_fd =
+        openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, mode);
+    return *out_fd >= 0 ? 0 : errno;
+}
+
 /* No name yet, or the passing one: then `part` is not empty. */
 static int create(struct fs_target *target, int dir_fd, bool nameless, char part[FS_PART_SIZE],
                   int *out_fd)
@@ -97,9 +104,7 @@ static int create(struct fs_target *target, int dir_fd, bool nameless, char part
         atomic_store(&target->no_tmpfile, true);
     }
     fs_target_part(target, part);
-    *out_fd =
-        openat(dir_fd, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
-    return *out_fd >= 0 ? 0 : errno;
+    return create_named(dir_fd, part, 0600, out_fd);
 }
 
 /* Without CAP_DAC_READ_SEARCH a descriptor gets its name through /proc only. */
@@ -139,7 +144,7 @@ enum err fs_target_file(struct fs_target *target, struct fs_dir *dir, const stru
                         size_t run_count, struct slice content, struct errmsg *msg)
 {
     int dir_fd;
-    char part[FS_PART_SIZE];
+    char part[FS_PART_SIZE] = "";
     if (!runs_fit(entry, runs, run_count, content))
         return err_say(msg, ERR_USAGE, "the content is not what the file's size and holes ask for");
     if (target->options.dry_run)
@@ -148,9 +153,13 @@ enum err fs_target_file(struct fs_target *target, struct fs_dir *dir, const stru
     if (e != ERR_OK)
         return e;
     struct fs_inode inode = {.fd = -1};
+    const char *name = (const char *)entry->name.data;
+    /* its mode, which is set last, says when it is whole */
+    bool own_name = (fs_dir_marks(dir) & FS_MARK_FRESH) &&
+                    create_named(dir_fd, name, FS_UNFINISHED_FILE, &inode.fd) == 0;
     /* to replace a file, the passing name takes fewer steps */
     bool nameless = !(fs_dir_marks(dir) & FS_MARK_TAKEN);
-    int problem = create(target, dir_fd, nameless, part, &inode.fd);
+    int problem = own_name ? 0 : create(target, dir_fd, nameless, part, &inode.fd);
     if (problem) {
         e = fs_target_say(problem, dir, entry->name, "create", msg);
         goto unpin;
@@ -162,7 +171,9 @@ enum err fs_target_file(struct fs_target *target, struct fs_dir *dir, const stru
         goto remove;
     }
     fs_target_meta_apply(target, inode, dir, entry->name, entry, details);
-    if (part[0])
+    if (own_name)
+        own_name = false;
+    else if (part[0])
         e = fs_target_place(target, dir, dir_fd, part, entry->name, msg);
     else
         e = place_fd(target, dir, dir_fd, inode.fd, entry->name, msg);
@@ -171,8 +182,8 @@ enum err fs_target_file(struct fs_target *target, struct fs_dir *dir, const stru
         part[0] = 0;
     }
 remove:
-    if (part[0])
-        (void)unlinkat(dir_fd, part, 0);
+    if (own_name || part[0])
+        (void)unlinkat(dir_fd, own_name ? name : part, 0);
     close(inode.fd);
 unpin:
     fs_dir_unpin(dir);

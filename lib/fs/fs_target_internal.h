@@ -15,7 +15,13 @@ enum { FS_PART_SIZE = 48 }; /* ".cellar-part-" 16 hex digits "-" hex digits, wit
 enum {
     FS_MARK_KEPT = 1,  /* was there and stays as it is (NEVER) */
     FS_MARK_TAKEN = 2, /* was there: its files probably are, too */
+    FS_MARK_FRESH = 4, /* made by this restore, and shows FS_UNFINISHED */
 };
+
+/* Mode bits of what a restore has not finished: of a directory that it made beside 0700, of a file
+   in such a directory beside 0200. The sticky bit means nothing on a file, so no file of anybody
+   else is taken for one. */
+enum { FS_UNFINISHED = S_ISVTX, FS_UNFINISHED_FILE = S_ISVTX | 0200 };
 
 struct fs_target {
     struct fs_target_options options; /* `path` is not kept */
@@ -66,5 +72,6 @@ void fs_target_meta_early(int fd, const struct fs_details *details);
 MUST_CHECK enum err fs_target_delete_tree(struct fs_target *target, struct fs_dir *dir,
                                           struct slice name, fs_deleted_fn *each, void *user,
                                           struct errmsg *msg);
-/* Passing names that an interrupted restore left. */
-void fs_target_delete_parts(struct fs_target *target, struct fs_dir *dir);
+/* What an interrupted restore left: passing names, and in a directory that it made (`unfinished`)
+   also unfinished files under their own. */
+void fs_target_delete_parts(struct fs_target *target, struct fs_dir *dir, bool unfinished);

@@ -216,17 +216,7 @@ void fs_target_meta_apply(struct fs_target *target, struct fs_inode inode, const
     uint32_t gid = wanted(target, FS_NAMES_GROUP, entry->group, entry->gid);
     bool changed = set_owner(target, inode, dir, name, uid, gid, &st);
     changed |= set_xattrs(target, inode, dir, name, details);
-    uint32_t mode = entry->mode;
-    if (st.st_uid != uid)
-        mode &= ~(uint32_t)S_ISUID;
-    if (st.st_gid != gid)
-        mode &= ~(uint32_t)S_ISGID;
-    int problem = 0;
-    if (entry->type != FS_SYMLINK && (changed || (st.st_mode & 07777) != mode))
-        problem = set_mode(inode, mode);
-    if (problem)
-        fs_target_note(target, problem, dir, name, "set the mode of");
-    problem = set_times(inode, entry);
+    int problem = set_times(inode, entry);
     if (problem)
         fs_target_note(target, problem, dir, name, "set the times of");
     problem = has_flags(inode, entry)
@@ -235,4 +225,14 @@ void fs_target_meta_apply(struct fs_target *target, struct fs_inode inode, const
                   : 0;
     if (problem)
         fs_target_note(target, problem, dir, name, "set the inode flags of");
+    uint32_t mode = entry->mode;
+    if (st.st_uid != uid)
+        mode &= ~(uint32_t)S_ISUID;
+    if (st.st_gid != gid)
+        mode &= ~(uint32_t)S_ISGID;
+    problem = 0;
+    if (entry->type != FS_SYMLINK && (changed || (st.st_mode & 07777) != mode))
+        problem = set_mode(inode, mode);
+    if (problem)
+        fs_target_note(target, problem, dir, name, "set the mode of");
 }

@@ -2,7 +2,8 @@
  * For LD_PRELOAD: makes something happen to a file at the very moment that it is opened or read.
  *
  *     MEDDLE_PATH     the file
- *     MEDDLE_AT       "open" (before its openat()) or "read" (before a pread() of it)
+ *     MEDDLE_AT       "open" (before an openat() of it that does not make it) or "read" (before a
+ *                     pread() of it)
  *     MEDDLE_SKIP     how many of those pass before; default 0
  *     MEDDLE_TIMES    how often it happens; default 1
  *     MEDDLE_COMMAND  a shell command; it runs while the caller waits, and must not fail
@@ -61,7 +62,7 @@ static int open_it(const char *symbol, int fd, const char *name, int flags, mode
     char path[2 * PATH_MAX];
     openat_fn *real = (openat_fn *)dlsym(RTLD_NEXT, symbol);
     path_of(fd, name, path, sizeof(path));
-    if (!(flags & O_PATH))
+    if (!(flags & (O_PATH | O_CREAT)))
         meddle("open", path);
     return real(fd, name, flags, mode);
 }

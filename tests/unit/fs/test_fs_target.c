@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
@@ -380,6 +381,82 @@ static void test_target_policies(void **state)
     assert_int_equal(run("test \"$(cat p/f)\" = abc -a \"$(stat -c %%a p/f)\" = 600"), 0);
 }
 
+/* What a killed restore left in a directory that it made: the next one takes away what was not
+   whole, also when it is to leave alone what is there; what somebody else put there stays. */
+static void test_target_goes_on_where_one_was_killed(void **state)
+{
+    (void)state;
+    struct fs_target *target;
+    struct fs_target_options options = {.path = "k", .overwrite = FS_OVERWRITE_NEVER};
+    struct fs_entry left = {.name = slice_text("left"), .type = FS_DIRECTORY, .mode = 0751};
+    struct fs_entry users = {.name = slice_text("users"), .type = FS_DIRECTORY, .mode = 0751};
+    struct fs_entry file = {.type = FS_FILE, .size = 3, .mode = 0640, .mtime = {1000, 7}};
+    static const char *const names[] = {"half", "mine", "whole"};
+    assert_int_equal(run("mkdir -p k/left k/users && printf ab | tee k/left/half >k/users/half && "
+                         "echo mine | tee k/left/mine >k/users/mine && chmod 1200 k/*/half && "
+                         "chmod 1700 k/left && chmod 755 k/users"),
+                     0);
+    OK(fs_target_open(&options, &target, &msg));
+    struct fs_dir *root = fs_target_root(target);
+    for (int i = 0; i < 2; i++) {
+        struct fs_dir *dir;
+        const struct fs_entry *entry = i ? &users : &left;
+        OK(fs_target_dir(target, root, entry, &dir, &msg));
+        for (size_t n = 0; n < ARRAY_COUNT(names); n++) {
+            enum fs_want want;
+            file.name = slice_text(names[n]);
+            OK(fs_target_wants(target, dir, &file, &want, &msg));
+            assert_true(want == FS_WANT_CREATE || want == FS_WANT_NOTHING);
+            if (want == FS_WANT_CREATE)
+                OK(fs_target_file(target, dir, &file, NULL, NULL, 0, slice_text("new"), &msg));
+        }
+        OK(fs_target_dir_finish(target, dir, entry, NULL, &msg));
+        fs_dir_release(dir);
+    }
+    fs_dir_release(root);
+    fs_target_close(target);
+    assert_int_equal(run("test \"$(cat k/left/half k/left/mine k/left/whole)\" = \"newmine\nnew\""),
+                     0);
+    assert_int_equal(
+        run("test \"$(cat k/users/half k/users/mine k/users/whole)\" = \"abmine\nnew\""), 0);
+    assert_int_equal(run("test \"$(stat -c %%a k/left k/left/half k/users)\" = \"751\n640\n755\""),
+                     0);
+}
+
+/* Until it is finished nobody else looks into a directory that a restore makes; a file in it that
+   could not be made whole is gone. */
+static void test_target_unfinished_directory_is_closed(void **state)
+{
+    (void)state;
+    struct fs_target *target;
+    struct fs_target_options options = {.path = "u"};
+    struct fs_entry sub = {.name = slice_text("d"), .type = FS_DIRECTORY, .mode = 0755};
+    struct fs_entry file = {.name = slice_text("f"), .type = FS_FILE, .size = 3, .mode = 0644};
+    struct fs_dir *dir;
+    OK(fs_target_open(&options, &target, &msg));
+    struct fs_dir *root = fs_target_root(target);
+    OK(fs_target_dir(target, root, &sub, &dir, &msg));
+    OK(fs_target_file(target, dir, &file, NULL, NULL, 0, slice_text("one"), &msg));
+    assert_int_equal(run("test \"$(stat -c %%a u/d u/d/f)\" = \"1700\n644\""), 0);
+    /* the same name again, as only a hostile snapshot has it */
+    OK(fs_target_file(target, dir, &file, NULL, NULL, 0, slice_text("two"), &msg));
+    struct rlimit size;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &size), 0);
+    const struct rlimit small = {2, size.rlim_max};
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+    file.name = slice_text("g");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const enum err e = fs_target_file(target, dir, &file, NULL, NULL, 0, slice_text("one"), &msg);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &size), 0);
+    signal(SIGXFSZ, before);
+    assert_int_not_equal(e, ERR_OK);
+    OK(fs_target_dir_finish(target, dir, &sub, NULL, &msg));
+    assert_int_equal(run("test \"$(stat -c %%a u/d)-$(ls -A u/d)-$(cat u/d/f)\" = 755-f-two"), 0);
+    fs_dir_release(dir);
+    fs_dir_release(root);
+    fs_target_close(target);
+}
+
 static size_t deleted;
 
 static void count_deleted(void *user, struct fs_dir *dir, struct slice name, enum fs_type type)
@@ -619,6 +696,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_target_large_file_in_pieces, scratch_make,
                                         scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_policies, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_target_goes_on_where_one_was_killed, scratch_make,
+                                        scratch_remove),
+        cmocka_unit_test_setup_teardown(test_target_unfinished_directory_is_closed, scratch_make,
+                                        scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_delete_others, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_target_dry_run_changes_nothing, scratch_make,
                                         scratch_remove),
