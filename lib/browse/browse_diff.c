@@ -1,6 +1,6 @@
 #include "browse/browse_diff_internal.h"
 
-#include "base/idmap.h"
+#include "browse/browse_ids.h"
 #include "vault/vault_snapshots.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct side {
     /* the pieces of what was just told */
     struct transfer_content content;
     bool in_content, of_tree;
-    struct idmap blobs; /* -> blob_value() */
+    struct browse_ids *blobs; /* owned; with blob_value() */
     struct browse_diff_side counts;
 };
 
@@ -122,10 +122,17 @@ static void count_entry(struct browse_diff_side *counts, const struct snapshot_e
         counts->others++;
 }
 
-/* A piece's bytes and whether it is a tree's, as a pointer that is not NULL. */
-static void *blob_value(uint64_t bytes, bool of_tree)
+/* A piece's bytes and whether it is a tree's; never 0. */
+static uintptr_t blob_value(uint64_t bytes, bool of_tree)
 {
-    return (void *)(uintptr_t)(bytes << 2 | (of_tree ? 2 : 0) | 1);
+    return (uintptr_t)(bytes << 2 | (of_tree ? 2 : 0) | 1);
+}
+
+static void blobs_unknown(struct browse_diff *d, const struct errmsg *why)
+{
+    if (d->summary.blobs_known)
+        d->summary.blobs_why = *why;
+    d->summary.blobs_known = false;
 }
 
 static enum err begin_content(struct side *side)
@@ -148,12 +155,12 @@ static enum err take_content(struct browse_diff *d, struct side *side, struct er
         e = transfer_content_next(&side->content, d->reader, &ref, msg);
         if (e == ERR_BUSY || e == ERR_NOMEM)
             return e;
-        if (e == ERR_END)
+        if (e == ERR_OK && d->summary.blobs_known)
+            e = browse_ids_add(side->blobs, &ref.id, blob_value(ref.bytes, side->of_tree), msg);
+        if (e != ERR_OK)
             side->in_content = false;
-        else if (e != ERR_OK || side->blobs.count >= BROWSE_DIFF_BLOBS_MAX)
-            d->summary.blobs_known = side->in_content = false;
-        else if (d->summary.blobs_known)
-            e = idmap_set(&side->blobs, &ref.id, blob_value(ref.bytes, side->of_tree));
+        if (e != ERR_OK && e != ERR_END)
+            blobs_unknown(d, msg);
     }
     return e == ERR_NOMEM ? e : ERR_OK;
 }
@@ -173,6 +180,30 @@ static void count_blobs(const struct idmap *of, const struct idmap *without,
         else
             counts->data_blobs++;
         counts->bytes += number >> 2;
+    }
+}
+
+/* Part by part, so that few of them are in memory at once. */
+static void count_all_blobs(struct browse_diff *d, struct errmsg *msg)
+{
+    struct side *a = &d->sides[0], *b = &d->sides[1];
+    for (unsigned part = 0; d->summary.blobs_known && part < BROWSE_IDS_PARTS; part++) {
+        struct idmap of_a = IDMAP_INIT, of_b = IDMAP_INIT;
+        enum err e = browse_ids_part(a->blobs, part, &of_a, msg);
+        if (e == ERR_OK)
+            e = browse_ids_part(b->blobs, part, &of_b, msg);
+        if (e == ERR_OK) {
+            count_blobs(&of_a, &of_b, &a->counts);
+            count_blobs(&of_b, &of_a, &b->counts);
+        } else {
+            blobs_unknown(d, msg);
+        }
+        idmap_free(&of_a);
+        idmap_free(&of_b);
+    }
+    for (unsigned i = 0; !d->summary.blobs_known && i < 2; i++) {
+        struct browse_diff_side *counts = &d->sides[i].counts;
+        counts->data_blobs = counts->tree_blobs = counts->bytes = 0;
     }
 }
 
@@ -302,6 +333,7 @@ static enum err step(void *user, struct errmsg *msg)
             e = tell_both(d);
             break;
         case BROWSE_DIFF_END:
+            count_all_blobs(d, msg);
             return ERR_OK;
         }
     }
@@ -315,7 +347,7 @@ static void diff_free(struct browse_diff *d)
     for (unsigned i = 0; i < 2; i++) {
         transfer_tree_free(d->sides[i].tree);
         transfer_content_free(&d->sides[i].content);
-        idmap_free(&d->sides[i].blobs);
+        browse_ids_free(d->sides[i].blobs);
     }
     vault_snapshots_free(&d->all);
     transfer_reader_free(d->reader);
@@ -326,13 +358,8 @@ static void diff_free(struct browse_diff *d)
 static void ended(void *user, enum err e, const struct errmsg *why)
 {
     struct browse_diff *d = user;
-    struct side *a = &d->sides[0], *b = &d->sides[1];
-    if (d->summary.blobs_known) {
-        count_blobs(&a->blobs, &b->blobs, &a->counts);
-        count_blobs(&b->blobs, &a->blobs, &b->counts);
-    }
-    d->summary.removed = a->counts;
-    d->summary.added = b->counts;
+    d->summary.removed = d->sides[0].counts;
+    d->summary.added = d->sides[1].counts;
     const struct browse_diff_summary summary = d->summary;
     const struct browse_diff_options options = d->options;
     const struct errmsg msg = *why;
@@ -350,7 +377,13 @@ enum err browse_diff_start(struct vault *vault, const struct browse_diff_options
     d->options = *options;
     d->summary.blobs_known = true;
     d->path = BUF_INIT(TRANSFER_TREE_PATH_MAX + 1);
-    enum err e = transfer_reader_new(vault, CACHE_BYTES, &d->reader, msg);
+    enum err e = browse_ids_new(vault_dir(vault), &d->sides[0].blobs);
+    if (e == ERR_OK)
+        e = browse_ids_new(vault_dir(vault), &d->sides[1].blobs);
+    if (e != ERR_OK)
+        (void)err_say(msg, e, "out of memory");
+    if (e == ERR_OK)
+        e = transfer_reader_new(vault, CACHE_BYTES, &d->reader, msg);
     if (e == ERR_OK)
         e = transfer_reader_run(d->reader, step, ended, d, msg);
     if (e != ERR_OK) {

@@ -19,13 +19,13 @@ struct browse_diff_summary {
     struct id old_snapshot, new_snapshot;
     uint64_t changed_files;
     struct browse_diff_side added, removed;
-    /* False when there are more pieces in what differs than BROWSE_DIFF_BLOBS_MAX on one side: then
-       data_blobs, tree_blobs and bytes are 0 and mean nothing. Directories that are the same in
-       both are not looked into: a new piece that is in one of them counts as new. */
+    /* False when a list of pieces cannot be had, or the file in the vault's directory that many
+       pieces need (browse_ids.h; it has no name): `blobs_why` says it, and data_blobs, tree_blobs
+       and bytes are 0 and mean nothing. Directories that are the same in both are not looked into:
+       a new piece that is in one of them counts as new. */
     bool blobs_known;
+    struct errmsg blobs_why;
 };
-
-enum { BROWSE_DIFF_BLOBS_MAX = 1 << 20 };
 
 struct browse_diff_options {
     const char *old_snapshot, *new_snapshot; /* as vault_snapshots_pick() takes them */

@@ -112,7 +112,7 @@ static void tell(const struct diff *diff)
     ctl_say(out, "Others:      %5llu new, %5llu removed", (unsigned long long)s->added.others,
             (unsigned long long)s->removed.others);
     if (!s->blobs_known) {
-        ctl_say(out, "Data blobs and their bytes were too many to be compared.");
+        ctl_say(out, "Blobs and their bytes could not be counted: %s.", s->blobs_why.text);
         return;
     }
     ctl_say(out, "Data Blobs:  %5llu new, %5llu removed", (unsigned long long)s->added.data_blobs,
