@@ -46,16 +46,6 @@ bool registry_watch_was_deaf(const struct registry *registry, uint64_t day)
     return begins_s <= registry->deaf_until_s && begins_s + DAY_S > registry->deaf_from_s;
 }
 
-/* Before this life: since somebody was heard last. */
-static int64_t last_heard_s(const struct registry *registry)
-{
-    int64_t last_s = 0;
-    for (size_t i = 0; i < registry->cell_count; i++)
-        if (registry->cells[i]->last_seen_s > last_s)
-            last_s = registry->cells[i]->last_seen_s;
-    return last_s;
-}
-
 static void be_awake(struct registry *registry, int64_t now_s)
 {
     const int64_t beats_s = (int64_t)(PAUSE_BEATS * registry->options.beat_ms / 1000);
@@ -63,10 +53,10 @@ static void be_awake(struct registry *registry, int64_t now_s)
     const bool paused = now_s - registry->awake_s > pause_s || now_s < registry->awake_s;
     if (paused && registry->awake_s)
         forgive(registry, now_s);
-    const int64_t from_s = registry->awake_s ? registry->awake_s : last_heard_s(registry);
-    if (from_s && now_s - from_s > pause_s)
-        registry_watch_deaf(registry, from_s, now_s);
-    if (paused || registry->awake_since_s == 0)
+    const bool first = registry->awake_since_s == 0; /* since we were started */
+    if ((paused || first) && registry->awake_s && registry->awake_s < now_s)
+        registry_watch_deaf(registry, registry->awake_s, now_s);
+    if (paused || first)
         registry->awake_since_s = now_s;
     registry->awake_s = now_s;
 }

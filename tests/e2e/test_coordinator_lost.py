@@ -82,6 +82,42 @@ def test_a_coordinator_that_is_down_stops_no_restore_and_no_backup(swarm, tmp_pa
     wait_for(lambda: coordinator(swarm)["segments"] >= segments)
 
 
+def cell(swarm, number):
+    return json.loads(run([BUILD / "cell/celld", "--data", swarm.cell_dir(number), "status", "--json"]).stdout)
+
+
+def test_while_it_is_down_cells_prove_to_each_other_and_who_lost_data_is_found(tmp_path):
+    swarm = Swarm(tmp_path / "swarm", 6, "2+2", ("--asleep-after", "2s", "--gone-after", "1h", "--proof-period", "0s",
+                                                 "--audit-period", "1s"))
+    try:
+        wait_for(lambda: coordinator(swarm)["up"] == 6)
+        time.sleep(3)  # all have the list with all
+        swarm.do("stop", 0)
+        shutil.copytree(swarm.cell_dir(0), tmp_path / "image")
+        swarm.do("start", 0)
+        vault, tree = Vault(tmp_path / "vault", swarm), make_tree(tmp_path / "tree", files=30, big=1)
+        vault.backup(tree)
+        lost = len(swarm.shard_files(0))
+        assert lost > 0 and sum(cell(swarm, i)["proofs"] for i in range(6)) == 0
+        swarm.do("stop", "coordinator")
+        swarm.do("stop", 0)  # its machine is put back to an old image of its disk
+        shutil.rmtree(swarm.cell_dir(0))
+        shutil.copytree(tmp_path / "image", swarm.cell_dir(0))
+        swarm.do("start", 0)
+        assert len(swarm.shard_files(0)) == 0
+        # the others ask it, and each other, by the lot of the day
+        others = range(1, 6)
+        wait_for(lambda: sum(cell(swarm, i)["proofs"] for i in others) > 5 and
+                 any("lacks a shard" in (swarm.directory / f"cell-{i}.log").read_text() for i in others))
+        swarm.do("start", "coordinator")
+        wait_for(lambda: coordinator(swarm)["proofs_passed"] > 0 and coordinator(swarm)["proofs_failed"] > 0)
+        assert all(cell(swarm, i)["faults"] == 0 for i in others)
+        vault.restore(tmp_path / "out")
+        assert differences(tree, restored(tmp_path / "out", tree)) == []
+    finally:
+        swarm.down()
+
+
 def test_a_lost_coordinator_is_rebuilt_from_the_cells(swarm, tmp_path):
     owner, other = Vault(tmp_path / "vault", swarm), Vault(tmp_path / "other", swarm)
     tree = make_tree(tmp_path / "tree", files=40, big=1)
