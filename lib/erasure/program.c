@@ -34,11 +34,9 @@ unsigned program_products(const struct program *program)
     return program->products;
 }
 
-/* Sources of a block, and the rows of a tile, take at most half of the first-level cache: the other
-   half is for tables, the workspace and what is fetched ahead. */
-void program_set_block(struct program *program)
+void program_set_block(struct program *program, size_t cache)
 {
-    size_t block = kernels_cache_l1() / 2 / (program->source_count + TILE_ROWS);
+    size_t block = cache / 2 / (program->source_count + TILE_ROWS);
     block &= ~(size_t)(TRANSFORM_WIDTH - 1);
     program->block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block;
 }
@@ -130,15 +128,14 @@ static void run_transform(const struct program *p, const uint8_t *const sources[
     }
 }
 
-/* A single tile finds nothing in the caches that it put there itself, so it is not blocked: long
-   streams are what the hardware fetches ahead best. Rows nobody wants have a waste of one block. */
-static bool one_pass(const struct program *p, uint8_t *const outs[])
+/* Rows nobody wants have a waste of one block, which is no place to store around caches. */
+static bool all_wanted(const struct program *p, uint8_t *const outs[])
 {
-    if (p->tile_count != 1)
-        return false;
-    for (unsigned r = 0; r < p->tiles[0].tile.rows; r++)
-        if (p->tiles[0].outs[r] == ROW_NONE || !outs[p->tiles[0].outs[r]])
-            return false;
+    for (unsigned i = 0; i < p->tile_count; i++)
+        for (unsigned r = 0; r < p->tiles[i].tile.rows; r++)
+            if (p->tiles[i].outs[r] == ROW_NONE ||
+                (p->tiles[i].outs[r] < ROW_SCRATCH && !outs[p->tiles[i].outs[r]]))
+                return false;
     return true;
 }
 
@@ -151,14 +148,16 @@ static void run_columns(const struct program *p, const uint8_t *const sources[],
         run_transform(p, sources, outs, offset, size, stream, scratch);
         return;
     }
-    bool whole = one_pass(p, outs);
-    size_t block = whole ? size : p->block;
+    bool all = all_wanted(p, outs);
+    /* A single tile finds nothing in the caches that it put there itself, so it is not blocked:
+       long streams are what the hardware fetches ahead best. */
+    size_t block = all && p->tile_count == 1 ? size : p->block;
     for (size_t done = 0; done < size; done += block) {
         struct tile_call
             call; /* the rest is set by run_tile; zeroing it all can be seen at 4 KiB */
         call.size = size - done < block ? size - done : block;
-        call.far = far && whole;
-        call.stream = stream && whole;
+        call.far = far;
+        call.stream = stream && all;
         for (unsigned i = 0; i < p->tile_count; i++)
             if (tile_wanted(&p->tiles[i], outs))
                 run_tile(p, &p->tiles[i], sources, outs, offset + done, scratch, &call);

@@ -399,7 +399,7 @@ static struct program *program_alloc(const struct kernel *kernel, unsigned rows,
         program->kernel = kernel;
         program->row_count = rows;
         program->source_count = sources;
-        program_set_block(program);
+        program_set_block(program, kernels_cache_l1());
     }
     return program;
 }
@@ -437,6 +437,8 @@ enum err program_new_dense(const struct kernel *kernel, const uint8_t *matrix, u
                         .program = program_alloc(kernel, row_count, source_count)};
     struct step steps[255];
     enum err e = b.program ? ERR_OK : ERR_NOMEM;
+    if (b.program)
+        program_set_block(b.program, kernels_cache_l2());
     for (unsigned row = 0; e == ERR_OK && row < row_count; row += DENSE_ROWS) {
         struct program_tile t = {.tile = {.kind = TILE_DENSE}};
         for (unsigned i = 0; i < DENSE_ROWS; i++)

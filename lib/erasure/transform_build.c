@@ -283,7 +283,7 @@ enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m
     b.program->kernel = kernel;
     b.program->source_count = k;
     b.program->row_count = m;
-    program_set_block(b.program);
+    program_set_block(b.program, kernels_cache_l1());
     enum err e = k == 16 && m > 4 && m <= 8 ? build_16_to_8(&b) : build_all(&b);
     if (e != ERR_OK) {
         program_free(b.program);
