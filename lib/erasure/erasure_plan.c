@@ -1,14 +1,16 @@
 #include "erasure/erasure_internal.h"
 
 #include "erasure/gf256.h"
+#include "erasure/solve.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * The lost data shards come first, by a dense program. Lost parity is made in the same program, or,
- * where that is less work, from the data again by the encoder, whose programs have structure.
+ * Three ways (erasure_internal.h), whichever is least work: all lost shards in one dense product;
+ * the lost data alone in it, and lost parity from the data again by an encoder, whose programs have
+ * structure; or all from the syndromes of what is there.
  */
 struct erasure_plan {
     atomic_uint references;
@@ -18,8 +20,10 @@ struct erasure_plan {
     uint8_t from[LIMIT_SHARDS]; /* source number -> shard */
     uint8_t to[LIMIT_SHARDS];   /* row -> shard */
     unsigned target_count;
-    unsigned dense_count;    /* the first targets, which the program makes; the encoder the rest */
+    unsigned dense_count;    /* the first targets, which the product makes; the encoder the rest */
     struct program *program; /* owned; NULL: nothing to do for it */
+    struct program *transform; /* owned; makes lost parity alone; NULL: code's programs do */
+    struct solve *solve;       /* owned; NULL: another way; else it makes all */
 };
 
 static bool set_equal(const struct erasure_set *a, const struct erasure_set *b)
@@ -59,38 +63,75 @@ static void target_row(const struct erasure *code, unsigned shard, const uint8_t
             gf256_row_add(row, &inverse[j * code->k], code->k, generator[j]);
 }
 
-/* Vector operations for a column: a source is split once for a tile, then 4 a product. */
-static unsigned dense_work(unsigned k, unsigned rows)
+unsigned erasure_dense_work(unsigned sources, unsigned rows)
 {
-    return k * (3 * ((rows + DENSE_ROWS - 1) / DENSE_ROWS) + 4 * rows);
+    return (20 + 3 * sources) * ((rows + DENSE_ROWS - 1) / DENSE_ROWS) + 4 * sources * rows;
 }
 
-/* Leaves lost parity to the encoder where all data is there by then and it is less work. A product
-   of a transform comes with some 8 operations, one of a tile with some 6 (docs/erasure.md). */
-static void plan_split(struct erasure_plan *plan)
+unsigned erasure_transform_work(const struct program *transform)
 {
-    unsigned data_lost = 0, data_there = 0;
+    return 8 * program_products(transform);
+}
+
+/* Lost parity from all data: a transform of its rows alone, or tiles, of which a product comes with
+   some 6 operations. */
+static enum err plan_encoder(struct erasure_plan *plan, unsigned *work)
+{
+    const struct erasure *code = plan->code;
+    bool want[LIMIT_SHARDS] = {false};
+    *work = 6 * program_products(code->tiles);
+    if (!code->transform)
+        return ERR_OK;
+    for (unsigned i = 0; i < code->m; i++)
+        want[i] = erasure_set_has(&plan->targets, plan->k + i);
+    enum err e = transform_build_part(code->kernel, plan->k, code->m, NULL, want, &plan->transform);
+    if (e != ERR_OK)
+        return e;
+    if (erasure_transform_work(plan->transform) < *work) {
+        *work = erasure_transform_work(plan->transform);
+    } else {
+        program_free(plan->transform);
+        plan->transform = NULL;
+    }
+    return ERR_OK;
+}
+
+static enum err plan_choose(struct erasure_plan *plan)
+{
+    unsigned data_lost = 0, data_there = 0, encoding = 0;
     for (unsigned i = 0; i < plan->k; i++) {
         data_lost += erasure_set_has(&plan->targets, i);
         data_there += erasure_set_has(&plan->sources, i);
     }
-    unsigned parity_lost = plan->target_count - data_lost;
+    enum erasure_way way = plan->code->way;
+    unsigned work = erasure_dense_work(plan->k, plan->target_count);
+    enum err e = ERR_OK;
     plan->dense_count = plan->target_count;
-    if (data_lost + data_there < plan->k || parity_lost == 0)
-        return;
-    const struct program *encoder = erasure_encoder(plan->code, parity_lost);
-    unsigned work = program_products(encoder) * (encoder == plan->code->transform ? 8 : 6);
-    if (dense_work(plan->k, data_lost) + work < dense_work(plan->k, plan->target_count))
-        plan->dense_count = data_lost;
+    if (data_lost + data_there == plan->k && plan->target_count > data_lost) {
+        e = plan_encoder(plan, &encoding);
+        encoding += erasure_dense_work(plan->k, data_lost);
+        if (way == WAY_ENCODE || (way == WAY_BEST && encoding < work)) {
+            plan->dense_count = data_lost;
+            work = encoding;
+        }
+    }
+    if (e != ERR_OK || (way != WAY_BEST && way != WAY_SOLVE))
+        return e;
+    struct solve_shards shards = {&plan->sources, &plan->targets};
+    e = solve_new(plan->code, &shards, &plan->solve);
+    if (e == ERR_OK && way == WAY_BEST && plan->solve && solve_work(plan->solve) >= work) {
+        solve_free(plan->solve);
+        plan->solve = NULL;
+    }
+    return e;
 }
 
 static enum err plan_compile(const struct erasure *code, struct erasure_plan *plan)
 {
     unsigned k = code->k;
-    enum err e = ERR_NOMEM;
-    plan_split(plan);
-    if (plan->dense_count == 0)
-        return ERR_OK;
+    enum err e = plan_choose(plan);
+    if (e != ERR_OK || plan->dense_count == 0 || plan->solve)
+        return e;
     uint8_t *space = malloc((size_t)k * k * 2 + (size_t)plan->dense_count * k);
     if (!space)
         return ERR_NOMEM;
@@ -103,7 +144,7 @@ static enum err plan_compile(const struct erasure *code, struct erasure_plan *pl
     }
     for (unsigned i = 0; i < plan->dense_count; i++)
         target_row(code, plan->to[i], inverse, &rows[i * k]);
-    e = program_new_dense(code->kernel, rows, plan->dense_count, k, &plan->program);
+    e = program_new_dense(code->kernel, rows, plan->dense_count, k, false, &plan->program);
 done:
     free(space);
     return e;
@@ -188,6 +229,8 @@ void erasure_plan_free(struct erasure_plan *plan)
     if (!plan || atomic_fetch_sub(&plan->references, 1) != 1)
         return;
     program_free(plan->program);
+    program_free(plan->transform);
+    solve_free(plan->solve);
     free(plan);
 }
 
@@ -208,7 +251,8 @@ static void run_encoder(const struct erasure_plan *plan, uint8_t *const shards[]
     uint8_t *parity[LIMIT_SHARDS] = {NULL};
     for (unsigned i = plan->dense_count; i < plan->target_count; i++)
         parity[plan->to[i] - plan->k] = shards[plan->to[i]];
-    erasure_encode_part(plan->code, (const uint8_t *const *)shards, parity, offset, size, of_size);
+    program_run(plan->transform ? plan->transform : plan->code->tiles,
+                (const uint8_t *const *)shards, parity, offset, size, of_size);
 }
 
 void erasure_plan_run_range(const struct erasure_plan *plan, uint8_t *const shards[], size_t offset,
@@ -216,6 +260,10 @@ void erasure_plan_run_range(const struct erasure_plan *plan, uint8_t *const shar
 {
     const uint8_t *from[LIMIT_SHARDS];
     uint8_t *to[LIMIT_SHARDS];
+    if (plan->solve) {
+        solve_run(plan->solve, shards, offset, size, size);
+        return;
+    }
     bool both = plan->program && plan->dense_count < plan->target_count;
     size_t block = both ? erasure_block(plan->code) : size; /* the encoder finds it in a cache */
     for (unsigned i = 0; i < plan->k; i++)

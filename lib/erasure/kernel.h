@@ -116,6 +116,13 @@ struct transform_op {
     const uint8_t *tables;
 };
 
+/* How rows are stored. */
+enum transform_put {
+    PUT_STORE,
+    PUT_STREAM, /* around the cache; rows are aligned to KERNEL_COLUMN then */
+    PUT_ADD,    /* with `adds` added to them */
+};
+
 struct transform_call {
     const struct transform_op *ops;
     unsigned op_count;
@@ -125,7 +132,8 @@ struct transform_call {
     size_t size;                 /* a multiple of width */
     const uint8_t *const *ahead; /* what comes next, fetched meanwhile: `size` bytes of each */
     unsigned ahead_count;
-    bool stream; /* store around the cache; rows are aligned to KERNEL_COLUMN then */
+    enum transform_put how;
+    const uint8_t *const *adds; /* PUT_ADD: one for each row */
 };
 
 struct kernel {

@@ -5,7 +5,6 @@
 
 enum {
     BLOCK_MIN = 256, /* columns, in bytes: what is walked at a time */
-    BLOCK_MAX = 2048,
     AHEAD_MIN = 20,  /* so many streams are more than hardware fetches ahead by itself (measured) */
     SLOTS_WIDE = 32, /* a workspace so small leaves room for wide columns (measured) */
     STREAM_MIN =
@@ -38,7 +37,9 @@ void program_set_block(struct program *program, size_t cache)
 {
     size_t block = cache / 2 / (program->source_count + TILE_ROWS);
     block &= ~(size_t)(TRANSFORM_WIDTH - 1);
-    program->block = block < BLOCK_MIN ? BLOCK_MIN : block > BLOCK_MAX ? BLOCK_MAX : block;
+    program->block = block < BLOCK_MIN           ? BLOCK_MIN
+                     : block > PROGRAM_BLOCK_MAX ? PROGRAM_BLOCK_MAX
+                                                 : block;
 }
 
 /* What the caller works on is more than caches keep: it comes from memory and goes there. */
@@ -58,8 +59,8 @@ static bool may_stream(const struct program *p, uint8_t *const outs[], size_t of
 
 /* Buffers of one block that are nobody's shard. */
 struct scratch {
-    uint8_t slots[SCRATCH_MAX][TILE_ROWS][BLOCK_MAX];
-    uint8_t waste[BLOCK_MAX];
+    uint8_t slots[SCRATCH_MAX][TILE_ROWS][PROGRAM_BLOCK_MAX];
+    uint8_t waste[PROGRAM_BLOCK_MAX];
 } __attribute__((aligned(64)));
 
 static bool tile_wanted(const struct program_tile *t, uint8_t *const outs[])
@@ -92,38 +93,70 @@ static void run_tile(const struct program *p, const struct program_tile *t,
         else
             call->out[r] = outs[row] + offset;
     }
+    if (p->onto) {
+        call->init_count = 1;
+        memcpy(call->inits[0], call->out, sizeof(call->out));
+    }
     p->kernel->run(call);
 }
 
-static void run_transform(const struct program *p, const uint8_t *const sources[],
-                          uint8_t *const outs[], size_t offset, size_t size, bool stream,
-                          struct scratch *scratch)
+/* What absent sources read, and rows to which nothing is added. */
+static const uint8_t zeros[PROGRAM_BLOCK_MAX] __attribute__((aligned(64)));
+
+static unsigned width_of(const struct program *p)
 {
-    const uint8_t *from[255], *ahead[255];
+    return p->slot_count <= SLOTS_WIDE                ? TRANSFORM_WIDTH
+           : p->slot_count <= TRANSFORM_SLOTS_MAX / 2 ? TRANSFORM_WIDTH / 2
+                                                      : TRANSFORM_WIDTH_MIN;
+}
+
+/* Columns at a time. Only fetching ahead needs blocks; but zeros and waste have an end. */
+static size_t transform_block(const struct program *p, const uint8_t *const sources[],
+                              uint8_t *const outs[], size_t size, bool fetch, bool add)
+{
+    bool whole = p->row_count % TILE_ROWS == 0 && !add;
+    for (unsigned i = 0; i < p->source_count; i++)
+        whole = whole && sources[i];
+    for (unsigned i = 0; i < p->row_count; i++)
+        whole = whole && outs[i];
+    return fetch ? p->block : whole ? size : PROGRAM_BLOCK_MAX;
+}
+
+/* `adds`: NULL, or what is added to each row. `after`: bytes that follow, to be fetched meanwhile.
+ */
+static void run_transform(const struct program *p, const uint8_t *const sources[],
+                          uint8_t *const outs[], const uint8_t *const adds[], size_t offset,
+                          size_t size, size_t after, enum transform_put how, uint8_t *waste)
+{
+    const uint8_t *from[255], *ahead[255], *add[255 + TILE_ROWS];
     uint8_t *to[255 + TILE_ROWS];
-    unsigned width = p->slot_count <= SLOTS_WIDE                ? TRANSFORM_WIDTH
-                     : p->slot_count <= TRANSFORM_SLOTS_MAX / 2 ? TRANSFORM_WIDTH / 2
-                                                                : TRANSFORM_WIDTH_MIN;
+    bool fetch = p->source_count >= AHEAD_MIN && (after > 0 || how == PUT_STREAM);
+    size_t block = transform_block(p, sources, outs, size, fetch, adds != NULL);
     struct transform_call call = {.ops = p->ops,
                                   .op_count = p->op_count,
                                   .sources = from,
                                   .rows = to,
-                                  .stream = stream,
+                                  .adds = add,
+                                  .how = how,
                                   .ahead = ahead};
     while (size > 0) {
-        call.width = width;
+        unsigned count = 0;
+        call.width = width_of(p);
         while (call.width > size)
             call.width /= 2;
-        call.size = size < p->block ? size & ~(size_t)(call.width - 1) : p->block;
+        call.size = (size < block ? size : block) & ~(size_t)(call.width - 1);
         for (unsigned i = 0; i < p->source_count; i++) {
-            from[i] = sources[i] + offset;
-            ahead[i] = from[i] + call.size;
+            from[i] = sources[i] ? sources[i] + offset : zeros;
+            if (fetch && sources[i])
+                ahead[count++] = from[i] + call.size;
         }
         for (unsigned i = 0; i < p->row_count + TILE_ROWS; i++)
-            to[i] = i < p->row_count && outs[i] ? outs[i] + offset : scratch->waste;
+            to[i] = i < p->row_count && outs[i] ? outs[i] + offset : waste;
+        for (unsigned i = 0; adds && i < p->row_count + TILE_ROWS; i++)
+            add[i] = i < p->row_count && adds[i] ? adds[i] + offset : zeros;
         offset += call.size;
         size -= call.size;
-        call.ahead_count = stream && size > 0 && p->source_count >= AHEAD_MIN ? p->source_count : 0;
+        call.ahead_count = size + after > 0 && count >= AHEAD_MIN ? count : 0;
         p->kernel->transform(&call);
     }
 }
@@ -145,7 +178,8 @@ static void run_columns(const struct program *p, const uint8_t *const sources[],
 {
     bool stream = far && may_stream(p, outs, offset);
     if (p->ops) {
-        run_transform(p, sources, outs, offset, size, stream, scratch);
+        run_transform(p, sources, outs, NULL, offset, size, 0, stream ? PUT_STREAM : PUT_STORE,
+                      scratch->waste);
         return;
     }
     bool all = all_wanted(p, outs);
@@ -157,7 +191,7 @@ static void run_columns(const struct program *p, const uint8_t *const sources[],
             call; /* the rest is set by run_tile; zeroing it all can be seen at 4 KiB */
         call.size = size - done < block ? size - done : block;
         call.far = far;
-        call.stream = stream && all;
+        call.stream = stream && all && !p->onto;
         for (unsigned i = 0; i < p->tile_count; i++)
             if (tile_wanted(&p->tiles[i], outs))
                 run_tile(p, &p->tiles[i], sources, outs, offset + done, scratch, &call);
@@ -172,7 +206,8 @@ static void run_narrow(const struct program *p, const uint8_t *const sources[],
     const uint8_t *from[255];
     uint8_t *to[255];
     for (unsigned i = 0; i < p->source_count; i++) {
-        memcpy(in[i], sources[i] + offset, size);
+        if (sources[i])
+            memcpy(in[i], sources[i] + offset, size);
         from[i] = in[i];
     }
     for (unsigned i = 0; i < p->row_count; i++)
@@ -198,4 +233,11 @@ void program_run(const struct program *program, const uint8_t *const sources[],
     if (whole < size) /* the last column again, shifted to the end */
         run_columns(program, sources, outs, offset + size - KERNEL_COLUMN, KERNEL_COLUMN, false,
                     &scratch);
+}
+
+void program_run_add(const struct program *program, const uint8_t *const sources[],
+                     uint8_t *const outs[], const uint8_t *const adds[], size_t size, size_t after)
+{
+    uint8_t waste[PROGRAM_BLOCK_MAX];
+    run_transform(program, sources, outs, adds, 0, size, after, PUT_ADD, waste);
 }

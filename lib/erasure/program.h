@@ -18,15 +18,20 @@ MUST_CHECK enum err program_new_cauchy(const struct kernel *kernel, const uint8_
                                        unsigned row_count, const uint8_t *sources,
                                        unsigned source_count, struct program **out);
 
-/* Row i is the sum over j of matrix[i * source_count + j] times source j. ERR_NOMEM. */
+/* Row i is the sum over j of matrix[i * source_count + j] times source j, added to what it is if
+   `onto`. ERR_NOMEM. */
 MUST_CHECK enum err program_new_dense(const struct kernel *kernel, const uint8_t *matrix,
-                                      unsigned row_count, unsigned source_count,
+                                      unsigned row_count, unsigned source_count, bool onto,
                                       struct program **out);
 
 /* program_new_cauchy() of sources 0..k-1 and rows k..k+m-1, by additive FFTs (transform_build.c). k
    must be a multiple of 4 and k + m at most 252. ERR_NOMEM. */
 MUST_CHECK enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m,
                                         struct program **out);
+/* The same for the sources in `have` (k flags), the others being zero, and at least the rows in
+   `want` (m flags); whole fours of neither cost nothing. NULL: all. At least one source. */
+MUST_CHECK enum err transform_build_part(const struct kernel *kernel, unsigned k, unsigned m,
+                                         const bool *have, const bool *want, struct program **out);
 /* Whether it can be and was measured to be faster than tiles. */
 bool transform_build_pays(unsigned k, unsigned m);
 
@@ -38,6 +43,12 @@ unsigned program_products(const struct program *program);
 
 /* Bytes offset..offset+size-1 of each; outs[i] NULL is not wanted. `of_size`: bytes of each that
    the caller works on together, of which this is a part; it decides what is worth keeping in
-   caches. */
+   caches. A transform takes a source that is NULL for zeros. */
 void program_run(const struct program *program, const uint8_t *const sources[],
                  uint8_t *const outs[], size_t offset, size_t size, size_t of_size);
+
+/* A transform over `size` bytes (a multiple of KERNEL_COLUMN) at the pointers; adds[i] is added to
+   row i, NULL: nothing. Bytes that are far from the caches and follow, `after` of them, are fetched
+   meanwhile. */
+void program_run_add(const struct program *program, const uint8_t *const sources[],
+                     uint8_t *const outs[], const uint8_t *const adds[], size_t size, size_t after);

@@ -431,14 +431,16 @@ enum err program_new_cauchy(const struct kernel *kernel, const uint8_t *rows, un
 }
 
 enum err program_new_dense(const struct kernel *kernel, const uint8_t *matrix, unsigned row_count,
-                           unsigned source_count, struct program **out)
+                           unsigned source_count, bool onto, struct program **out)
 {
     struct builder b = {.kernel = kernel,
                         .program = program_alloc(kernel, row_count, source_count)};
     struct step steps[255];
     enum err e = b.program ? ERR_OK : ERR_NOMEM;
-    if (b.program)
+    if (b.program) {
+        b.program->onto = onto;
         program_set_block(b.program, kernels_cache_l2());
+    }
     for (unsigned row = 0; e == ERR_OK && row < row_count; row += DENSE_ROWS) {
         struct program_tile t = {.tile = {.kind = TILE_DENSE}};
         for (unsigned i = 0; i < DENSE_ROWS; i++)

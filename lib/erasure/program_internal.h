@@ -4,8 +4,9 @@
 #include "erasure/program.h"
 
 enum {
-    ROW_NONE = 65535,  /* computed, not wanted */
-    ROW_SCRATCH = 256, /* out numbers from here on are rows of scratch memory, four a slot */
+    ROW_NONE = 65535,         /* computed, not wanted */
+    ROW_SCRATCH = 256,        /* out numbers from here on are rows of scratch memory, four a slot */
+    PROGRAM_BLOCK_MAX = 2048, /* bytes of columns walked at a time */
     STEP_SOURCES = 16,
     STEP_PRODUCTS = 9,
 };
@@ -33,6 +34,7 @@ struct program {
     unsigned tile_count;
     struct transform_op *ops; /* owned, with their tables; NULL in a program of tiles */
     unsigned op_count, slot_count;
+    bool onto;    /* rows of a dense program start from what they are */
     size_t block; /* columns walked at a time, in bytes */
 };
 

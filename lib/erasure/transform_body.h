@@ -70,13 +70,26 @@ ALWAYS void BODY(middle)(const uint8_t *w0, unsigned width, const uint8_t *a, ui
     }
 }
 
+ALWAYS void BODY(put_row)(uint8_t *out, const uint8_t *add, V v, enum transform_put how)
+{
+    if (how == PUT_ADD)
+        v = v_xor(v, v_load(add));
+    BODY(put)(out, v, how == PUT_STREAM);
+}
+
 ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transform_op *op, size_t at,
-                        unsigned width, const uint8_t *a, bool stream)
+                        unsigned width, const uint8_t *a, enum transform_put how)
 {
     const uint8_t *w = op->tables, *s = w + TABLE_BYTES, *s0 = s + TABLE_BYTES;
     const uint8_t *s1 = s0 + TABLE_BYTES;
-    uint8_t *const *rows = call->rows + op->to;
-    uint8_t *out0 = rows[0] + at, *out1 = rows[1] + at, *out2 = rows[2] + at, *out3 = rows[3] + at;
+    uint8_t *out[4];
+    const uint8_t *add[4] = {NULL};
+    KERNEL_UNROLL
+    for (unsigned i = 0; i < 4; i++) {
+        out[i] = call->rows[op->to + i] + at;
+        if (how == PUT_ADD)
+            add[i] = call->adds[op->to + i] + at;
+    }
     for (unsigned part = 0; part < width; part += V_BYTES) {
         V c2 = v_load(a + 2 * width + part), c3 = v_load(a + 3 * width + part);
         V low = BODY(fma)(v_load(a + part), w, c2);
@@ -85,16 +98,16 @@ ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transfor
         V v0 = v_add(v_add(v_zero(), s, v_split(low)), s0, n);
         V v2 = v_add(v_add(v_zero(), s, v_split(v_xor(low, c2))), s1, m);
         V v1 = v_add(v0, s, n), v3 = v_add(v2, s, m);
-        BODY(put)(out0 + part, v0, stream);
-        BODY(put)(out1 + part, v1, stream);
-        BODY(put)(out2 + part, v2, stream);
-        BODY(put)(out3 + part, v3, stream);
+        BODY(put_row)(out[0] + part, add[0] + part, v0, how);
+        BODY(put_row)(out[1] + part, add[1] + part, v1, how);
+        BODY(put_row)(out[2] + part, add[2] + part, v2, how);
+        BODY(put_row)(out[3] + part, add[3] + part, v3, how);
     }
 }
 
 /* 16 sources to 8 rows without going through the list of operations. */
 ALWAYS void BODY(whole_16_to_8)(const struct transform_call *call, const struct transform_op *op,
-                                size_t at, unsigned width, uint8_t *space, bool stream)
+                                size_t at, unsigned width, uint8_t *space, enum transform_put how)
 {
     struct transform_op part = {.a = 0, .tables = op->tables};
     uint8_t *rows = space + 16 * width;
@@ -105,7 +118,7 @@ ALWAYS void BODY(whole_16_to_8)(const struct transform_call *call, const struct 
     BODY(middle)(part.tables, width, space, rows);
     part.tables += 3 * TABLE_BYTES;
     for (part.to = 0; part.to < 8; part.to += 4, part.tables += 4 * TABLE_BYTES)
-        BODY(rows4)(call, &part, at, width, rows + part.to * width, stream);
+        BODY(rows4)(call, &part, at, width, rows + part.to * width, how);
 }
 
 /* One vector of a layer. */
@@ -148,7 +161,7 @@ ALWAYS void BODY(layer)(enum transform_kind kind, uint8_t *a, uint8_t *b, uint8_
 }
 
 ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_op *op, size_t at,
-                     unsigned width, uint8_t *space, bool stream)
+                     unsigned width, uint8_t *space, enum transform_put how)
 {
     uint8_t *a = space + op->a * width, *b = space + op->b * width, *to = space + op->to * width;
     switch (op->kind) {
@@ -174,10 +187,10 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
         BODY(layer)(TRANSFORM_MERGE, a, b, to, op->count, width, op->tables);
         break;
     case TRANSFORM_16_TO_8:
-        BODY(whole_16_to_8)(call, op, at, width, space, stream);
+        BODY(whole_16_to_8)(call, op, at, width, space, how);
         break;
     case TRANSFORM_ROWS4:
-        BODY(rows4)(call, op, at, width, a, stream);
+        BODY(rows4)(call, op, at, width, a, how);
         break;
     }
 }
@@ -201,33 +214,38 @@ ALWAYS void BODY(fetch)(const struct transform_call *call, struct BODY(fetcher) 
     }
 }
 
-ALWAYS void BODY(columns)(const struct transform_call *call, unsigned width, bool stream)
+ALWAYS void BODY(columns)(const struct transform_call *call, unsigned width, enum transform_put how)
 {
     uint8_t space[TRANSFORM_SLOTS_MAX * TRANSFORM_WIDTH_MIN] __attribute__((aligned(64)));
     struct BODY(fetcher) fetcher = {0, 0};
     for (size_t at = 0; at < call->size; at += width) {
         BODY(fetch)(call, &fetcher, call->ahead_count * (width / 64));
         for (const struct transform_op *op = call->ops; op < call->ops + call->op_count; op++)
-            BODY(op)(call, op, at, width, space, stream);
+            BODY(op)(call, op, at, width, space, how);
     }
 }
 
-ALWAYS void BODY(walk)(const struct transform_call *call, bool stream)
+ALWAYS void BODY(walk)(const struct transform_call *call, enum transform_put how)
 {
     if (call->width == TRANSFORM_WIDTH)
-        BODY(columns)(call, TRANSFORM_WIDTH, stream);
+        BODY(columns)(call, TRANSFORM_WIDTH, how);
     else if (call->width == TRANSFORM_WIDTH / 2)
-        BODY(columns)(call, TRANSFORM_WIDTH / 2, stream);
+        BODY(columns)(call, TRANSFORM_WIDTH / 2, how);
     else
-        BODY(columns)(call, TRANSFORM_WIDTH_MIN, stream);
+        BODY(columns)(call, TRANSFORM_WIDTH_MIN, how);
 }
 
 static void BODY(transform)(const struct transform_call *call)
 {
-    if (!call->stream) {
-        BODY(walk)(call, false);
-        return;
+    switch (call->how) {
+    case PUT_STORE:
+        BODY(walk)(call, PUT_STORE);
+        break;
+    case PUT_ADD:
+        BODY(walk)(call, PUT_ADD);
+        break;
+    case PUT_STREAM:
+        BODY(walk)(call, PUT_STREAM);
+        v_fence();
     }
-    BODY(walk)(call, true);
-    v_fence();
 }

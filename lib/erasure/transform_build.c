@@ -32,7 +32,8 @@ struct builder {
     const struct kernel *kernel;
     struct program *program;
     unsigned capacity;
-    unsigned k, rows_end;
+    unsigned k;
+    bool quads[64]; /* of points: sources that are there, rows that are wanted */
     struct block sources[BLOCKS_MAX];
     unsigned source_count;
     const struct block *main; /* the source block whose scale is used */
@@ -216,7 +217,7 @@ static enum err build_node(struct builder *b, unsigned row, unsigned level, bool
                            unsigned free)
 {
     enum err e = build_others(b, row, level, top, &slot, &free);
-    if (e != ERR_OK || row >= b->rows_end)
+    if (e != ERR_OK)
         return e;
     if (level == QUAD) {
         uint8_t constants[4];
@@ -233,12 +234,27 @@ static enum err build_node(struct builder *b, unsigned row, unsigned level, bool
     return e;
 }
 
-static unsigned cut_blocks(unsigned low, unsigned high, unsigned level_max, struct block *out)
+static bool is_block(const bool *quads, unsigned low, unsigned high, unsigned level)
+{
+    unsigned end = low + (1u << level);
+    bool used = low % (1u << level) == 0 && end <= high;
+    for (unsigned at = low; used && at < end; at += 4)
+        used = quads[at / 4];
+    return used;
+}
+
+/* Aligned blocks of those points in [low, high) whose quads are in use. */
+static unsigned cut_blocks(const bool *quads, unsigned low, unsigned high, unsigned level_max,
+                           struct block *out)
 {
     unsigned count = 0;
     while (low < high) {
         unsigned level = level_max;
-        while (low % (1u << level) || low + (1u << level) > high)
+        if (!quads[low / 4]) {
+            low += 4;
+            continue;
+        }
+        while (!is_block(quads, low, high, level))
             level--;
         out[count++] = (struct block){.base = low, .level = level};
         low += 1u << level;
@@ -246,13 +262,16 @@ static unsigned cut_blocks(unsigned low, unsigned high, unsigned level_max, stru
     return count;
 }
 
-static enum err build_all(struct builder *b)
+static enum err build_all(struct builder *b, unsigned rows_end)
 {
     struct block rows[BLOCKS_MAX];
     enum err e = ERR_OK;
-    b->source_count = cut_blocks(0, b->k, BLOCK_LEVEL_MAX, b->sources);
-    b->main = b->sources; /* the first is the largest */
-    unsigned row_count = cut_blocks(b->k, (b->rows_end + 3) & ~3u, b->main->level, rows);
+    b->source_count = cut_blocks(b->quads, 0, b->k, BLOCK_LEVEL_MAX, b->sources);
+    b->main = b->sources;
+    for (unsigned i = 1; i < b->source_count; i++)
+        if (b->sources[i].level > b->main->level)
+            b->main = &b->sources[i];
+    unsigned row_count = cut_blocks(b->quads, b->k, (rows_end + 3) & ~3u, b->main->level, rows);
     b->program->slot_count = b->k;
     for (unsigned i = 0; e == ERR_OK && i < b->source_count; i++) {
         b->sources[i].open_top =
@@ -273,10 +292,11 @@ bool transform_build_pays(unsigned k, unsigned m)
     return k % 4 == 0 && k + m <= 252 && (m > TILE_ROWS || (k == 4 && m > 2));
 }
 
-enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m,
-                             struct program **out)
+/* `have` and `want` NULL: all. */
+static enum err build(const struct kernel *kernel, unsigned k, unsigned m, const bool *have,
+                      const bool *want, struct program **out)
 {
-    struct builder b = {.kernel = kernel, .k = k, .rows_end = k + m};
+    struct builder b = {.kernel = kernel, .k = k};
     b.program = calloc(1, sizeof(*b.program));
     if (!b.program)
         return ERR_NOMEM;
@@ -284,11 +304,42 @@ enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m
     b.program->source_count = k;
     b.program->row_count = m;
     program_set_block(b.program, kernels_cache_l1());
-    enum err e = k == 16 && m > 4 && m <= 8 ? build_16_to_8(&b) : build_all(&b);
+    bool whole = true;
+    for (unsigned i = 0; i < k + m; i++)
+        if (i < k ? !have || have[i] : !want || want[i - k])
+            b.quads[i / 4] = true;
+    for (unsigned i = 0; i < k + m; i += 4)
+        whole = whole && b.quads[i / 4];
+    enum err e = whole && k == 16 && m > 4 && m <= 8 ? build_16_to_8(&b) : build_all(&b, k + m);
     if (e != ERR_OK) {
         program_free(b.program);
         return e;
     }
     *out = b.program;
+    return ERR_OK;
+}
+
+enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m,
+                             struct program **out)
+{
+    return build(kernel, k, m, NULL, NULL, out);
+}
+
+/* Absent fours can be left out or taken for zeros, which keeps the others in larger blocks. */
+enum err transform_build_part(const struct kernel *kernel, unsigned k, unsigned m, const bool *have,
+                              const bool *want, struct program **out)
+{
+    struct program *zeros, *left_out;
+    enum err e = build(kernel, k, m, NULL, want, &zeros);
+    if (e != ERR_OK)
+        return e;
+    e = build(kernel, k, m, have, want, &left_out);
+    if (e != ERR_OK) {
+        program_free(zeros);
+        return e;
+    }
+    bool better = left_out->products < zeros->products;
+    program_free(better ? zeros : left_out);
+    *out = better ? left_out : zeros;
     return ERR_OK;
 }

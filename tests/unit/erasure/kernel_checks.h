@@ -60,7 +60,7 @@ static inline struct program *check_compile(const struct kernel *kernel, enum ch
     else if (shape == CHECK_TRANSFORM)
         e = transform_build_new(kernel, k, m, &program);
     else
-        e = program_new_dense(kernel, matrix, m, k, &program);
+        e = program_new_dense(kernel, matrix, m, k, false, &program);
     CHECK(e == ERR_OK, "cannot compile %u+%u", k, m);
     return program;
 }
@@ -132,7 +132,7 @@ static inline void check_products(const struct kernel *kernel)
     for (unsigned constant = 0; constant < 256; constant++) {
         uint8_t matrix = (uint8_t)constant;
         struct program *program;
-        CHECK(program_new_dense(kernel, &matrix, 1, 1, &program) == ERR_OK, "no memory");
+        CHECK(program_new_dense(kernel, &matrix, 1, 1, false, &program) == ERR_OK, "no memory");
         program_run(program, &source, &row, 0, 256, 256);
         program_free(program);
         for (unsigned i = 0; i < 256; i++) { /* as polynomials, bit by bit */
@@ -168,6 +168,43 @@ static inline void check_far(const struct kernel *kernel, enum check_shape shape
     free(memory);
 }
 
+/* A transform of some sources to some rows, to which something is added, against the portable one
+   of all with zeros for what is absent. */
+static inline void check_part(const struct kernel *kernel, unsigned k, unsigned m, unsigned absent)
+{
+    enum { SIZE = 704 };
+    static uint8_t in[CHECK_SHARDS_MAX][SIZE], adds[CHECK_SHARDS_MAX][SIZE];
+    static uint8_t out[CHECK_SHARDS_MAX][SIZE], expected[CHECK_SHARDS_MAX][SIZE];
+    const uint8_t *from[CHECK_SHARDS_MAX], *all[CHECK_SHARDS_MAX], *add[CHECK_SHARDS_MAX];
+    uint8_t *to[CHECK_SHARDS_MAX], *to_expected[CHECK_SHARDS_MAX];
+    bool have[CHECK_SHARDS_MAX], want[CHECK_SHARDS_MAX];
+    struct program *tested, *portable = check_compile(&kernel_portable, CHECK_TRANSFORM, k, m);
+    for (unsigned i = 0; i < k; i++) {
+        have[i] = i >= absent && i % 5;
+        random_fill(in[i], SIZE);
+        if (!have[i])
+            memset(in[i], 0, SIZE);
+        all[i] = in[i];
+        from[i] = have[i] ? in[i] : NULL;
+    }
+    for (unsigned i = 0; i < m; i++) {
+        want[i] = i < 3 || i % 7 == 4;
+        to[i] = want[i] ? out[i] : NULL;
+        to_expected[i] = expected[i];
+        random_fill(adds[i], SIZE);
+        add[i] = i % 2 ? adds[i] : NULL;
+    }
+    CHECK(transform_build_part(kernel, k, m, have, want, &tested) == ERR_OK, "no memory");
+    program_run_add(tested, from, to, add, SIZE, 0);
+    program_run(portable, all, to_expected, 0, SIZE, SIZE);
+    for (unsigned i = 0; i < m; i++)
+        for (unsigned n = 0; want[i] && n < SIZE; n++)
+            CHECK(out[i][n] == (uint8_t)(expected[i][n] ^ (add[i] ? add[i][n] : 0)),
+                  "%s: part of %u+%u, row %u", kernel->name, k, m, i);
+    program_free(tested);
+    program_free(portable);
+}
+
 static inline void check_kernel(const struct kernel *kernel, enum check_effort effort)
 {
     static const struct {
@@ -183,6 +220,11 @@ static inline void check_kernel(const struct kernel *kernel, enum check_effort e
     check_products(kernel);
     for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         check_shape(kernel, shapes[i].shape, shapes[i].k, shapes[i].m, effort);
+    check_part(kernel, 16, 8, 0);
+    check_part(kernel, 16, 8, 8);
+    check_part(kernel, 24, 12, 12);
+    check_part(kernel, 32, 16, 9);
+    check_part(kernel, 20, 40, 3);
     check_far(kernel, CHECK_DENSE, 4, 1, 0);
     check_far(kernel, CHECK_DENSE, 17, 2, 0);
     check_far(kernel, CHECK_DENSE, 17, 2, 1);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "erasure/erasure.h"
+#include "erasure/erasure_internal.h"
 #include "erasure_fixture.h"
 
 enum { SIZE = 70 }; /* a whole column and a tail */
@@ -121,6 +121,76 @@ static void test_plan_random_patterns(void **state)
     random_start("random patterns");
     for (unsigned i = 0; i < 6; i++)
         random_patterns(codes[i][0], codes[i][1], !full_tier() ? 2000 : i < 2 ? 100000 : 2000);
+}
+
+/* The plan takes the way of least work; each must be right wherever it can be taken. */
+static void test_plan_all_ways(void **state)
+{
+    static const unsigned codes[][2] = {{8, 5},   {8, 8},   {16, 8},  {12, 7},  {24, 12},
+                                        {32, 16}, {20, 40}, {40, 10}, {100, 30}};
+    static const size_t sizes[] = {1, 63, 64, 300, 2500};
+    (void)state;
+    random_start("ways");
+    for (enum erasure_way way = WAY_DENSE; way <= WAY_SOLVE; way++) {
+        for (unsigned n = 0; n < 5 * 9; n++) {
+            unsigned k = codes[n % 9][0], m = codes[n % 9][1];
+            struct fixture f = fixture_new(k, m, sizes[n / 9]);
+            f.code->way = way;
+            for (unsigned i = 0; i < (full_tier() ? 200 : 8); i++) {
+                struct erasure_set lost = {{0}};
+                unsigned first = random_below(k), apart = i % 3 ? k + m : m; /* near each other */
+                for (unsigned count = 0; count < m; count++)
+                    erasure_set_add(&lost, (first + random_below(apart)) % (k + m));
+                lose_and_restore(&f, &lost);
+            }
+            fixture_free(&f);
+        }
+    }
+}
+
+static void test_plan_all_patterns_all_ways(void **state)
+{
+    (void)state;
+    for (enum erasure_way way = WAY_DENSE; way <= WAY_SOLVE; way++) {
+        struct fixture f = fixture_new(8, full_tier() ? 6 : 4, SIZE);
+        struct erasure_set lost = {{0}};
+        f.code->way = way;
+        for (unsigned count = 1; count <= f.n - 8; count++)
+            assert_true(all_patterns(&f, &lost, 0, count) > 0);
+        fixture_free(&f);
+    }
+}
+
+/* Many blocks of columns, an end that is no whole column, ranges that start anywhere; and large
+   enough to come from memory. */
+static void test_plan_syndromes_in_blocks(void **state)
+{
+    static const unsigned codes[][2] = {{32, 16}, {24, 12}, {20, 40}};
+    (void)state;
+    random_start("syndromes in blocks");
+    for (unsigned c = 0; c < 3; c++) {
+        unsigned k = codes[c][0], m = codes[c][1];
+        size_t size = c == 0 ? 300001 : 20001;
+        struct fixture f = fixture_new(k, m, size);
+        struct erasure_set present = {{0}}, lost = {{0}};
+        struct erasure_plan *plan;
+        f.code->way = WAY_SOLVE;
+        for (unsigned i = 0; i < m; i++)
+            erasure_set_add(&lost, random_below(k + m));
+        for (unsigned i = 0; i < k + m; i++) {
+            if (erasure_set_has(&lost, i))
+                memset(f.work.at[i], 0x33, size);
+            else
+                erasure_set_add(&present, i);
+        }
+        assert_int_equal(erasure_plan_new(f.code, &present, &lost, &plan, NULL), ERR_OK);
+        erasure_plan_run_range(plan, f.work.at, 0, 4321);
+        erasure_plan_run_range(plan, f.work.at, 4321, 30);
+        erasure_plan_run_range(plan, f.work.at, 4351, size - 4351);
+        erasure_plan_free(plan);
+        assert_memory_equal(f.work.memory, f.good.memory, (k + m) * size);
+        fixture_free(&f);
+    }
 }
 
 static void test_plan_large_shards_and_ranges(void **state)
@@ -257,6 +327,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_all_patterns),
         cmocka_unit_test(test_plan_random_patterns),
+        cmocka_unit_test(test_plan_all_ways),
+        cmocka_unit_test(test_plan_all_patterns_all_ways),
+        cmocka_unit_test(test_plan_syndromes_in_blocks),
         cmocka_unit_test(test_plan_large_shards_and_ranges),
         cmocka_unit_test(test_plan_parity_from_the_encoder),
         cmocka_unit_test(test_plan_reads_k_and_writes_what_is_wanted),
