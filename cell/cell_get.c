@@ -67,8 +67,11 @@ static void refuse(struct cell_get *g)
     buf_clear(body);
     if (wire_error_encode(g->result, g->msg.text, slice_of(NULL, 0), body) != ERR_OK)
         buf_clear(body);
-    if (err_class(g->result) == ERR_CLASS_USAGE && g->result != ERR_NOT_FOUND)
+    if (err_class(g->result) == ERR_CLASS_USAGE && g->result != ERR_NOT_FOUND) {
         g->cell->counters.refused_count++;
+        log_say(g->cell->options.log, LOG_INFO, "%s was refused a shard: %s",
+                serve_peer_text(&g->peer).text, g->msg.text);
+    }
     const size_t size = g->head_only ? 0 : body->size;
     enum err e = net_reply_start(g->exchange, wire_status(g->result), size);
     if (e == ERR_OK && size)

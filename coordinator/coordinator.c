@@ -468,6 +468,7 @@ static void count_done(struct work_job *job)
 {
     struct counting *counting = container_of(job, struct counting, job);
     struct coordinator *c = counting->coordinator;
+    counting->counts.refused_count = serve_refused_count(c->serve);
     counting->counted(counting->user, counting->e, &counting->counts, &counting->msg);
     free(counting);
     c->counting--;

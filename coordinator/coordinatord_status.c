@@ -46,6 +46,9 @@ static enum err status_text(const struct registry_counts *c, struct buf *out)
     if (e == ERR_OK)
         e = buf_append_format(out, "proofs: %llu passed, %llu failed since the start\n",
                               (ull)c->proofs_passed, (ull)c->proofs_failed);
+    if (e == ERR_OK && c->refused_count)
+        e = buf_append_format(out, "others: %s refused since the start\n",
+                              TEXT_COUNT(c->refused_count, "request"));
     if (e == ERR_OK && c->leases_ending)
         e = buf_append_format(out, "leases: of %s end soon: nobody has renewed them\n",
                               TEXT_COUNT(c->leases_ending, "account"));
@@ -82,6 +85,7 @@ static enum err status_json(const struct registry_counts *c, struct buf *out)
         {"segments_inconsistent", c->segments_inconsistent},
         {"proofs_passed", c->proofs_passed},
         {"proofs_failed", c->proofs_failed},
+        {"refused", c->refused_count},
         {"leases_ending", c->leases_ending},
         {"ungathered", c->ungathered},
         {"unproven", c->unproven},

@@ -139,6 +139,7 @@ struct registry_counts {
     uint64_t repaired_count; /* segments, since the coordinator started */
     uint64_t repair_left_s;  /* until nothing is ready, at the pace of the last hour; 0: unknown */
     uint64_t proofs_passed, proofs_failed; /* since it started */
+    uint64_t refused_count; /* requests since it started; coordinator_count() fills it in */
     uint64_t leases_ending; /* accounts that have not renewed for 11/12 of the term, or longer */
     int64_t swept_s;        /* when the directory was last gone through; 0: not yet */
 };

@@ -147,7 +147,7 @@ static enum err add_shard(struct buf *shards, uint8_t index, uint32_t cell)
 }
 
 /* The receipts of members for this segment; one that is wrong refuses the whole registration, since
-   it is the device that has checked them before. */
+   the device has checked them before. */
 static enum err take_receipts(struct registry *registry, const struct wire_registration *in,
                               const struct signed_record *record, struct buf *shards,
                               uint64_t *added_bytes, struct errmsg *msg)
@@ -160,8 +160,11 @@ static enum err take_receipts(struct registry *registry, const struct wire_regis
         if (e != ERR_OK)
             return err_wrap(msg, e, "a receipt");
         struct registry_cell *cell = registry_cell_find(registry, &receipt.cell);
-        if (!cell)
-            return err_say(msg, ERR_DENIED, "a receipt is from a cell that is no member");
+        if (!cell) { /* known to a coordinator before this one, perhaps: the others count */
+            log_say(registry->options.log, LOG_INFO,
+                    "a receipt is left out: it is from a cell that is no member");
+            continue;
+        }
         if (!id_equal(&receipt.segment, &record->segment) ||
             !id_equal(&receipt.account, &record->account) || receipt.index >= in->k + in->m ||
             receipt.shard_bytes != in->shard_bytes)

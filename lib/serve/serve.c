@@ -90,20 +90,29 @@ static void handle(void *user, struct net_answer *answer)
     buf_free(&newer);
 }
 
-/* Who was refused what stands in the log; asking for what is not here, or for what is newer there,
-   is no offence. `path` NULL: none that there is. */
+/* Asking for what is not here is no offence, nor to come with an old manifest or list when there
+   are newer ones; to show an old head or a ticket that is over may be one. */
+static bool is_usual(const struct wire_path *path, unsigned status)
+{
+    return status == wire_status(ERR_NOT_FOUND) ||
+           (status == wire_status(ERR_STALE) && path &&
+            (path->route == WIRE_HELLO || path->route == WIRE_PLACE ||
+             path->route == WIRE_MEMBERS));
+}
+
+/* Who was refused what stands in the log. `path` NULL: none that there is. */
 static void count_refusal(struct serve *serve, const struct serve_peer *peer,
                           const struct wire_path *path, unsigned status, struct slice body)
 {
     char what[WIRE_PATH_SIZE];
     struct errmsg msg = {.text = ""};
-    const bool usual = status == wire_status(ERR_NOT_FOUND) || status == wire_status(ERR_STALE);
     serve->refused_count++;
     if (body.size)
         err_ignore(wire_error_take(status, body, NULL, &msg));
-    log_say(serve->options.log, usual ? LOG_DEBUG : LOG_INFO, "%s was refused %s (%u)%s%s",
-            serve_peer_text(peer).text, path ? wire_path_format(path, what) : "an unknown path",
-            status, msg.text[0] ? ": " : "", msg.text);
+    log_say(serve->options.log, is_usual(path, status) ? LOG_DEBUG : LOG_INFO,
+            "%s was refused %s (%u)%s%s", serve_peer_text(peer).text,
+            path ? wire_path_format(path, what) : "an unknown path", status,
+            msg.text[0] ? ": " : "", msg.text);
 }
 
 static void after(void *user, struct net_answer *answer)

@@ -77,6 +77,7 @@ void weather_draw(struct sim_life *l)
         .flush_ms = 20 * MINUTE_MS,
         .shapes = l->shapes,
     };
+    l->swarm_options.audit_period_ms = l->swarm_options.proof_period_ms;
 }
 
 /* --- cells up and down --- */

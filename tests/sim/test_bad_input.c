@@ -8,7 +8,9 @@
 #include "identity/delete_order.h"
 #include "identity/ticket.h"
 #include "sim_backup.h"
+#include "wire/wire_directory.h"
 #include "wire/wire_removal.h"
+#include "wire/wire_repair.h"
 
 enum { HOUR_MS = 3600000 };
 
@@ -86,6 +88,17 @@ static enum err post(struct fixture *f, struct sim_node *from, const char *path,
                    &f->reply);
 }
 
+static enum err put_head(struct fixture *f, struct sim_node *from, struct slice head)
+{
+    struct sim_cell *cell = &f->swarm->cells[0];
+    char path[WIRE_PATH_SIZE];
+    const struct wire_path heads = {.route = WIRE_HEADS, .id = f->owner->account.account};
+    buf_clear(&f->body);
+    assert_int_equal(wire_heads_encode(slice_of(NULL, 0), &head, 1, &f->body), ERR_OK);
+    return sim_ask(f->swarm, from, &cell->node->id, cell->address, NET_PUT,
+                   wire_path_format(&heads, path), buf_slice(&f->body), &f->status, &f->reply);
+}
+
 static void test_forged_documents_are_refused_counted_and_logged(void **state)
 {
     struct fixture *f = *state;
@@ -125,9 +138,17 @@ static void test_forged_documents_are_refused_counted_and_logged(void **state)
                          ERR_OK);
         before = watch(f, repairer);
         const enum err e = post(f, repairer, "/v1/repair", buf_slice(&doc));
-        assert_int_equal(e, over ? ERR_STALE : ERR_AUTH);
-        assert_true(refused(f, 0) > before);
+        assert_refused(f, repairer, e, over ? ERR_STALE : ERR_AUTH, before);
     }
+
+    /* a grant of the coordinator's that is over */
+    struct grant old = grant;
+    old.expires_s = SIM_WALL_START_NS / 1000000000 - 1;
+    buf_clear(&doc);
+    assert_int_equal(grant_make(&old, &f->swarm->root, f->swarm->coordinator_key, &doc), ERR_OK);
+    const struct put late = {own, f->other, buf_slice(&doc), 0, 0, SHARD_BYTES};
+    before = watch(f, thief);
+    assert_refused(f, thief, do_put(f, &late), ERR_DENIED, before);
 
     /* a delete order for somebody else's account */
     const struct deed deed = {.account = f->owner->account.account,
@@ -156,6 +177,161 @@ static void test_forged_documents_are_refused_counted_and_logged(void **state)
     buf_free(&body);
     free(s);
     free(own);
+}
+
+/* A shard of somebody else's, and heads: forged and old. */
+static void test_foreign_reads_and_heads_are_refused_counted_and_logged(void **state)
+{
+    struct fixture *f = *state;
+    struct buf doc = BUF_INIT(HEAD_BYTES_MAX), grant = BUF_INIT(GRANT_BYTES_MAX);
+    struct shard *s = shard_make(f->owner, 1);
+    struct sim_node *thief = f->other->node, *owner = f->owner->node;
+    get_grant(f, f->owner, 0, MIB(1), &grant);
+    const struct put put = {s, f->owner, buf_slice(&grant), 0, 0, SHARD_BYTES};
+    assert_int_equal(do_put(f, &put), ERR_OK);
+    uint64_t before = watch(f, thief);
+    assert_refused(f, thief, do_get(f, thief, s, 0), ERR_DENIED, before);
+    before = watch(f, f->swarm->cells[1].node); /* a cell without a ticket */
+    assert_refused(f, thief, do_get(f, f->swarm->cells[1].node, s, 0), ERR_DENIED, before);
+
+    /* a head in the owner's name that another device has signed */
+    struct sim_device forger = *f->other;
+    forger.account = f->owner->account;
+    forger.slot = f->owner->slot;
+    sim_device_head(&forger, 1, &doc);
+    before = watch(f, owner);
+    assert_refused(f, owner, put_head(f, owner, buf_slice(&doc)), ERR_DENIED, before);
+    /* its own, and then the one before */
+    for (uint64_t sequence = 2; sequence > 0; sequence--) {
+        buf_clear(&doc);
+        sim_device_head(f->owner, sequence, &doc);
+        before = watch(f, owner);
+        const enum err e = put_head(f, owner, buf_slice(&doc));
+        if (sequence == 1)
+            assert_refused(f, owner, e, ERR_STALE, before);
+        else
+            assert_int_equal(e, ERR_OK);
+    }
+    buf_free(&doc);
+    buf_free(&grant);
+    free(s);
+}
+
+/* --- at the coordinator --- */
+
+static uint64_t refused_there;
+
+static void on_counted(void *user, enum err e, const struct registry_counts *counts,
+                       const struct errmsg *msg)
+{
+    (void)msg;
+    assert_int_equal(e, ERR_OK);
+    refused_there = counts->refused_count;
+    *(bool *)user = true;
+}
+
+static bool is_set(void *user)
+{
+    return *(bool *)user;
+}
+
+static uint64_t count_refused(struct fixture *f)
+{
+    struct errmsg msg;
+    bool done = false;
+    assert_int_equal(coordinator_count(f->swarm->coordinator, on_counted, &done, &msg), ERR_OK);
+    assert_int_equal(sim_world_run_until(f->world, is_set, &done, HOUR_MS), ERR_OK);
+    return refused_there;
+}
+
+static void assert_coordinator_refuses(struct fixture *f, struct sim_node *from,
+                                       enum wire_route route, const struct buf *body,
+                                       enum err expected)
+{
+    struct witness *w = f->swarm->options.log->context;
+    const uint64_t before = count_refused(f);
+    id_format(&from->id, w->peer);
+    w->lines = 0;
+    assert_int_equal(sim_ask(f->swarm, from, &f->swarm->coordinator_node->id, "coordinator:1",
+                             NET_POST, wire_path_plain(route), buf_slice(body), &f->status,
+                             &f->reply),
+                     expected);
+    assert_int_equal(count_refused(f), before + 1);
+    assert_true(w->lines > 0);
+}
+
+static void register_with(struct fixture *f, const struct receipt *receipt, struct sign_key *key,
+                          enum err expected)
+{
+    struct buf doc = BUF_INIT(RECEIPT_BYTES_MAX), record = BUF_INIT(SIGNED_RECORD_BYTES_MAX);
+    struct buf body = BUF_INIT(WIRE_REGISTER_BYTES);
+    const struct signed_record r = {.segment = receipt->segment,
+                                    .account = f->owner->account.account,
+                                    .slot = f->owner->slot,
+                                    .list_number = 1,
+                                    .sequence = 1};
+    assert_int_equal(receipt_make(receipt, &f->swarm->root, key, &doc), ERR_OK);
+    assert_int_equal(signed_record_make(&r, &f->swarm->root, f->owner->key, &record), ERR_OK);
+    const struct slice receipts = buf_slice(&doc);
+    const struct wire_registration one = {.record = buf_slice(&record),
+                                          .k = 2,
+                                          .m = 1,
+                                          .shard_bytes = SHARD_BYTES,
+                                          .receipts = &receipts,
+                                          .receipt_count = 1};
+    assert_int_equal(wire_register_encode(&one, 1, &body), ERR_OK);
+    if (expected != ERR_OK)
+        assert_coordinator_refuses(f, f->owner->node, WIRE_SEGMENTS, &body, expected);
+    else
+        assert_int_equal(sim_ask(f->swarm, f->owner->node, &f->swarm->coordinator_node->id,
+                                 "coordinator:1", NET_POST, wire_path_plain(WIRE_SEGMENTS),
+                                 buf_slice(&body), &f->status, &f->reply),
+                         ERR_OK);
+    buf_free(&doc);
+    buf_free(&record);
+    buf_free(&body);
+}
+
+static void test_the_coordinator_refuses_counts_and_logs_what_is_forged(void **state)
+{
+    struct fixture *f = *state;
+    struct buf body = BUF_INIT(WIRE_REPORT_BYTES), doc = BUF_INIT(DELETE_ORDER_BYTES_MAX);
+    struct shard *s = shard_make(f->owner, 1);
+    struct sim_node *cell = f->swarm->cells[1].node, *thief = f->other->node;
+
+    /* receipts: of another size; and of a cell that is no member, which is left out */
+    struct sign_key *stranger = sim_swarm_key(12345);
+    struct receipt receipt = {.segment = s->segment,
+                              .shard_bytes = SHARD_BYTES / 2,
+                              .account = f->owner->account.account,
+                              .list_number = 1};
+    register_with(f, &receipt, f->swarm->cells[0].key, ERR_DENIED);
+    receipt.shard_bytes = SHARD_BYTES;
+    register_with(f, &receipt, stranger, ERR_OK);
+    sign_key_free(stranger);
+
+    /* proofs: of a ticket that nobody has given out */
+    struct wire_report report = {.segment = s->segment, .outcome = WIRE_OUTCOME_DISPROVED};
+    memset(report.ticket, 7, sizeof(report.ticket));
+    assert_int_equal(wire_report_encode(&report, &body), ERR_OK);
+    assert_coordinator_refuses(f, cell, WIRE_REPORT, &body, ERR_STALE);
+    assert_coordinator_refuses(f, thief, WIRE_REPORT, &body, ERR_STALE);
+
+    /* a deletion that somebody else has signed */
+    const struct deed deed = {.account = f->owner->account.account,
+                              .manifest_number = f->owner->manifest_number,
+                              .slot = f->owner->slot,
+                              .sequence = 1};
+    assert_int_equal(
+        delete_order_make(&deed, false, &s->segment, 1, &f->swarm->root, f->other->key, &doc),
+        ERR_OK);
+    const struct wire_order order = {.kind = WIRE_ORDER_DELETE, .doc = buf_slice(&doc)};
+    buf_clear(&body);
+    assert_int_equal(wire_delete_encode(&order, 1, &body), ERR_OK);
+    assert_coordinator_refuses(f, thief, WIRE_DELETE, &body, ERR_DENIED);
+    buf_free(&body);
+    buf_free(&doc);
+    free(s);
 }
 
 /* --- a whole swarm --- */
@@ -302,6 +478,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_forged_documents_are_refused_counted_and_logged,
+                                        setup_witnessed, teardown_witnessed),
+        cmocka_unit_test_setup_teardown(test_foreign_reads_and_heads_are_refused_counted_and_logged,
+                                        setup_witnessed, teardown_witnessed),
+        cmocka_unit_test_setup_teardown(test_the_coordinator_refuses_counts_and_logs_what_is_forged,
                                         setup_witnessed, teardown_witnessed),
         cmocka_unit_test(test_an_old_disk_image_costs_only_what_it_lacks),
         cmocka_unit_test(test_two_processes_with_one_identity_lose_nothing),
