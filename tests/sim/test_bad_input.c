@@ -148,7 +148,7 @@ static void test_forged_documents_are_refused_counted_and_logged(void **state)
     assert_int_equal(grant_make(&old, &f->swarm->root, f->swarm->coordinator_key, &doc), ERR_OK);
     const struct put late = {own, f->other, buf_slice(&doc), 0, 0, SHARD_BYTES};
     before = watch(f, thief);
-    assert_refused(f, thief, do_put(f, &late), ERR_DENIED, before);
+    assert_refused(f, thief, do_put(f, &late), ERR_QUOTA, before);
 
     /* a delete order for somebody else's account */
     const struct deed deed = {.account = f->owner->account.account,
