@@ -96,6 +96,24 @@ static enum err plan_encoder(struct erasure_plan *plan, unsigned *work)
     return ERR_OK;
 }
 
+/* All data from parity that fills aligned fours: by a transform, if that is less work. */
+static enum err plan_solver(struct erasure_plan *plan, unsigned *work)
+{
+    if (!plan->code->transform || !transform_build_can_solve(plan->from, plan->to, plan->k))
+        return ERR_OK;
+    enum err e =
+        transform_build_solver(plan->code->kernel, plan->from, plan->to, plan->k, &plan->program);
+    if (e != ERR_OK)
+        return e;
+    if (erasure_transform_work(plan->program) < *work) {
+        *work = erasure_transform_work(plan->program);
+    } else {
+        program_free(plan->program);
+        plan->program = NULL;
+    }
+    return ERR_OK;
+}
+
 static enum err plan_choose(struct erasure_plan *plan)
 {
     unsigned data_lost = 0, data_there = 0, encoding = 0;
@@ -105,15 +123,22 @@ static enum err plan_choose(struct erasure_plan *plan)
     }
     enum erasure_way way = plan->code->way;
     unsigned work = erasure_dense_work(plan->k, plan->target_count);
+    unsigned data_work = erasure_dense_work(plan->k, data_lost);
     enum err e = ERR_OK;
     plan->dense_count = plan->target_count;
-    if (data_lost + data_there == plan->k && plan->target_count > data_lost) {
+    if (data_lost == plan->k && way != WAY_DENSE)
+        e = plan_solver(plan, &data_work);
+    bool parity_lost = plan->target_count > data_lost;
+    bool can = data_lost + data_there == plan->k && (parity_lost || plan->program);
+    if (e == ERR_OK && can && parity_lost)
         e = plan_encoder(plan, &encoding);
-        encoding += erasure_dense_work(plan->k, data_lost);
-        if (way == WAY_ENCODE || (way == WAY_BEST && encoding < work)) {
-            plan->dense_count = data_lost;
-            work = encoding;
-        }
+    encoding += data_work;
+    if (can && (way == WAY_ENCODE || (way != WAY_DENSE && encoding < work))) {
+        plan->dense_count = data_lost;
+        work = encoding;
+    } else {
+        program_free(plan->program);
+        plan->program = NULL;
     }
     if (e != ERR_OK || (way != WAY_BEST && way != WAY_SOLVE))
         return e;
@@ -130,7 +155,7 @@ static enum err plan_compile(const struct erasure *code, struct erasure_plan *pl
 {
     unsigned k = code->k;
     enum err e = plan_choose(plan);
-    if (e != ERR_OK || plan->dense_count == 0 || plan->solve)
+    if (e != ERR_OK || plan->dense_count == 0 || plan->solve || plan->program)
         return e;
     uint8_t *space = malloc((size_t)k * k * 2 + (size_t)plan->dense_count * k);
     if (!space)

@@ -91,6 +91,8 @@ enum transform_kind {
      */
     TRANSFORM_SOURCE4,
     TRANSFORM_SOURCE4_ZERO,
+    /* the same with each source multiplied by a constant of its own; their tables come first */
+    TRANSFORM_SOURCE4_SCALED,
     /* in place: b += a, a += w b; ..ZERO: w = 0 */
     TRANSFORM_INVERSE,
     TRANSFORM_INVERSE_ZERO,
@@ -103,6 +105,9 @@ enum transform_kind {
     /* slots a .. a+3 -> rows row .. row+3: two forward layers and the scaling by s; tables: w of
        the first layer, s, s * w of the first pair, s * w of the second */
     TRANSFORM_ROWS4,
+    /* the same, scaled by a constant for each row; tables: w of the first layer, of the first pair,
+       of the second pair, the four constants */
+    TRANSFORM_ROWS4_SCALED,
     /* sources 0 .. 15 -> rows 0 .. 7, the whole of 16+8 in 24 slots: SOURCE4_ZERO, three SOURCE4,
        what lies between the quads (INVERSE_ZERO on two of them, INVERSE by w0 on the others, MERGE
        by w1 of both pairs, FORWARD by w2), two ROWS4; their tables one after the other */

@@ -32,6 +32,12 @@ MUST_CHECK enum err transform_build_new(const struct kernel *kernel, unsigned k,
    `want` (m flags); whole fours of neither cost nothing. NULL: all. At least one source. */
 MUST_CHECK enum err transform_build_part(const struct kernel *kernel, unsigned k, unsigned m,
                                          const bool *have, const bool *want, struct program **out);
+/* From `count` sources that are the sums over j of row j / (sources[i] XOR rows[j]) back to the
+   rows. Both are ascending points that fill aligned fours (transform_build_can_solve()). */
+MUST_CHECK enum err transform_build_solver(const struct kernel *kernel, const uint8_t *sources,
+                                           const uint8_t *rows, unsigned count,
+                                           struct program **out);
+bool transform_build_can_solve(const uint8_t *sources, const uint8_t *rows, unsigned count);
 /* Whether it can be and was measured to be faster than tiles. */
 bool transform_build_pays(unsigned k, unsigned m);
 

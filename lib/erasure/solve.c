@@ -21,7 +21,7 @@ struct solve {
     struct program *sums;         /* owned; the transform of what is there */
     struct program *solver;       /* owned; syndromes to lost data; NULL: none wanted */
     struct program *onto;         /* owned; syndromes to what sums lack; NULL: none wanted */
-    unsigned work;
+    unsigned solver_work, work;
 };
 
 void solve_free(struct solve *solve)
@@ -55,6 +55,28 @@ struct work {
     uint8_t parity[LIMIT_SHARDS * SOLVE_LOST_MAX], product[LIMIT_SHARDS * SOLVE_LOST_MAX];
 };
 
+/* Lost shards and rows that fill aligned fours are solved by a transform, if that is less work. */
+static enum err build_structured(const struct erasure *code, struct solve *s, const struct work *w)
+{
+    uint8_t points[SOLVE_LOST_MAX];
+    struct program *program;
+    for (unsigned i = 0; i < s->lost_count; i++)
+        points[i] = (uint8_t)(s->k + s->rows[i]);
+    if (!transform_build_can_solve(points, w->lost, s->lost_count))
+        return ERR_OK;
+    enum err e = transform_build_solver(code->kernel, points, w->lost, s->lost_count, &program);
+    if (e != ERR_OK)
+        return e;
+    unsigned work = erasure_transform_work(program);
+    if (work >= s->solver_work && code->way == WAY_BEST) {
+        program_free(program);
+        return ERR_OK;
+    }
+    s->solver = program;
+    s->solver_work = work;
+    return ERR_OK;
+}
+
 static enum err build_solver(const struct erasure *code, struct solve *s, const bool *wanted,
                              struct work *w)
 {
@@ -69,7 +91,10 @@ static enum err build_solver(const struct erasure *code, struct solve *s, const 
         memcpy(w->wanted + s->data_count * n, w->inverse + i * n, n);
         s->data[s->data_count++] = w->lost[i];
     }
-    if (s->data_count)
+    s->solver_work = erasure_dense_work(n, s->data_count);
+    if (s->data_count == n)
+        e = build_structured(code, s, w);
+    if (e == ERR_OK && s->data_count && !s->solver)
         e = program_new_dense(code->kernel, w->wanted, s->data_count, n, false, &s->solver);
     if (e != ERR_OK || s->parity_count == 0)
         return e;
@@ -133,8 +158,7 @@ enum err solve_new(const struct erasure *code, const struct solve_shards *shards
         solve_free(s);
         return e;
     }
-    s->work = erasure_transform_work(s->sums) + 6 * s->lost_count +
-              erasure_dense_work(s->lost_count, s->data_count) +
+    s->work = erasure_transform_work(s->sums) + 6 * s->lost_count + s->solver_work +
               erasure_dense_work(s->lost_count, s->parity_count);
     *out = s;
     return ERR_OK;

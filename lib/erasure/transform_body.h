@@ -11,16 +11,25 @@ ALWAYS V BODY(fma)(V x, const uint8_t *w, V y)
     return v_add(x, w, v_split(y));
 }
 
+/* `scaled` is a constant once inlined. */
 ALWAYS void BODY(source4)(const struct transform_call *call, const struct transform_op *op,
-                          size_t at, unsigned width, uint8_t *to)
+                          size_t at, unsigned width, uint8_t *to, bool scaled)
 {
-    const uint8_t *const *s = call->sources + op->a;
+    const uint8_t *const *s = call->sources + op->a, *t = op->tables;
     const uint8_t *s0 = s[0] + at, *s1 = s[1] + at, *s2 = s[2] + at, *s3 = s[3] + at;
-    const uint8_t *w0 = op->tables, *w1 = w0 + TABLE_BYTES, *w2 = w1 + TABLE_BYTES;
+    const uint8_t *w0 = scaled ? t + 4 * TABLE_BYTES : t, *w1 = w0 + TABLE_BYTES;
+    const uint8_t *w2 = w1 + TABLE_BYTES;
     for (unsigned part = 0; part < width; part += V_BYTES) {
         V low0 = v_load(s0 + part), low1 = v_load(s2 + part);
-        V high0 = v_xor(v_load(s1 + part), low0);
-        V high1 = v_xor(v_load(s3 + part), low1);
+        V high0 = v_load(s1 + part), high1 = v_load(s3 + part);
+        if (scaled) {
+            low0 = BODY(fma)(v_zero(), t, low0);
+            high0 = BODY(fma)(v_zero(), t + TABLE_BYTES, high0);
+            low1 = BODY(fma)(v_zero(), t + 2 * TABLE_BYTES, low1);
+            high1 = BODY(fma)(v_zero(), t + 3 * TABLE_BYTES, high1);
+        }
+        high0 = v_xor(high0, low0);
+        high1 = v_xor(high1, low1);
         low0 = BODY(fma)(low0, w0, high0);
         low1 = v_xor(BODY(fma)(low1, w1, high1), low0);
         high1 = v_xor(high1, high0);
@@ -105,6 +114,30 @@ ALWAYS void BODY(rows4)(const struct transform_call *call, const struct transfor
     }
 }
 
+ALWAYS void BODY(rows4_scaled)(const struct transform_call *call, const struct transform_op *op,
+                               size_t at, unsigned width, const uint8_t *a, enum transform_put how)
+{
+    const uint8_t *w = op->tables, *w0 = w + TABLE_BYTES, *w1 = w0 + TABLE_BYTES;
+    const uint8_t *s = w1 + TABLE_BYTES;
+    for (unsigned part = 0; part < width; part += V_BYTES) {
+        V c2 = v_load(a + 2 * width + part), c3 = v_load(a + 3 * width + part), v[4];
+        V low = BODY(fma)(v_load(a + part), w, c2);
+        V high = BODY(fma)(v_load(a + width + part), w, c3);
+        v[0] = BODY(fma)(low, w0, high);
+        v[1] = v_xor(v[0], high);
+        high = v_xor(high, c3);
+        v[2] = BODY(fma)(v_xor(low, c2), w1, high);
+        v[3] = v_xor(v[2], high);
+        KERNEL_UNROLL
+        for (unsigned i = 0; i < 4; i++) {
+            const uint8_t *add = how == PUT_ADD ? call->adds[op->to + i] + at + part : NULL;
+            BODY(put_row)
+            (call->rows[op->to + i] + at + part, add,
+             BODY(fma)(v_zero(), s + i * TABLE_BYTES, v[i]), how);
+        }
+    }
+}
+
 /* 16 sources to 8 rows without going through the list of operations. */
 ALWAYS void BODY(whole_16_to_8)(const struct transform_call *call, const struct transform_op *op,
                                 size_t at, unsigned width, uint8_t *space, enum transform_put how)
@@ -114,7 +147,7 @@ ALWAYS void BODY(whole_16_to_8)(const struct transform_call *call, const struct 
     BODY(source4_zero)(call, &part, at, width, space);
     part.tables += TABLE_BYTES;
     for (part.a = 4; part.a < 16; part.a += 4, part.tables += 3 * TABLE_BYTES)
-        BODY(source4)(call, &part, at, width, space + part.a * width);
+        BODY(source4)(call, &part, at, width, space + part.a * width, false);
     BODY(middle)(part.tables, width, space, rows);
     part.tables += 3 * TABLE_BYTES;
     for (part.to = 0; part.to < 8; part.to += 4, part.tables += 4 * TABLE_BYTES)
@@ -166,7 +199,10 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
     uint8_t *a = space + op->a * width, *b = space + op->b * width, *to = space + op->to * width;
     switch (op->kind) {
     case TRANSFORM_SOURCE4:
-        BODY(source4)(call, op, at, width, to);
+        BODY(source4)(call, op, at, width, to, false);
+        break;
+    case TRANSFORM_SOURCE4_SCALED:
+        BODY(source4)(call, op, at, width, to, true);
         break;
     case TRANSFORM_SOURCE4_ZERO:
         BODY(source4_zero)(call, op, at, width, to);
@@ -188,6 +224,9 @@ ALWAYS void BODY(op)(const struct transform_call *call, const struct transform_o
         break;
     case TRANSFORM_16_TO_8:
         BODY(whole_16_to_8)(call, op, at, width, space, how);
+        break;
+    case TRANSFORM_ROWS4_SCALED:
+        BODY(rows4_scaled)(call, op, at, width, a, how);
         break;
     case TRANSFORM_ROWS4:
         BODY(rows4)(call, op, at, width, a, how);

@@ -32,8 +32,10 @@ struct builder {
     const struct kernel *kernel;
     struct program *program;
     unsigned capacity;
-    unsigned k;
-    bool quads[64]; /* of points: sources that are there, rows that are wanted */
+    bool source_quads[64], row_quads[64]; /* fours of points that are sources, or rows */
+    uint8_t number[64];                   /* of the four's first source or row */
+    unsigned slots;                       /* of sources: source number i has slot i */
+    const uint8_t *factors;               /* by point, of sources and rows; NULL: none */
     struct block sources[BLOCKS_MAX];
     unsigned source_count;
     const struct block *main; /* the source block whose scale is used */
@@ -88,9 +90,10 @@ static enum err emit(struct builder *b, struct transform_op op, const uint8_t *c
     op.tables = tables;
     p->ops[p->op_count++] = op;
     static const uint8_t products[] = {
-        [TRANSFORM_SOURCE4] = 4, [TRANSFORM_SOURCE4_ZERO] = 1, [TRANSFORM_INVERSE] = 1,
-        [TRANSFORM_FORWARD] = 1, [TRANSFORM_ADD] = 1,          [TRANSFORM_MERGE] = 1,
-        [TRANSFORM_ROWS4] = 8,   [TRANSFORM_16_TO_8] = 45,
+        [TRANSFORM_SOURCE4] = 4,      [TRANSFORM_SOURCE4_ZERO] = 1, [TRANSFORM_INVERSE] = 1,
+        [TRANSFORM_FORWARD] = 1,      [TRANSFORM_ADD] = 1,          [TRANSFORM_MERGE] = 1,
+        [TRANSFORM_ROWS4] = 8,        [TRANSFORM_16_TO_8] = 45,     [TRANSFORM_SOURCE4_SCALED] = 8,
+        [TRANSFORM_ROWS4_SCALED] = 8,
     };
     p->products += products[op.kind] * (op.count ? op.count : 1);
     return ERR_OK;
@@ -109,15 +112,29 @@ static enum err emit_layer(struct builder *b, enum transform_kind kind, unsigned
 
 /* --- sources to coefficients; source i has slot i */
 
+static unsigned slot_of(const struct builder *b, unsigned point)
+{
+    return b->number[point / 4] + point % 4;
+}
+
 static enum err build_source4(struct builder *b, unsigned at)
 {
-    struct transform_op op = {.kind = TRANSFORM_SOURCE4, .a = at, .to = at};
-    uint8_t w[3] = {twiddle(0, at), twiddle(0, at + 2), twiddle(1, at)};
-    if (at == 0) {
+    unsigned number = slot_of(b, at), count = 0;
+    struct transform_op op = {.kind = TRANSFORM_SOURCE4, .a = number, .to = number};
+    uint8_t w[7];
+    if (at == 0 && !b->factors) {
         op.kind = TRANSFORM_SOURCE4_ZERO;
-        return emit(b, op, w + 1, 1);
+        w[0] = twiddle(0, 2);
+        return emit(b, op, w, 1);
     }
-    return emit(b, op, w, 3);
+    for (; b->factors && count < 4; count++)
+        w[count] = b->factors[at + count];
+    if (b->factors)
+        op.kind = TRANSFORM_SOURCE4_SCALED;
+    w[count++] = twiddle(0, at);
+    w[count++] = twiddle(0, at + 2);
+    w[count++] = twiddle(1, at);
+    return emit(b, op, w, count);
 }
 
 static enum err build_inverse(struct builder *b, const struct block *block)
@@ -130,8 +147,9 @@ static enum err build_inverse(struct builder *b, const struct block *block)
         unsigned half = 1u << level;
         for (unsigned at = block->base; e == ERR_OK && at < end; at += 2 * half) {
             uint8_t w = twiddle(level, at);
-            e = emit_layer(b, w ? TRANSFORM_INVERSE : TRANSFORM_INVERSE_ZERO, at, at + half, at,
-                           half, w);
+            unsigned slot = slot_of(b, at);
+            e = emit_layer(b, w ? TRANSFORM_INVERSE : TRANSFORM_INVERSE_ZERO, slot, slot + half,
+                           slot, half, w);
         }
     }
     return e;
@@ -145,7 +163,7 @@ static enum err build_prune(struct builder *b, const struct block *source, unsig
                             unsigned row, unsigned *slot, unsigned *free)
 {
     enum err e = ERR_OK;
-    *slot = source->base;
+    *slot = slot_of(b, source->base);
     for (unsigned i = source->level; e == ERR_OK && i-- > level;) {
         unsigned half = 1u << i, to = *free;
         bool merge = source->open_top && i + 1 == source->level;
@@ -168,7 +186,7 @@ static enum err build_others(struct builder *b, unsigned row, unsigned level, bo
         if (source == b->main || (top ? source->level < level : source->level != level))
             continue;
         unsigned with, to = *slot;
-        if (*slot < b->k) { /* a source block's own coefficients are needed again */
+        if (*slot < b->slots) { /* a source block's own coefficients are needed again */
             to = *free;
             *free += 1u << level;
         }
@@ -195,12 +213,12 @@ static void rows4_constants(const struct builder *b, unsigned row, uint8_t const
 static enum err build_16_to_8(struct builder *b)
 {
     uint8_t w[21], *next = w;
-    unsigned row = b->k;
+    unsigned row = 16;
     b->sources[0] = (struct block){.base = 0, .level = 4};
     b->main = b->sources;
     b->program->slot_count = 24;
     *next++ = twiddle(0, 2);
-    for (unsigned at = 4; at < b->k; at += 4) {
+    for (unsigned at = 4; at < 16; at += 4) {
         *next++ = twiddle(0, at);
         *next++ = twiddle(0, at + 2);
         *next++ = twiddle(1, at);
@@ -213,18 +231,31 @@ static enum err build_16_to_8(struct builder *b)
     return emit(b, (struct transform_op){.kind = TRANSFORM_16_TO_8}, w, sizeof(w));
 }
 
+static enum err build_rows4(struct builder *b, unsigned row, unsigned slot)
+{
+    uint8_t constants[7];
+    struct transform_op op = {.kind = TRANSFORM_ROWS4, .a = slot, .to = b->number[row / 4]};
+    if (!b->factors) {
+        rows4_constants(b, row, constants);
+        return emit(b, op, constants, 4);
+    }
+    op.kind = TRANSFORM_ROWS4_SCALED;
+    constants[0] = twiddle(1, row);
+    constants[1] = twiddle(0, row);
+    constants[2] = twiddle(0, row + 2);
+    for (unsigned i = 0; i < 4; i++)
+        constants[3 + i] = gf256_multiply(scale(b->main, row), b->factors[row + i]);
+    return emit(b, op, constants, 7);
+}
+
 static enum err build_node(struct builder *b, unsigned row, unsigned level, bool top, unsigned slot,
                            unsigned free)
 {
     enum err e = build_others(b, row, level, top, &slot, &free);
     if (e != ERR_OK)
         return e;
-    if (level == QUAD) {
-        uint8_t constants[4];
-        rows4_constants(b, row, constants);
-        struct transform_op op = {.kind = TRANSFORM_ROWS4, .a = slot, .to = row - b->k};
-        return emit(b, op, constants, 4);
-    }
+    if (level == QUAD)
+        return build_rows4(b, row, slot);
     unsigned half = 1u << (level - 1);
     e = emit_layer(b, TRANSFORM_FORWARD, slot, slot + half, free, half, twiddle(level - 1, row));
     if (e == ERR_OK)
@@ -234,52 +265,51 @@ static enum err build_node(struct builder *b, unsigned row, unsigned level, bool
     return e;
 }
 
-static bool is_block(const bool *quads, unsigned low, unsigned high, unsigned level)
+static bool is_block(const bool *quads, unsigned low, unsigned level)
 {
     unsigned end = low + (1u << level);
-    bool used = low % (1u << level) == 0 && end <= high;
+    bool used = low % (1u << level) == 0 && end <= 256;
     for (unsigned at = low; used && at < end; at += 4)
         used = quads[at / 4];
     return used;
 }
 
-/* Aligned blocks of those points in [low, high) whose quads are in use. */
-static unsigned cut_blocks(const bool *quads, unsigned low, unsigned high, unsigned level_max,
-                           struct block *out)
+/* The largest aligned blocks of fours. */
+static unsigned cut_blocks(const bool *quads, unsigned level_max, struct block *out)
 {
     unsigned count = 0;
-    while (low < high) {
+    for (unsigned at = 0; at < 256;) {
         unsigned level = level_max;
-        if (!quads[low / 4]) {
-            low += 4;
+        if (!quads[at / 4]) {
+            at += 4;
             continue;
         }
-        while (!is_block(quads, low, high, level))
+        while (!is_block(quads, at, level))
             level--;
-        out[count++] = (struct block){.base = low, .level = level};
-        low += 1u << level;
+        out[count++] = (struct block){.base = at, .level = level};
+        at += 1u << level;
     }
     return count;
 }
 
-static enum err build_all(struct builder *b, unsigned rows_end)
+static enum err build_all(struct builder *b)
 {
     struct block rows[BLOCKS_MAX];
     enum err e = ERR_OK;
-    b->source_count = cut_blocks(b->quads, 0, b->k, BLOCK_LEVEL_MAX, b->sources);
+    b->source_count = cut_blocks(b->source_quads, BLOCK_LEVEL_MAX, b->sources);
     b->main = b->sources;
     for (unsigned i = 1; i < b->source_count; i++)
         if (b->sources[i].level > b->main->level)
             b->main = &b->sources[i];
-    unsigned row_count = cut_blocks(b->quads, b->k, (rows_end + 3) & ~3u, b->main->level, rows);
-    b->program->slot_count = b->k;
+    unsigned row_count = cut_blocks(b->row_quads, b->main->level, rows);
+    b->program->slot_count = b->slots;
     for (unsigned i = 0; e == ERR_OK && i < b->source_count; i++) {
         b->sources[i].open_top =
             row_count == 1 && b->sources[i].level > QUAD && b->sources[i].level > rows[0].level;
         e = build_inverse(b, &b->sources[i]);
     }
     for (unsigned i = 0; e == ERR_OK && i < row_count; i++) {
-        unsigned slot, free = b->k;
+        unsigned slot, free = b->slots;
         e = build_prune(b, b->main, rows[i].level, rows[i].base, &slot, &free);
         if (e == ERR_OK)
             e = build_node(b, rows[i].base, rows[i].level, true, slot, free);
@@ -292,31 +322,50 @@ bool transform_build_pays(unsigned k, unsigned m)
     return k % 4 == 0 && k + m <= 252 && (m > TILE_ROWS || (k == 4 && m > 2));
 }
 
+static enum err builder_start(struct builder *b, const struct kernel *kernel, unsigned k,
+                              unsigned m)
+{
+    *b = (struct builder){.kernel = kernel, .slots = k};
+    b->program = calloc(1, sizeof(*b->program));
+    if (!b->program)
+        return ERR_NOMEM;
+    b->program->kernel = kernel;
+    b->program->source_count = k;
+    b->program->row_count = m;
+    program_set_block(b->program, kernels_cache_l1());
+    return ERR_OK;
+}
+
+static enum err builder_finish(struct builder *b, enum err e, struct program **out)
+{
+    if (e == ERR_OK)
+        *out = b->program;
+    else
+        program_free(b->program);
+    return e;
+}
+
 /* `have` and `want` NULL: all. */
 static enum err build(const struct kernel *kernel, unsigned k, unsigned m, const bool *have,
                       const bool *want, struct program **out)
 {
-    struct builder b = {.kernel = kernel, .k = k};
-    b.program = calloc(1, sizeof(*b.program));
-    if (!b.program)
-        return ERR_NOMEM;
-    b.program->kernel = kernel;
-    b.program->source_count = k;
-    b.program->row_count = m;
-    program_set_block(b.program, kernels_cache_l1());
-    bool whole = true;
-    for (unsigned i = 0; i < k + m; i++)
-        if (i < k ? !have || have[i] : !want || want[i - k])
-            b.quads[i / 4] = true;
-    for (unsigned i = 0; i < k + m; i += 4)
-        whole = whole && b.quads[i / 4];
-    enum err e = whole && k == 16 && m > 4 && m <= 8 ? build_16_to_8(&b) : build_all(&b, k + m);
-    if (e != ERR_OK) {
-        program_free(b.program);
+    struct builder b;
+    enum err e = builder_start(&b, kernel, k, m);
+    if (e != ERR_OK)
         return e;
+    bool whole = true;
+    for (unsigned i = 0; i < k + m; i++) {
+        if (i < k && (!have || have[i]))
+            b.source_quads[i / 4] = true;
+        if (i >= k && (!want || want[i - k]))
+            b.row_quads[i / 4] = true;
     }
-    *out = b.program;
-    return ERR_OK;
+    for (unsigned i = 0; i < k + m; i += 4) {
+        b.number[i / 4] = (uint8_t)(i < k ? i : i - k);
+        whole = whole && (b.source_quads[i / 4] || b.row_quads[i / 4]);
+    }
+    e = whole && k == 16 && m > 4 && m <= 8 ? build_16_to_8(&b) : build_all(&b);
+    return builder_finish(&b, e, out);
 }
 
 enum err transform_build_new(const struct kernel *kernel, unsigned k, unsigned m,
@@ -342,4 +391,50 @@ enum err transform_build_part(const struct kernel *kernel, unsigned k, unsigned 
     program_free(better ? zeros : left_out);
     *out = better ? left_out : zeros;
     return ERR_OK;
+}
+
+/* Whether they are, in this order, whole aligned fours. */
+static bool are_fours(const uint8_t *points, unsigned count)
+{
+    bool fours = count % 4 == 0;
+    for (unsigned i = 0; fours && i < count; i++)
+        fours = points[i] % 4 == i % 4 && points[i] == points[i / 4 * 4] + i % 4;
+    return fours;
+}
+
+/* product of (point + others[i]) over those that are not the point itself */
+static uint8_t distances(uint8_t point, const uint8_t *others, unsigned count)
+{
+    uint8_t product = 1;
+    for (unsigned i = 0; i < count; i++)
+        if (others[i] != point)
+            product = gf256_multiply(product, point ^ others[i]);
+    return product;
+}
+
+bool transform_build_can_solve(const uint8_t *sources, const uint8_t *rows, unsigned count)
+{
+    return are_fours(sources, count) && are_fours(rows, count) && count > 0;
+}
+
+/* The inverse of a Cauchy matrix is one too, of the same points, with rows and columns scaled. */
+enum err transform_build_solver(const struct kernel *kernel, const uint8_t *sources,
+                                const uint8_t *rows, unsigned count, struct program **out)
+{
+    struct builder b;
+    uint8_t factors[256] = {0};
+    enum err e = builder_start(&b, kernel, count, count);
+    if (e != ERR_OK)
+        return e;
+    b.factors = factors;
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t s = sources[i], r = rows[i];
+        factors[s] =
+            gf256_multiply(distances(s, rows, count), gf256_inverse(distances(s, sources, count)));
+        factors[r] =
+            gf256_multiply(distances(r, sources, count), gf256_inverse(distances(r, rows, count)));
+        b.source_quads[s / 4] = b.row_quads[r / 4] = true;
+        b.number[s / 4] = b.number[r / 4] = (uint8_t)(i / 4 * 4);
+    }
+    return builder_finish(&b, build_all(&b), out);
 }

@@ -205,6 +205,37 @@ static inline void check_part(const struct kernel *kernel, unsigned k, unsigned 
     program_free(portable);
 }
 
+/* The solver takes what the Cauchy matrix of sources 0 .. and rows `apart` on made back to what it
+   was made of. */
+static inline void check_solver(const struct kernel *kernel, unsigned count, unsigned apart)
+{
+    enum { SIZE = 448 };
+    static uint8_t in[CHECK_SHARDS_MAX][SIZE], sums[CHECK_SHARDS_MAX][SIZE];
+    static uint8_t out[CHECK_SHARDS_MAX][SIZE];
+    const uint8_t *from[CHECK_SHARDS_MAX], *middle[CHECK_SHARDS_MAX];
+    uint8_t *to[CHECK_SHARDS_MAX], *to_middle[CHECK_SHARDS_MAX];
+    uint8_t sources[CHECK_SHARDS_MAX], rows[CHECK_SHARDS_MAX];
+    struct program *tested, *cauchy;
+    for (unsigned i = 0; i < count; i++) {
+        random_fill(in[i], SIZE);
+        sources[i] = (uint8_t)i;
+        rows[i] = (uint8_t)(apart + i);
+        from[i] = in[i];
+        middle[i] = to_middle[i] = sums[i];
+        to[i] = out[i];
+    }
+    CHECK(program_new_cauchy(&kernel_portable, rows, count, sources, count, &cauchy) == ERR_OK,
+          "no memory");
+    CHECK(transform_build_can_solve(rows, sources, count), "no fours");
+    CHECK(transform_build_solver(kernel, rows, sources, count, &tested) == ERR_OK, "no memory");
+    program_run(cauchy, from, to_middle, 0, SIZE, SIZE);
+    program_run(tested, middle, to, 0, SIZE, SIZE);
+    for (unsigned i = 0; i < count; i++)
+        CHECK(memcmp(out[i], in[i], SIZE) == 0, "%s: %u solved, row %u", kernel->name, count, i);
+    program_free(tested);
+    program_free(cauchy);
+}
+
 static inline void check_kernel(const struct kernel *kernel, enum check_effort effort)
 {
     static const struct {
@@ -225,6 +256,10 @@ static inline void check_kernel(const struct kernel *kernel, enum check_effort e
     check_part(kernel, 24, 12, 12);
     check_part(kernel, 32, 16, 9);
     check_part(kernel, 20, 40, 3);
+    check_solver(kernel, 4, 16);
+    check_solver(kernel, 8, 20);
+    check_solver(kernel, 12, 24);
+    check_solver(kernel, 40, 44);
     check_far(kernel, CHECK_DENSE, 4, 1, 0);
     check_far(kernel, CHECK_DENSE, 17, 2, 0);
     check_far(kernel, CHECK_DENSE, 17, 2, 1);

@@ -161,6 +161,31 @@ static void test_plan_all_patterns_all_ways(void **state)
     }
 }
 
+/* Lost data that fills aligned fours, with all or most parity there, is solved by transforms. */
+static void test_plan_aligned_losses(void **state)
+{
+    static const unsigned codes[][2] = {{16, 8}, {24, 12}, {32, 16}, {20, 40}, {8, 8}, {12, 13}};
+    (void)state;
+    random_start("aligned");
+    for (unsigned n = 0; n < 4 * 6; n++) {
+        unsigned k = codes[n / 4][0], m = codes[n / 4][1];
+        struct fixture f = fixture_new(k, m, 1000);
+        f.code->way = (enum erasure_way)(n % 4);
+        for (unsigned first = 0; first < k; first += 4) {
+            for (unsigned count = 4; first + count <= k && count <= m; count += 4) {
+                struct erasure_set lost = {{0}};
+                for (unsigned i = 0; i < count; i++)
+                    erasure_set_add(&lost, first + i);
+                lose_and_restore(&f, &lost);
+                for (unsigned i = count; i < m; i++) /* and parity: first or last rows */
+                    erasure_set_add(&lost, count % 8 ? k + i : k + m - 1 - i);
+                lose_and_restore(&f, &lost);
+            }
+        }
+        fixture_free(&f);
+    }
+}
+
 /* Many blocks of columns, an end that is no whole column, ranges that start anywhere; and large
    enough to come from memory. */
 static void test_plan_syndromes_in_blocks(void **state)
@@ -329,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_plan_random_patterns),
         cmocka_unit_test(test_plan_all_ways),
         cmocka_unit_test(test_plan_all_patterns_all_ways),
+        cmocka_unit_test(test_plan_aligned_losses),
         cmocka_unit_test(test_plan_syndromes_in_blocks),
         cmocka_unit_test(test_plan_large_shards_and_ranges),
         cmocka_unit_test(test_plan_parity_from_the_encoder),
