@@ -28,11 +28,6 @@
 
 enum { RETRY_S = 30, AGREE = 2, HOLD_FACTOR = 3, HOLD_MORE_S = 86400 };
 
-static const struct id *household_of(const struct registry_cell *cell)
-{
-    return cell->claimed ? &cell->household : &cell->id;
-}
-
 /* --- who is to be asked --- */
 
 static enum err adopt_member(struct registry *registry, const struct member *member, int64_t now_s,
@@ -55,6 +50,9 @@ static enum err adopt_member(struct registry *registry, const struct member *mem
     cell->claimed = member->claimed;
     cell->household = member->household;
     cell->last_seen_s = now_s; /* the grace time begins anew */
+    /* of trust the list says only who got no new shards: he has to prove something first */
+    if (!member->eligible && member->weight > 0)
+        cell->trust = REGISTRY_TRUST_NEW - 1;
     cell->ungathered = cell->uninformed = true;
     return registry_cell_write(registry, cell, msg);
 }
@@ -472,7 +470,7 @@ static enum err add_voice(struct registry *registry, const struct registry_cell 
     if (e != ERR_OK)
         return e;
     db_bind_id(s, 1, segment);
-    db_bind_id(s, 2, household_of(cell));
+    db_bind_id(s, 2, registry_household(cell));
     e = db_run(s, msg);
     db_done(s);
     return e;
@@ -508,7 +506,7 @@ static unsigned households(const struct registry *registry)
     const struct id *met[3];
     unsigned count = 0;
     for (size_t i = 0; i < registry->cell_count && count < 3; i++) {
-        const struct id *household = household_of(registry->cells[i]);
+        const struct id *household = registry_household(registry->cells[i]);
         bool known = false;
         for (unsigned j = 0; j < count; j++)
             known |= id_equal(met[j], household);
@@ -534,7 +532,7 @@ static enum err confirm_accounts(struct registry *registry, struct errmsg *msg)
         return e;
     while ((e = db_step(s, msg)) == ERR_OK) {
         const int64_t account = db_column_i64(s, 0);
-        const struct id *household = household_of(registry->cells[db_column_u64(s, 1) - 1]);
+        const struct id *household = registry_household(registry->cells[db_column_u64(s, 1) - 1]);
         if (account != at)
             first = NULL;
         if ((!first && needed == 1) || (first && !id_equal(first, household)))
@@ -568,7 +566,7 @@ static enum err is_held(struct registry *registry, const struct id *segment, boo
         if (e != ERR_OK)
             return e;
         db_bind_id(s, 1, segment);
-        db_bind_id(s, 2, household_of(row.places[i].cell));
+        db_bind_id(s, 2, registry_household(row.places[i].cell));
         e = db_step(s, msg);
         db_done(s);
         *held = e == ERR_END;
@@ -743,7 +741,7 @@ enum err registry_unproven_pick(struct registry *registry, const struct id *not_
     for (size_t i = 0; registry->unproven_rows && i < registry->cell_count; i++) {
         registry->unproven_turn = (registry->unproven_turn + 1) % registry->cell_count;
         *cell = registry->cells[registry->unproven_turn];
-        if (id_equal(household_of(*cell), not_of))
+        if (id_equal(registry_household(*cell), not_of))
             continue;
         enum err e = unproven_behind(registry, (*cell)->number, &lot, segment, index, msg);
         if (e == ERR_END)

@@ -465,9 +465,41 @@ static void test_every_allocation_of_a_page_fails_in_turn(void **state)
     stage_free(s);
 }
 
+/* Trust begins anew, but not for who was not trusted: one proof at least comes first. */
+static void test_who_was_not_trusted_has_to_prove_something_first(void **state)
+{
+    (void)state;
+    struct fixture *old = fixture_new(5), *new = fixture_new(6);
+    struct slice doc;
+    struct member_list *list;
+    struct registry_cell_info info;
+    uint64_t number;
+    fixture_open(old);
+    for (size_t i = 0; i < 3; i++)
+        join_cell(old, i);
+    for (size_t i = 0; i < 2; i++) /* at 160 of 1000 */
+        registry_fault(old->registry, registry_cell_find(old->registry, cell_id(old, 1)), false);
+    OK(registry_members(old->registry, old->now_s, &doc, &number, &old->msg));
+    OK(member_list_open(doc, &old->root, &list, &old->msg));
+    new->options.incarnation = 2;
+    fixture_open(new);
+    OK(registry_adopt(new->registry, list, new->now_s, &new->msg));
+    member_list_free(list);
+    for (size_t i = 0; i < 3; i++) {
+        OK(registry_cell_info(new->registry, cell_id(old, i), &info));
+        if (i == 1)
+            assert_in_range(info.trust, 250, 499); /* no new shards; what it has stays there */
+        else
+            assert_int_equal(info.trust, 1000);
+    }
+    fixture_free(old);
+    fixture_free(new);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_was_not_trusted_has_to_prove_something_first),
         cmocka_unit_test(test_the_rebuilt_ledger_is_the_same),
         cmocka_unit_test(test_a_shard_counts_only_after_a_proof),
         cmocka_unit_test(test_what_is_gone_needs_no_proof),
