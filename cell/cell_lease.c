@@ -20,7 +20,7 @@
 
 #include <stdlib.h>
 
-enum { TICK_MIN_MS = 200, PARTS = 12, HOLD_S = 30 * 86400 };
+enum { TICK_MIN_MS = 200, DAY_MS = 86400 * 1000, PARTS = 12, HOLD_S = 30 * 86400 };
 
 static uint64_t term_ms(const struct cell *cell)
 {
@@ -44,7 +44,9 @@ static bool is_older(const struct store_lease *lease, const struct store_moment 
 static void set_timer(struct cell *cell)
 {
     const struct store_moment now = cell_view_now(cell).moment;
-    const uint64_t calm_ms = cell_removal_calm_ms(cell, &now);
+    uint64_t calm_ms = cell_removal_calm_ms(cell, &now);
+    if (calm_ms == CELL_CALM_MAX_MS)
+        calm_ms = DAY_MS; /* a lease has a year */
     uint64_t pause_ms = term_ms(cell) / 100;
     pause_ms = pause_ms > calm_ms ? calm_ms : pause_ms;
     pause_ms = pause_ms < TICK_MIN_MS ? TICK_MIN_MS : pause_ms;

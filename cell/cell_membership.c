@@ -142,9 +142,13 @@ static void message_done(void *user, enum err e, unsigned status, struct slice b
 void cell_coordinator(const struct cell *cell, struct address_list *list,
                       const char *pointers[LIMIT_ADDRESSES], struct net_target *out)
 {
-    *list = (struct address_list){0};
-    if (cell->members)
-        *list = cell->members->coordinator.addresses;
+    list->count = 0;
+    if (cell->members) { /* as many as there are: with each heartbeat the rest would be copied too
+                          */
+        const struct address_list *known = &cell->members->coordinator.addresses;
+        list->count = known->count;
+        memcpy(list->text, known->text, known->count * sizeof(known->text[0]));
+    }
     for (size_t i = 0; i < cell->options.coordinator_address_count; i++)
         err_ignore(address_list_add(list, cell->options.coordinator_addresses[i])); /* or full */
     *out = (struct net_target){

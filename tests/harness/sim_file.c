@@ -13,8 +13,8 @@ struct sim_sector {
 
 static void drop_sector(struct sim_file *file, size_t index)
 {
-    struct sim_sector *sector = file->sectors[index];
-    file->sectors[index] = NULL;
+    struct sim_sector *sector = file->pages[index].old;
+    file->pages[index].old = NULL;
     sector->next_spare = file->spare;
     file->spare = sector;
 }
@@ -30,16 +30,32 @@ static struct sim_sector *new_sector(struct sim_file *file)
 
 void sim_file_free(struct sim_file *file)
 {
-    for (size_t i = file->low; i < file->high; i++)
-        free(file->sectors[i]);
+    for (size_t i = 0; i < file->page_count; i++) {
+        free(file->pages[i].old);
+        free(file->pages[i].now);
+    }
     while (file->spare) {
         struct sim_sector *sector = file->spare;
         file->spare = sector->next_spare;
         free(sector);
     }
-    free(file->sectors);
-    free(file->data);
+    free(file->pages);
     *file = (struct sim_file){0};
+}
+
+/* A range, page by page: the part of it that lies in page `index`. */
+struct part {
+    size_t index, from, size;
+};
+
+static struct part part_of(uint64_t offset, uint64_t left)
+{
+    struct part part = {.index = (size_t)(offset / SIM_SECTOR_BYTES),
+                        .from = (size_t)(offset % SIM_SECTOR_BYTES)};
+    part.size = SIM_SECTOR_BYTES - part.from;
+    if (part.size > left)
+        part.size = (size_t)left;
+    return part;
 }
 
 size_t sim_file_read(const struct sim_file *file, uint64_t offset, void *out, size_t size)
@@ -48,24 +64,36 @@ size_t sim_file_read(const struct sim_file *file, uint64_t offset, void *out, si
         return 0;
     if (size > file->size - offset)
         size = (size_t)(file->size - offset);
-    if (size)
-        memcpy(out, file->data + offset, size);
+    for (size_t done = 0; done < size;) {
+        const struct part part = part_of(offset + done, size - done);
+        const uint8_t *now = file->pages[part.index].now;
+        if (now)
+            memcpy((uint8_t *)out + done, now + part.from, part.size);
+        else
+            memset((uint8_t *)out + done, 0, part.size);
+        done += part.size;
+    }
     return size;
 }
 
 static void reserve(struct sim_file *file, uint64_t size)
 {
-    if (size <= file->capacity)
+    const size_t needed = (size_t)((size + SIM_SECTOR_BYTES - 1) / SIM_SECTOR_BYTES);
+    if (needed <= file->page_count)
         return;
-    uint64_t capacity = file->capacity ? 2 * file->capacity : SIM_SECTOR_BYTES;
-    while (capacity < size)
-        capacity *= 2;
-    file->data = sim_world_grow(file->data, (size_t)file->capacity, (size_t)capacity);
-    file->capacity = capacity;
-    size_t count = (size_t)(capacity / SIM_SECTOR_BYTES);
-    file->sectors = sim_world_grow(file->sectors, file->sector_count * sizeof(*file->sectors),
-                                   count * sizeof(*file->sectors));
-    file->sector_count = count;
+    size_t count = file->page_count ? 2 * file->page_count : 1;
+    while (count < needed)
+        count *= 2;
+    file->pages = sim_world_grow(file->pages, file->page_count * sizeof(*file->pages),
+                                 count * sizeof(*file->pages));
+    file->page_count = count;
+}
+
+static uint8_t *page_of(struct sim_file *file, size_t index)
+{
+    if (!file->pages[index].now)
+        file->pages[index].now = sim_world_alloc(SIM_SECTOR_BYTES);
+    return file->pages[index].now;
 }
 
 /* Before bytes of this range change: remembers how the platter reads. */
@@ -79,11 +107,15 @@ static void touch(struct sim_file *file, uint64_t offset, uint64_t size)
     file->low = none || first < file->low ? first : file->low;
     file->high = none || end > file->high ? end : file->high;
     for (size_t i = first; i < end; i++) {
-        if (!file->sectors[i]) {
-            file->sectors[i] = new_sector(file);
-            memcpy(file->sectors[i]->platter, file->data + i * SIM_SECTOR_BYTES, SIM_SECTOR_BYTES);
+        struct sim_page *page = &file->pages[i];
+        if (!page->old) {
+            page->old = new_sector(file);
+            if (page->now)
+                memcpy(page->old->platter, page->now, SIM_SECTOR_BYTES);
+            else
+                memset(page->old->platter, 0, SIM_SECTOR_BYTES);
         }
-        file->sectors[i]->dirty = true;
+        page->old->dirty = true;
     }
 }
 
@@ -93,19 +125,38 @@ void sim_file_write(struct sim_file *file, uint64_t offset, const void *data, si
         return;
     reserve(file, offset + size);
     touch(file, offset, size);
-    memcpy(file->data + offset, data, size);
+    for (size_t done = 0; done < size;) {
+        const struct part part = part_of(offset + done, size - done);
+        memcpy(page_of(file, part.index) + part.from, (const uint8_t *)data + done, part.size);
+        done += part.size;
+    }
     if (offset + size > file->size)
         file->size = offset + size;
+}
+
+/* From here to the end of what is kept all bytes are zeros. */
+static void clear_from(struct sim_file *file, uint64_t offset)
+{
+    const struct part part = part_of(offset, SIM_SECTOR_BYTES);
+    for (size_t i = part.index; i < file->page_count; i++) {
+        if (!file->pages[i].now)
+            continue;
+        if (i == part.index && part.from > 0) {
+            memset(file->pages[i].now + part.from, 0, part.size);
+            continue;
+        }
+        free(file->pages[i].now);
+        file->pages[i].now = NULL;
+    }
 }
 
 void sim_file_resize(struct sim_file *file, uint64_t size)
 {
     if (size > file->size)
         reserve(file, size);
-    else {
+    else if (size < file->size) {
         touch(file, size, file->size - size);
-        if (file->size > size)
-            memset(file->data + size, 0, (size_t)(file->size - size));
+        clear_from(file, size);
     }
     file->size = size;
 }
@@ -114,10 +165,10 @@ void sim_file_sync(struct sim_file *file)
 {
     size_t left = 0;
     for (size_t i = file->low; i < file->high; i++)
-        if (file->sectors[i] && file->sectors[i]->dirty)
+        if (file->pages[i].old && file->pages[i].old->dirty)
             drop_sector(file, i);
         else
-            left += file->sectors[i] != NULL;
+            left += file->pages[i].old != NULL;
     if (left == 0)
         file->low = file->high = 0;
     file->durable_size = file->size;
@@ -126,14 +177,14 @@ void sim_file_sync(struct sim_file *file)
 void sim_file_lose(struct sim_file *file)
 {
     for (size_t i = file->low; i < file->high; i++)
-        if (file->sectors[i])
-            file->sectors[i]->dirty = false;
+        if (file->pages[i].old)
+            file->pages[i].old->dirty = false;
 }
 
 bool sim_file_is_durable(const struct sim_file *file)
 {
     for (size_t i = file->low; i < file->high; i++)
-        if (file->sectors[i])
+        if (file->pages[i].old)
             return false;
     return file->size == file->durable_size;
 }
@@ -155,12 +206,11 @@ void sim_file_crash(struct sim_file *file, uint64_t random_state[4])
 {
     unsigned mood = (unsigned)(sim_world_next(random_state) % 4); /* lost, kept, else a mix */
     for (size_t i = file->low; i < file->high; i++) {
-        struct sim_sector *sector = file->sectors[i];
+        struct sim_sector *sector = file->pages[i].old;
         if (!sector)
             continue;
         size_t kept = sector->dirty ? bytes_kept(mood, sim_world_next(random_state)) : 0;
-        memcpy(file->data + i * SIM_SECTOR_BYTES + kept, sector->platter + kept,
-               SIM_SECTOR_BYTES - kept);
+        memcpy(page_of(file, i) + kept, sector->platter + kept, SIM_SECTOR_BYTES - kept);
         drop_sector(file, i);
     }
     file->low = file->high = 0;
@@ -177,26 +227,26 @@ void sim_file_crash(struct sim_file *file, uint64_t random_state[4])
             size = draw % 4 ? low : high;
         file->size = size;
     }
-    if (file->capacity > file->size)
-        memset(file->data + file->size, 0, (size_t)(file->capacity - file->size));
+    clear_from(file, file->size);
     file->durable_size = file->size;
     file->reserved = 0;
 }
 
 void sim_file_rot(struct sim_file *file, uint64_t offset, uint8_t flip)
 {
-    file->data[offset] ^= flip;
-    struct sim_sector *sector = file->sectors[offset / SIM_SECTOR_BYTES];
+    const struct part part = part_of(offset, 1);
+    page_of(file, part.index)[part.from] ^= flip;
+    struct sim_sector *sector = file->pages[part.index].old;
     if (sector)
-        sector->platter[offset % SIM_SECTOR_BYTES] ^= flip;
+        sector->platter[part.from] ^= flip;
 }
 
 void sim_file_copy(const struct sim_file *from, struct sim_file *to)
 {
-    if (from->size) {
-        reserve(to, from->size);
-        memcpy(to->data, from->data, (size_t)from->size);
-    }
+    reserve(to, from->size);
+    for (size_t i = 0; i < to->page_count && i < from->page_count; i++)
+        if (from->pages[i].now)
+            memcpy(page_of(to, i), from->pages[i].now, SIM_SECTOR_BYTES);
     to->size = to->durable_size = from->size;
     to->reserved = from->reserved;
 }

@@ -7,16 +7,20 @@
 
 struct sim_sector; /* what differs from the platter, and how the platter reads */
 
+/* A file grows page by page, so that nothing is copied when it does. */
+struct sim_page {
+    uint8_t *now;           /* owned; NULL: zeros */
+    struct sim_sector *old; /* owned; NULL: as on the platter */
+};
+
 struct sim_file {
-    uint8_t *data; /* owned; zeros from `size` to `capacity` */
+    struct sim_page *pages; /* owned, of SIM_SECTOR_BYTES each; zeros from `size` on */
+    size_t page_count;      /* of the array */
     uint64_t size;
-    uint64_t capacity;
     uint64_t reserved; /* by allocate */
     uint64_t durable_size;
-    struct sim_sector **sectors; /* owned; NULL: as on the platter */
-    size_t sector_count;         /* of the array */
-    size_t low, high;            /* all that differ lie in [low, high) */
-    struct sim_sector *spare;    /* owned, a chain: sectors to use again */
+    size_t low, high;         /* all that differ lie in [low, high) */
+    struct sim_sector *spare; /* owned, a chain: to be used again */
 };
 
 void sim_file_free(struct sim_file *file); /* what it owns */

@@ -20,7 +20,7 @@ struct side {
     bool open;  /* its last event is still to come */
     bool ended; /* and is on its way: nothing else is delivered */
     enum err e;
-    char words[240];
+    const char *words; /* a literal's or the connection's */
     struct sim_event end, idle;
     uint64_t moved;     /* bytes so far, credits too */
     uint64_t seen;      /* of these, at the last look of `idle` */
@@ -127,7 +127,7 @@ void sim_stream_end(struct sim_stream *s, enum sim_side side, enum err e, const 
         return;
     own->ended = true;
     own->e = e;
-    (void)snprintf(own->words, sizeof(own->words), "%s", words);
+    own->words = words;
     sim_world_unschedule(world_of(s), &own->idle);
     sim_world_unschedule(world_of(s), side == SIM_CLIENT ? &s->up.pump : &s->down.pump);
     if (side == SIM_SERVER)

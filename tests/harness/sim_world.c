@@ -4,6 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A place in the heap: what it is sorted by stands in it, so that few events are touched. */
+struct place {
+    uint64_t at_ns, tie;
+    struct sim_event *event;
+};
+
 struct sim_world {
     uint64_t seed;
     uint64_t random_state[4]; /* order of events, and all that the world itself decides */
@@ -13,7 +19,7 @@ struct sim_world {
     uint64_t numbers; /* of events */
     uint64_t hash;
     bool print;
-    struct sim_event **heap; /* owned array, borrowed events */
+    struct place *heap; /* owned array, borrowed events */
     size_t count, capacity;
     struct sim_node *nodes[SIM_NODES_MAX];
     unsigned node_count;
@@ -178,44 +184,44 @@ unsigned sim_world_add_node(struct sim_world *world, struct sim_node *node)
 
 /* --- the heap of events --- */
 
-static bool before(const struct sim_event *a, const struct sim_event *b)
+static bool before(const struct place *a, const struct place *b)
 {
     if (a->at_ns != b->at_ns)
         return a->at_ns < b->at_ns;
     if (a->tie != b->tie)
         return a->tie < b->tie;
-    return a->number < b->number;
+    return a->event->number < b->event->number;
 }
 
-static void put(struct sim_world *world, size_t place, struct sim_event *event)
+static void put(struct sim_world *world, size_t place, const struct place *what)
 {
-    world->heap[place] = event;
-    event->place = place + 1;
+    world->heap[place] = *what;
+    what->event->place = place + 1;
 }
 
-static void sift_up(struct sim_world *world, size_t place, struct sim_event *event)
+static void sift_up(struct sim_world *world, size_t place, struct place what)
 {
-    while (place > 0 && before(event, world->heap[(place - 1) / 2])) {
-        put(world, place, world->heap[(place - 1) / 2]);
+    while (place > 0 && before(&what, &world->heap[(place - 1) / 2])) {
+        put(world, place, &world->heap[(place - 1) / 2]);
         place = (place - 1) / 2;
     }
-    put(world, place, event);
+    put(world, place, &what);
 }
 
-static void sift_down(struct sim_world *world, size_t place, struct sim_event *event)
+static void sift_down(struct sim_world *world, size_t place, struct place what)
 {
     for (;;) {
         size_t child = 2 * place + 1;
         if (child >= world->count)
             break;
-        if (child + 1 < world->count && before(world->heap[child + 1], world->heap[child]))
+        if (child + 1 < world->count && before(&world->heap[child + 1], &world->heap[child]))
             child++;
-        if (!before(world->heap[child], event))
+        if (!before(&world->heap[child], &what))
             break;
-        put(world, place, world->heap[child]);
+        put(world, place, &world->heap[child]);
         place = child;
     }
-    put(world, place, event);
+    put(world, place, &what);
 }
 
 void sim_world_unschedule(struct sim_world *world, struct sim_event *event)
@@ -224,10 +230,10 @@ void sim_world_unschedule(struct sim_world *world, struct sim_event *event)
         return;
     size_t place = event->place - 1;
     event->place = 0;
-    struct sim_event *last = world->heap[--world->count];
-    if (last == event)
+    const struct place last = world->heap[--world->count];
+    if (last.event == event)
         return;
-    if (place > 0 && before(last, world->heap[(place - 1) / 2]))
+    if (place > 0 && before(&last, &world->heap[(place - 1) / 2]))
         sift_up(world, place, last);
     else
         sift_down(world, place, last);
@@ -246,7 +252,7 @@ void sim_world_schedule_at(struct sim_world *world, struct sim_event *event, uin
     event->tie = sim_world_next(world->random_state);
     event->number = world->numbers++;
     world->count++;
-    sift_up(world, world->count - 1, event);
+    sift_up(world, world->count - 1, (struct place){event->at_ns, event->tie, event});
 }
 
 void sim_world_schedule(struct sim_world *world, struct sim_event *event, uint64_t delay_ns)
@@ -257,19 +263,22 @@ void sim_world_schedule(struct sim_world *world, struct sim_event *event, uint64
 
 /* --- the trace --- */
 
+/* FNV-1a, but by words of eight bytes: it is a tenth of the simulator's work otherwise. */
 static void mix(struct sim_world *world, const void *data, size_t size)
 {
-    const uint8_t *bytes = data; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        world->hash = (world->hash ^ bytes[i]) * 0x100000001b3u;
+    const uint8_t *bytes = data;
+    for (size_t at = 0; at < size; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + at, size - at < 8 ? size - at : 8);
+        world->hash = rotate((world->hash ^ word) * 0x100000001b3u, 29);
+    }
 }
 
 static void trace(struct sim_world *world, const struct sim_node *node, const char *what)
 {
-    uint32_t index = node ? node->index : UINT32_MAX;
-    mix(world, &world->now_ns, sizeof(world->now_ns));
-    mix(world, &index, sizeof(index));
-    mix(world, what, strlen(what));
+    const uint64_t head[2] = {world->now_ns, node ? node->index : UINT32_MAX};
+    mix(world, head, sizeof(head));
+    mix(world, what, strlen(what) + 1);
     if (world->print)
         (void)fprintf(stderr, "%12" PRIu64 ".%06" PRIu64 " ms  %-12s %s\n", world->now_ns / 1000000,
                       world->now_ns % 1000000, node ? node->name : "-", what);
@@ -316,7 +325,7 @@ enum err sim_world_step(struct sim_world *world)
         return ERR_END;
     if (world->steps >= world->step_max)
         return ERR_TOO_LARGE;
-    struct sim_event *event = world->heap[0];
+    struct sim_event *event = world->heap[0].event;
     assert(event->at_ns >= world->now_ns);
     world->now_ns = event->at_ns;
     sim_world_run_now(world, event);
@@ -332,7 +341,7 @@ static uint64_t later(const struct sim_world *world, uint64_t ms)
 enum err sim_world_run(struct sim_world *world, uint64_t duration_ms)
 {
     uint64_t until = later(world, duration_ms);
-    while (world->count > 0 && world->heap[0]->at_ns <= until) {
+    while (world->count > 0 && world->heap[0].at_ns <= until) {
         enum err e = sim_world_step(world);
         if (e != ERR_OK)
             return e;
@@ -346,7 +355,7 @@ enum err sim_world_run_until(struct sim_world *world, sim_condition_fn *met, voi
 {
     uint64_t until = later(world, max_ms);
     while (!met(user)) {
-        if (world->count > 0 && world->heap[0]->at_ns > until) {
+        if (world->count > 0 && world->heap[0].at_ns > until) {
             world->now_ns = until;
             return ERR_TIMEOUT;
         }
