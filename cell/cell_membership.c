@@ -3,7 +3,8 @@
  *
  *     OUTSIDE --join--> RESTING --timer--> COUNTING --lane--> BEATING --reply--> RESTING
  *                          ^                                     | the list is newer
- *                          +------------- FETCHING <-------------+
+ *                          +---- FETCHING_CHANGES <--------------+
+ *                                  | they do not fit: FETCHING, the whole list
  *
  * Between BEATING and RESTING, when delete orders wait: ASKING_ORDERS, TAKING_ORDERS (on the lane),
  * and again until there are none.
@@ -19,6 +20,7 @@
 #include "cell_internal.h"
 
 #include "base/planted.h"
+#include "identity/member_changes.h"
 #include "identity/member_statement.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_error.h"
@@ -116,7 +118,7 @@ enum err cell_take_members(struct cell *cell, struct slice doc, struct errmsg *m
     struct member_list *list;
     if (cell->members && slice_equal(doc, cell->members->bytes) && !PLANTED(STALE_LIST))
         return ERR_OK; /* what gossip mostly brings */
-    enum err e = member_list_open(doc, &cell->swarm, &list, msg);
+    enum err e = member_changes_apply(doc, cell->members, &cell->swarm, &list, msg);
     if (e != ERR_OK)
         return e;
     const int order =
@@ -287,6 +289,23 @@ static void hear_trust(struct cell *cell, const struct wire_heartbeat_reply *rep
     cell->view.fault_count = reply->fault_count;
 }
 
+static void fetch_whole(struct cell *cell)
+{
+    buf_clear(&cell->message_body);
+    cell->membership = CELL_FETCHING;
+    send(cell, NET_GET, WIRE_MEMBERS, LIMIT_MEMBER_LIST_BYTES);
+}
+
+static void fetch_changes(struct cell *cell)
+{
+    buf_clear(&cell->message_body);
+    cell->membership = CELL_FETCHING_CHANGES;
+    if (!cell->members || wire_since_encode(cell->members->number, &cell->message_body) != ERR_OK)
+        fetch_whole(cell);
+    else
+        send(cell, NET_POST, WIRE_CHANGES, LIMIT_MEMBER_LIST_BYTES);
+}
+
 static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struct errmsg *msg)
 {
     struct wire_heartbeat_reply reply;
@@ -305,9 +324,7 @@ static enum err take_heartbeat_reply(struct cell *cell, struct slice body, struc
     cell_damage_tell(cell);
     cell_audit_tell(cell);
     if (reply.list_number > cell->view.list_number || !cell->members) {
-        buf_clear(&cell->message_body);
-        cell->membership = CELL_FETCHING;
-        send(cell, NET_GET, WIRE_MEMBERS, LIMIT_MEMBER_LIST_BYTES);
+        fetch_changes(cell);
     } else if (reply.work & WIRE_WORK_ORDERS) {
         ask_orders(cell);
     } else {
@@ -396,20 +413,23 @@ static void message_done(void *user, enum err e, unsigned status, struct slice b
     }
     if (e == ERR_OK && was == CELL_JOINING)
         e = take_join_reply(cell, body, &msg);
-    else if (e == ERR_OK && was == CELL_FETCHING)
+    else if (e == ERR_OK && (was == CELL_FETCHING || was == CELL_FETCHING_CHANGES))
         e = cell_take_members(cell, body, &msg);
     else if (e == ERR_OK && was == CELL_ASKING_ORDERS)
         e = take_orders(cell, body, &msg);
     else if (e == ERR_OK)
         e = take_heartbeat_reply(cell, body, &msg);
-    if (e != ERR_OK) {
+    if (was == CELL_FETCHING_CHANGES && e != ERR_OK && err_class(e) != ERR_CLASS_RETRYABLE) {
+        log_say(cell->options.log, LOG_INFO, "the whole member list is fetched: %s", msg.text);
+        fetch_whole(cell);
+    } else if (e != ERR_OK) {
         complain(cell, e, &msg);
     } else {
         cell->coordinator_away = false;
         cell->retry_ms = 0;
         if (was == CELL_JOINING)
             tell_joined(cell, ERR_OK, &msg);
-        if (was == CELL_JOINING || was == CELL_FETCHING)
+        if (was == CELL_JOINING || was == CELL_FETCHING || was == CELL_FETCHING_CHANGES)
             rest(cell, was == CELL_JOINING ? 0 : next_beat_ms(cell));
     }
     cell_work_ended(cell);

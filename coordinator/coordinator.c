@@ -56,6 +56,19 @@ static enum err get_members(void *owner, struct serve_request *request, struct s
     return e == ERR_OK ? buf_append(reply, list.data, list.size) : e;
 }
 
+static enum err post_changes(void *owner, struct serve_request *request, struct slice body,
+                             struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct slice answer;
+    uint64_t since;
+    enum err e = wire_since_decode(body, &since);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the question about the member list cannot be read");
+    e = registry_changes(c->options.registry, since, coordinator_now(request), &answer, msg);
+    return e == ERR_OK ? buf_append(reply, answer.data, answer.size) : e;
+}
+
 static enum err get_cells(void *owner, struct serve_request *request, struct slice body,
                           struct buf *reply, struct errmsg *msg)
 {
@@ -318,6 +331,7 @@ static enum err post_renewals(void *owner, struct serve_request *request, struct
 static const struct serve_route routes[] = {
     {WIRE_INFO, NET_GET, true, 0, WIRE_INFO_BYTES, get_info},
     {WIRE_MEMBERS, NET_GET, true, 0, LIMIT_MEMBER_LIST_BYTES, get_members},
+    {WIRE_CHANGES, NET_POST, true, WIRE_SINCE_BYTES, LIMIT_MEMBER_LIST_BYTES, post_changes},
     {WIRE_HEADS, NET_GET, false, 0, WIRE_HEADS_BYTES, serve_heads_get},
     {WIRE_HEADS, NET_PUT, false, WIRE_HEADS_BYTES, LIMIT_MANIFEST_BYTES + 4096, serve_heads_put},
     {WIRE_DEVICES, NET_GET, false, 0, WIRE_DEVICE_REQUESTS_BYTES, serve_devices_get},

@@ -103,6 +103,7 @@ static enum err load_list(struct registry *registry, struct errmsg *msg)
         return err_wrap(msg, e, "the member list in the registry");
     registry->list_number = list->number;
     registry->list_hash = list->hash;
+    registry_list_known(registry, list);
     /* one that another incarnation signed is not ours to hand out */
     registry->list_stale = list->incarnation != registry->options.incarnation ||
                            !slice_equal(list->coordinator_doc, registry->options.certificate);
@@ -189,6 +190,7 @@ void registry_close(struct registry *registry)
     }
     free(registry->cells);
     idmap_free(&registry->by_id);
+    registry_list_forget_changes(registry);
     buf_free(&registry->list);
     free(registry->group);
     registry_ledger_free(registry);

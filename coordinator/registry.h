@@ -114,6 +114,10 @@ MUST_CHECK enum err registry_flush_news(struct registry *registry, struct errmsg
 /* The newest member list, signed anew when something changed; borrowed until the next call. */
 MUST_CHECK enum err registry_members(struct registry *registry, int64_t now_s, struct slice *out,
                                      uint64_t *number, struct errmsg *msg);
+/* What has changed since list `since` (member_changes.h), or the whole list when that is not known
+   or not shorter; borrowed until the next call. */
+MUST_CHECK enum err registry_changes(struct registry *registry, uint64_t since, int64_t now_s,
+                                     struct slice *out, struct errmsg *msg);
 uint64_t registry_list_number(const struct registry *registry);
 
 /* The states of all members, as GET /v1/cells says them. */

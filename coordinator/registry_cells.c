@@ -1,5 +1,5 @@
 /*
- * Members: heartbeats, claims, states, and the signed list of them.
+ * Members: heartbeats, claims, states.
  */
 #include "registry_internal.h"
 
@@ -303,76 +303,7 @@ enum err registry_flush_news(struct registry *registry, struct errmsg *msg)
     return flush(registry, since_s < 0 || since_s >= rest_s, msg);
 }
 
-/* --- the list --- */
-
-static void fill_member(const struct registry *registry, const struct registry_cell *cell,
-                        int64_t now_s, struct member *out)
-{
-    const enum wire_cell_state state = registry_cell_state(registry, cell, now_s);
-    *out = (struct member){
-        .claimed = cell->claimed,
-        .household = cell->claimed ? cell->household : cell->id,
-        .weight = registry_cell_weight(registry, cell),
-        .eligible = state != WIRE_CELL_GONE && registry_takes_new(registry, cell),
-        .site = slice_text(cell->site),
-        .addresses = buf_slice(&cell->addresses),
-    };
-    memcpy(out->key, cell->key, sizeof(out->key));
-}
-
-static enum err sign_list(struct registry *registry, int64_t now_s, struct errmsg *msg)
-{
-    struct member *members =
-        calloc(registry->cell_count ? registry->cell_count : 1, sizeof(*members));
-    if (!members)
-        return err_say(msg, ERR_NOMEM, "out of memory for the member list");
-    for (size_t i = 0; i < registry->cell_count; i++)
-        fill_member(registry, registry->cells[i], now_s, &members[i]);
-    struct member_list list = {
-        .coordinator_doc = registry->options.certificate,
-        .number = registry->list_number + 1,
-        .previous = registry->list_hash,
-        .time_s = now_s,
-        .members = members,
-        .count = registry->cell_count,
-    };
-    struct buf doc = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
-    enum err e = member_list_make(&list, registry->options.swarm, registry->options.key, &doc);
-    if (e != ERR_OK)
-        err_say(msg, e, "the member list cannot be signed");
-    if (e == ERR_OK)
-        e = documents_fact_put(registry->db, REGISTRY_FACT_LIST, buf_slice(&doc), msg);
-    free(members);
-    if (e != ERR_OK) {
-        buf_free(&doc);
-        return e;
-    }
-    buf_free(&registry->list);
-    registry->list = doc;
-    registry->list_number = list.number;
-    document_hash(buf_slice(&doc), &registry->list_hash);
-    registry->list_stale = false;
-    return ERR_OK;
-}
-
-enum err registry_members(struct registry *registry, int64_t now_s, struct slice *out,
-                          uint64_t *number, struct errmsg *msg)
-{
-    if (registry->list_stale || registry->list.size == 0) {
-        const enum err e = sign_list(registry, now_s, msg);
-        if (e != ERR_OK)
-            return e;
-    }
-    *out = buf_slice(&registry->list);
-    *number = registry->list_number;
-    return ERR_OK;
-}
-
-uint64_t registry_list_number(const struct registry *registry)
-{
-    /* one that is stale gets the next number when it is asked for */
-    return registry->list_number + (registry->list_stale ? 1 : 0);
-}
+/* --- how they are --- */
 
 enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *reply,
                         struct errmsg *msg)

@@ -7,6 +7,7 @@
 #include "placement/placement.h"
 #include "registry.h"
 
+enum { REGISTRY_CHANGES = 8 }; /* answers kept: most who ask have one of the last few lists */
 enum { REGISTRY_SAMPLES = 4, REGISTRY_OVER_ACCOUNTS = 16 };
 
 /* How far a cell's shards count. */
@@ -47,6 +48,7 @@ struct registry_cell {
     struct id
         samples[REGISTRY_SAMPLES]; /* segments with a shard here, drawn by lot, not used yet */
     uint32_t sample_count, sample_seen;
+    uint64_t listed_number, listed_digest; /* registry_list.c: the list that first said so of it */
     uint64_t held, held_next; /* shards that the directory names here, by the last sweep and what
                                  came since; by the sweep that is running */
 };
@@ -83,6 +85,12 @@ struct registry {
     struct id list_hash;
     uint64_t list_number;
     bool list_stale;
+    uint64_t changes_from; /* since this list's number it is known what has changed; 0: none */
+    struct registry_changes {
+        uint64_t since;
+        struct buf bytes; /* owned; of the newest list, as it is answered */
+    } changes[REGISTRY_CHANGES];
+    size_t changes_next;
 
     /* repair: registry_repair.c */
     uint64_t repairs[REPAIR_STATE_COUNT]; /* rows by state */
@@ -369,3 +377,9 @@ MUST_CHECK enum err registry_cell_write(struct registry *registry, const struct 
 MUST_CHECK enum err registry_cells_load(struct registry *registry, struct errmsg *msg);
 /* Whole GiB of the gift, at least 1 (0 without a gift), at most PLACEMENT_WEIGHT_MAX. */
 uint16_t registry_weight(uint64_t give_bytes);
+
+/* --- registry_list.c --- */
+
+/* At the start: what the list in the database says. */
+void registry_list_known(struct registry *registry, const struct member_list *list);
+void registry_list_forget_changes(struct registry *registry);

@@ -1,4 +1,4 @@
-#include "identity/member_list.h"
+#include "identity/member_list_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@ static int by_id(const void *a, const void *b)
     return id_compare(&((const struct member *)a)->id, &((const struct member *)b)->id);
 }
 
-static void write_member(struct cbor_writer *w, const struct member *m)
+void member_list_write_member(struct cbor_writer *w, const struct member *m)
 {
     cbor_write_map(w);
     cbor_write_key(w, 0), cbor_write_bytes(w, slice_of(m->key, SIGN_PUBLIC_SIZE));
@@ -25,15 +25,8 @@ static void write_member(struct cbor_writer *w, const struct member *m)
     cbor_write_end(w);
 }
 
-enum err member_list_make(struct member_list *list, const struct swarm_root *swarm,
-                          const struct sign_key *coordinator, struct buf *out)
+static void write_fields(struct cbor_writer *w, const struct member_list *list)
 {
-    struct document_writer d;
-    for (size_t i = 0; i < list->count; i++)
-        sign_id(list->members[i].key, &list->members[i].id);
-    if (list->count > 1)
-        qsort(list->members, list->count, sizeof(*list->members), by_id);
-    struct cbor_writer *w = document_begin(&d, LIMIT_MEMBER_LIST_BYTES);
     cbor_write_key(w, 0), cbor_write_bytes(w, list->coordinator_doc);
     cbor_write_key(w, 1), cbor_write_u64(w, list->number);
     if (!id_is_zero(&list->previous))
@@ -42,13 +35,31 @@ enum err member_list_make(struct member_list *list, const struct swarm_root *swa
     cbor_write_key(w, 4), cbor_write_array(w);
     for (size_t i = 0; i < list->count; i++) {
         assert(i == 0 || by_id(&list->members[i - 1], &list->members[i]) < 0);
-        write_member(w, &list->members[i]);
+        member_list_write_member(w, &list->members[i]);
     }
     cbor_write_end(w);
+}
+
+void member_list_write_payload(struct cbor_writer *w, const struct member_list *list)
+{
+    cbor_write_map(w);
+    write_fields(w, list);
+    cbor_write_end(w);
+}
+
+enum err member_list_make(struct member_list *list, const struct swarm_root *swarm,
+                          const struct sign_key *coordinator, struct buf *out)
+{
+    struct document_writer d;
+    for (size_t i = 0; i < list->count; i++)
+        sign_id(list->members[i].key, &list->members[i].id);
+    if (list->count > 1)
+        qsort(list->members, list->count, sizeof(*list->members), by_id);
+    write_fields(document_begin(&d, LIMIT_MEMBER_LIST_BYTES), list);
     return document_end(&d, "members", swarm, coordinator, out);
 }
 
-static void read_member(struct cbor_reader *r, struct member *m)
+void member_list_read_member(struct cbor_reader *r, struct member *m)
 {
     struct address_list addresses;
     cbor_read_map(r);
@@ -113,7 +124,7 @@ static void read_members(struct cbor_reader *r, struct member_list *list)
         return;
     }
     for (size_t i = 0; i < count && r->e == ERR_OK; i++) {
-        read_member(r, &list->members[i]);
+        member_list_read_member(r, &list->members[i]);
         if (i > 0 && by_id(&list->members[i - 1], &list->members[i]) >= 0)
             cbor_read_refuse(r, ERR_FORMAT);
     }

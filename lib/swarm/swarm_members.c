@@ -1,5 +1,7 @@
 #include "swarm/swarm_internal.h"
 
+#include "identity/member_changes.h"
+
 #include <stdlib.h>
 
 int64_t swarm_time_s(const struct swarm *swarm)
@@ -149,7 +151,7 @@ static enum err install(struct swarm *swarm, struct member_list *list,
 enum err swarm_members_take(struct swarm *swarm, struct slice document, struct errmsg *msg)
 {
     struct member_list *list;
-    enum err e = member_list_open(document, &swarm->root, &list, msg);
+    enum err e = member_changes_apply(document, swarm->list, &swarm->root, &list, msg);
     if (e != ERR_OK)
         return e;
     const int order = swarm->list ? member_list_compare(list, swarm->list) : 1;

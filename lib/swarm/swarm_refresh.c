@@ -1,10 +1,10 @@
 /*
  * Who is there:
  *
- *     coordinator: GET /v1/cells ──▶ list number differs? ──▶ GET /v1/members ──▶ end
- *          │ cannot be reached
- *          ▼
- *     a few members: GET /v1/members, the highest valid list counts ──▶ end
+ *     coordinator: GET /v1/cells ──▶ list number differs? ──▶ POST /v1/members/changes ──▶ end
+ *          │                                                          │ none here, or they do not
+ * fit │                                                          └──▶ GET /v1/members ──▶ end │
+ * cannot be reached ▼ a few members: GET /v1/members, the highest valid list counts ──▶ end
  */
 #include "swarm/swarm_ask.h"
 #include "swarm/swarm_internal.h"
@@ -17,6 +17,7 @@ struct swarm_refresh_task {
     struct swarm_task task;
     struct swarm *swarm;
     unsigned asking;
+    bool changes; /* were asked for, not the whole list */
     bool asked_cells, members_wanted, from_members, asked_new;
     uint64_t list_number; /* at the beginning */
     unsigned lists;       /* that came from members */
@@ -37,7 +38,9 @@ static void members_answered(void *user, enum err e, struct slice body, const st
         r->lists++;
     if (e != ERR_OK)
         log_say(r->swarm->log, LOG_INFO, "no newer member list: %s", why.text);
-    if (e != ERR_OK && e != ERR_STALE && !r->from_members) {
+    if (e != ERR_OK && r->changes) /* whatever it is: the whole list has the last word */
+        r->members_wanted = true;
+    else if (e != ERR_OK && e != ERR_STALE && !r->from_members) {
         r->e = e;
         r->msg = why;
     }
@@ -49,6 +52,24 @@ static enum err ask_members(struct swarm_refresh_task *r, struct swarm_peer *pee
 {
     const enum err e = swarm_ask_start(r->swarm, peer, NET_GET, wire_path_plain(WIRE_MEMBERS), NULL,
                                        LIMIT_MEMBER_LIST_BYTES, members_answered, r, NULL, msg);
+    r->asking += e == ERR_OK;
+    return e;
+}
+
+/* Of the coordinator: what has changed, when there is a list that it can have changed from. */
+static enum err ask_newest(struct swarm_refresh_task *r, struct errmsg *msg)
+{
+    struct swarm *swarm = r->swarm;
+    struct buf body = BUF_INIT(WIRE_SINCE_BYTES);
+    r->changes = swarm->list != NULL && !r->changes;
+    if (!r->changes)
+        return ask_members(r, swarm->coordinator, msg);
+    enum err e = wire_since_encode(swarm->list->number, &body);
+    if (e == ERR_OK)
+        e = swarm_ask_start(swarm, swarm->coordinator, NET_POST, wire_path_plain(WIRE_CHANGES),
+                            &body, LIMIT_MEMBER_LIST_BYTES, members_answered, r, NULL, msg);
+    else
+        buf_free(&body);
     r->asking += e == ERR_OK;
     return e;
 }
@@ -111,7 +132,7 @@ static void step(struct swarm_task *task)
         r->from_members = false; /* the new one's list may be newer than the one it was found in */
     if (r->e == ERR_OK && r->members_wanted) {
         r->members_wanted = false;
-        r->e = ask_members(r, swarm->coordinator, &r->msg);
+        r->e = ask_newest(r, &r->msg);
         if (r->asking > 0)
             return;
     }

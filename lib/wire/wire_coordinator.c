@@ -129,6 +129,26 @@ enum err wire_heartbeat_reply_decode(struct slice in, struct wire_heartbeat_repl
     return cbor_read_finish(&r, NULL, "the answer to a heartbeat");
 }
 
+/* ---- the member list ---- */
+
+enum err wire_since_encode(uint64_t number, struct buf *out)
+{
+    struct cbor_writer w = cbor_write_into(out);
+    cbor_write_map(&w);
+    wire_put_number(&w, 0, number);
+    cbor_write_end(&w);
+    return cbor_write_finish(&w);
+}
+
+enum err wire_since_decode(struct slice in, uint64_t *number)
+{
+    struct cbor_reader r = cbor_read_over(in);
+    cbor_read_map(&r);
+    *number = wire_take_number(&r, 0);
+    cbor_read_end(&r);
+    return cbor_read_finish(&r, NULL, "the number of a member list");
+}
+
 /* ---- cells ---- */
 
 enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cell *cells,

@@ -18,10 +18,17 @@ enum {
 #define WIRE_JOIN_BYTES       (LIMIT_MANIFEST_BYTES + 8192u)
 #define WIRE_JOIN_REPLY_BYTES (LIMIT_MEMBER_LIST_BYTES + 65536u)
 #define WIRE_HEARTBEAT_BYTES  16384u
+#define WIRE_SINCE_BYTES      16u
 #define WIRE_CELLS_BYTES      LIMIT_MEMBER_LIST_BYTES
 #define WIRE_ACCOUNT_BYTES    64u
 #define WIRE_PLACE_BYTES      (WIRE_PLACE_CELLS * 48u + 64u)
 #define WIRE_GRANTS_BYTES     LIMIT_MESSAGE_BYTES
+
+/* --- POST /v1/members/changes: the number of the list that the asker has; the answer is what
+   identity/member_changes.h says --- */
+
+MUST_CHECK enum err wire_since_encode(uint64_t number, struct buf *out);
+MUST_CHECK enum err wire_since_decode(struct slice in, uint64_t *number);
 
 /* --- POST /v1/join --- */
 

@@ -31,6 +31,7 @@ enum wire_route {
     WIRE_INVENTORY,      /* POST /v1/inventory */
     WIRE_DESCRIBE,       /* POST /v1/describe */
     /* coordinator */
+    WIRE_CHANGES,   /* POST /v1/members/changes */
     WIRE_JOIN,      /* POST /v1/join */
     WIRE_HEARTBEAT, /* POST /v1/heartbeat */
     WIRE_CELLS,     /* GET /v1/cells */

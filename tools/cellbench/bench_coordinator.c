@@ -10,6 +10,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "identity/account.h"
+#include "identity/member_changes.h"
 #include "identity/receipt.h"
 #include "identity/signed_record.h"
 #include "segment/segment_header.h"
@@ -58,7 +59,8 @@ struct bench {
     /* what came out: seconds */
     double beats_s, flush_s, place_s, place_all_s, fill_s, sweep_s, find_s, register_s;
     double handshake_server_s, rebuild_s;
-    uint64_t list_bytes, file_bytes, directory_rss_bytes;
+    uint64_t list_bytes, changes_bytes, file_bytes, directory_rss_bytes;
+    double list_s, changes_s, apply_s;
 };
 
 static void must(enum err e, const struct bench *b, const char *what)
@@ -227,6 +229,31 @@ static void one_beat(struct bench *b, const struct id *cell, struct slice body, 
     registry_answer(b->registry, cell, b->now_s, &answer);
     buf_clear(reply);
     must(wire_heartbeat_reply_encode(&answer, reply), b, "encoding an answer");
+}
+
+/* One cell leaves: the list is signed anew, and everybody asks what has changed. */
+static void bench_changes(struct bench *b)
+{
+    struct slice answer;
+    uint64_t number;
+    struct member_list *base, *later;
+    const struct wire_heartbeat leaving = {.free_bytes = UINT64_C(400) << 30, .leaving = true};
+    must(registry_members(b->registry, b->now_s, &answer, &number, &b->msg), b, "the member list");
+    must(member_list_open(answer, &b->root, &base, &b->msg), b, "opening the member list");
+    must(registry_heartbeat(b->registry, &b->ids[0], &leaving, b->now_s, &b->msg), b,
+         "a heartbeat");
+    double at = seconds();
+    must(registry_members(b->registry, b->now_s, &answer, &number, &b->msg), b, "the member list");
+    b->list_s = seconds() - at;
+    at = seconds();
+    must(registry_changes(b->registry, base->number, b->now_s, &answer, &b->msg), b, "changes");
+    b->changes_s = seconds() - at;
+    b->changes_bytes = answer.size;
+    at = seconds();
+    must(member_changes_apply(answer, base, &b->root, &later, &b->msg), b, "applying changes");
+    b->apply_s = seconds() - at;
+    member_list_free(base);
+    member_list_free(later);
 }
 
 static void bench_beats(struct bench *b)
@@ -616,8 +643,11 @@ static void print_text(const struct bench *b)
            "%.2f s "
            "to write\n",
            beats, (unsigned long long)b->cells, b->beats_s, b->flush_s);
-    printf("member list  %.1f MiB for %llu cells\n", (double)b->list_bytes / 1048576,
-           (unsigned long long)b->cells);
+    printf(
+        "member list  %.1f MiB for %llu cells; when one moves: %.2f s to sign it anew, %llu bytes "
+        "for each who has the last one (%.2f s to make once, %.2f s to apply)\n",
+        (double)b->list_bytes / 1048576, (unsigned long long)b->cells, b->list_s,
+        (unsigned long long)b->changes_bytes, b->changes_s, b->apply_s);
     printf(
         "placements   %.0f a second (grants for the 12 cells of a segment); %.1f a second for all "
         "256 of a group\n",
@@ -648,6 +678,10 @@ static void print_json(const struct bench *b)
     json_line_real(line, "heartbeats_s", (double)b->cells / b->beats_s);
     json_line_real(line, "flush_s", b->flush_s);
     json_line_u64(line, "list_bytes", b->list_bytes);
+    json_line_u64(line, "changes_bytes", b->changes_bytes);
+    json_line_real(line, "list_s", b->list_s);
+    json_line_real(line, "changes_s", b->changes_s);
+    json_line_real(line, "changes_apply_s", b->apply_s);
     json_line_real(line, "placements_s", PLACES / b->place_s);
     json_line_real(line, "group_placements_s", PLACES / 20 / b->place_all_s);
     json_line_u64(line, "directory_bytes", b->file_bytes);
@@ -669,6 +703,7 @@ static void run(struct bench *b)
     adopt(b, b->cells);
     join_account(b);
     bench_beats(b);
+    bench_changes(b);
     b->place_s = place_many(b, N, PLACES);
     b->place_all_s = place_many(b, LIMIT_GROUP_CELLS, PLACES / 20);
     bench_directory(b);

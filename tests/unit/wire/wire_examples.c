@@ -341,6 +341,18 @@ static enum err again_join_reply(struct slice in, struct buf *out)
     return e != ERR_OK ? e : wire_join_reply_encode(&reply, out);
 }
 
+static enum err build_since(struct buf *out)
+{
+    return wire_since_encode(17, out);
+}
+
+static enum err again_since(struct slice in, struct buf *out)
+{
+    uint64_t number;
+    const enum err e = wire_since_decode(in, &number);
+    return e != ERR_OK ? e : wire_since_encode(number, out);
+}
+
 static enum err build_heartbeat(struct buf *out)
 {
     return wire_heartbeat_encode(&(struct wire_heartbeat){.statement = DOCUMENT("statement"),
@@ -865,6 +877,7 @@ const struct wire_example wire_examples[] = {
     {"account shards reply", build_names, again_names},
     {"claim", build_claim, again_claim},
     {"state reply", build_state, again_state},
+    {"changes", build_since, again_since},
     {"join", build_join, again_join},
     {"join reply", build_join_reply, again_join_reply},
     {"heartbeat", build_heartbeat, again_heartbeat},
