@@ -6,7 +6,7 @@
 #include "cell.h"
 #include "celld_control.h"
 #include "crypto/crypto.h"
-#include "daemon/daemon.h"
+#include "daemon/daemon_main.h"
 #include "identity/invite_text.h"
 #include "uvio/uvio_disk.h"
 #include "uvio/uvio_net.h"
@@ -307,9 +307,10 @@ static void reload(void *user, int signal_number)
     cell_set_limits(p->cell, settings.scrub_period_ms, settings.repair_bytes_s);
 }
 
-static enum err start(struct program *p, const char *invite)
+static enum err start(void *program)
 {
-    enum err e = load_swarm(p, invite);
+    struct program *p = program;
+    enum err e = load_swarm(p, daemon_flag(&p->flags, "invite"));
     if (e == ERR_OK)
         e = load_claim_code(p);
     if (e == ERR_OK)
@@ -340,8 +341,9 @@ static enum err start(struct program *p, const char *invite)
     return e;
 }
 
-static void finish(struct program *p)
+static void finish(void *program)
 {
+    struct program *p = program;
     uvio_control_close(p->control);
     if (p->net)
         uvio_net_close(p->net, 0, NULL, NULL);
@@ -357,8 +359,9 @@ static void finish(struct program *p)
 }
 
 /* A subcommand asks the process that runs on the data directory. */
-static int run_beside(struct program *p)
+static int run_beside(void *program)
 {
+    struct program *p = program;
     const enum err e =
         daemon_open_beside(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
     int code = e == ERR_USAGE ? 2 : 1;
@@ -370,49 +373,31 @@ static int run_beside(struct program *p)
     return code;
 }
 
-static bool is_subcommand(const char *word)
-{
-    return strcmp(word, "status") == 0 || strcmp(word, "leave") == 0;
-}
-
-static enum err parse(int argc, char **argv, struct program *p)
-{
-    const char *const *extra = extra_flags;
-    for (int i = 1; i < argc; i++)
-        if (is_subcommand(argv[i]))
-            extra = strcmp(argv[i], "status") == 0 ? status_flags : leave_flags;
-    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra, &p->flags, &p->msg);
-}
-
 int main(int argc, char **argv)
 {
+    static const struct daemon_command commands[] = {
+        {.name = "status", .flags = status_flags, .run = run_beside},
+        {.name = "leave", .flags = leave_flags, .run = run_beside},
+    };
     static struct program program = {.exit_code = -1};
-    struct program *p = &program;
+    const struct daemon_main m = {
+        .name = "celld",
+        .usage = usage,
+        .flags = extra_flags,
+        .commands = commands,
+        .command_count = ARRAY_COUNT(commands),
+        .keys = keys,
+        .key_count = ARRAY_COUNT(keys),
+        .settings = &program.settings,
+        .given = &program.flags,
+        .daemon = &program.d,
+        .msg = &program.msg,
+        .start = start,
+        .io = &program.io,
+        .finish = finish,
+        .exit_code = &program.exit_code,
+        .program = &program,
+    };
     keep_blocks_apart();
-    enum err e = parse(argc, argv, p);
-    if (e == ERR_OK && p->flags.help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (e == ERR_OK && p->flags.version) {
-        puts("celld " CELLAR_VERSION);
-        return 0;
-    }
-    if (e == ERR_OK && p->flags.word_count == 1 && is_subcommand(p->flags.words[0]))
-        return run_beside(p);
-    if (e == ERR_OK && p->flags.word_count)
-        e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
-    if (e == ERR_OK)
-        e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
-    if (e != ERR_OK) {
-        fprintf(stderr, "celld: %s\n", p->msg.text);
-        return e == ERR_USAGE ? 2 : 1;
-    }
-    e = start(p, daemon_flag(&p->flags, "invite"));
-    if (e == ERR_OK)
-        uvio_run(p->io);
-    else
-        fprintf(stderr, "celld: cannot start: %s\n", p->msg.text);
-    finish(p);
-    return e == ERR_USAGE ? 2 : e != ERR_OK ? 1 : p->exit_code;
+    return daemon_main(&m, argc, argv);
 }

@@ -9,8 +9,8 @@
 #include "coordinatord_succeed.h"
 #include "crypto/crypto.h"
 #include "crypto/secret.h"
-#include "daemon/daemon.h"
 #include "daemon/daemon_control.h"
+#include "daemon/daemon_main.h"
 #include "db/db.h"
 #include "identity/invite_text.h"
 #include "identity/phrase.h"
@@ -537,8 +537,9 @@ static enum err start(struct program *p)
     return e;
 }
 
-static void finish(struct program *p)
+static void finish(void *program)
 {
+    struct program *p = program;
     uvio_control_close(p->control);
     if (p->net)
         uvio_net_close(p->net, 0, NULL, NULL);
@@ -557,7 +558,6 @@ static void finish(struct program *p)
 /* A subcommand reads what is there and changes nothing: no lock, no first start. */
 static enum err open_beside(struct program *p)
 {
-    char path[DAEMON_PATH_SIZE];
     enum err e =
         daemon_open_beside(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
     p->certificate = BUF_INIT(COORDINATOR_CERT_BYTES_MAX);
@@ -565,13 +565,14 @@ static enum err open_beside(struct program *p)
         e = load_swarm(p);
     if (e == ERR_OK)
         e = coordinator_cert_open(buf_slice(&p->certificate), &p->swarm, &p->cert, &p->msg);
-    return e == ERR_NOT_FOUND ? err_say(&p->msg, ERR_STATE, "there is no coordinator in %s yet",
-                                        daemon_path(&p->d, "", path))
-                              : e;
+    return e == ERR_NOT_FOUND
+               ? err_say(&p->msg, ERR_STATE, "there is no coordinator in %s yet", p->flags.data)
+               : e;
 }
 
-static int run_invite(struct program *p)
+static int run_invite(void *program)
 {
+    struct program *p = program;
     enum err e = open_beside(p);
     if (e == ERR_OK)
         e = print_invite(p);
@@ -583,8 +584,9 @@ static int run_invite(struct program *p)
 }
 
 /* Asks the running process, and prints what it says. */
-static int run_status(struct program *p)
+static int run_status(void *program)
 {
+    struct program *p = program;
     struct buf text = BUF_INIT(UVIO_CONTROL_BYTES);
     int code = 1;
     enum err e = open_beside(p);
@@ -679,8 +681,9 @@ static enum err move_it(struct program *p, const char *to)
     return e;
 }
 
-static int run_move(struct program *p)
+static int run_move(void *program)
 {
+    struct program *p = program;
     const char *to = daemon_flag(&p->flags, "to");
     enum err e =
         !to ? err_say(&p->msg, ERR_USAGE, "say where to: --to DIR or --to HOST:DIR") : ERR_OK;
@@ -708,58 +711,48 @@ static int run_move(struct program *p)
 }
 
 /* Subcommands take flags that are no settings. */
-static enum err parse(int argc, char **argv, struct program *p)
+
+static enum err begin(void *program)
 {
-    static const char *const invite[] = {"cell", "account", "stranger", "uses=", "expires=", NULL};
-    static const char *const status[] = {"json", NULL};
-    static const char *const move[] = {"to=", "swarm-root=", "rsh=", NULL};
-    static const char *const start[] = {"swarm-root=", "from=", NULL};
-    const char *const *extra = start;
-    for (int i = 1; i < argc; i++)
-        extra = strcmp(argv[i], "invite") == 0   ? invite
-                : strcmp(argv[i], "status") == 0 ? status
-                : strcmp(argv[i], "move") == 0   ? move
-                                                 : extra;
-    return daemon_flags(argc, argv, keys, ARRAY_COUNT(keys), extra, &p->flags, &p->msg);
+    struct program *p = program;
+    p->rebuild = p->flags.word_count > 0; /* the only word that comes here */
+    enum err e = refuse_moved(p);
+    if (e == ERR_OK)
+        e = open_swarm(p);
+    return e == ERR_OK ? start(p) : e;
 }
 
 int main(int argc, char **argv)
 {
+    static const char *const start_flags[] = {"swarm-root=", "from=", NULL};
+    static const char *const invite_flags[] = {"cell",  "account",  "stranger",
+                                               "uses=", "expires=", NULL};
+    static const char *const status_flags[] = {"json", NULL};
+    static const char *const move_flags[] = {"to=", "swarm-root=", "rsh=", NULL};
+    static const struct daemon_command commands[] = {
+        {.name = "invite", .flags = invite_flags, .run = run_invite},
+        {.name = "status", .flags = status_flags, .run = run_status},
+        {.name = "move", .flags = move_flags, .run = run_move},
+        {.name = "rebuild", .flags = start_flags},
+    };
     static struct program program = {.exit_code = -1};
-    struct program *p = &program;
-    enum err e = parse(argc, argv, p);
-    if (e == ERR_OK && p->flags.help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (e == ERR_OK && p->flags.version) {
-        puts("coordinatord " CELLAR_VERSION);
-        return 0;
-    }
-    if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "invite") == 0)
-        return run_invite(p);
-    if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "status") == 0)
-        return run_status(p);
-    if (e == ERR_OK && p->flags.word_count == 1 && strcmp(p->flags.words[0], "move") == 0)
-        return run_move(p);
-    p->rebuild = p->flags.word_count == 1 && strcmp(p->flags.words[0], "rebuild") == 0;
-    if (e == ERR_OK && p->flags.word_count && !p->rebuild)
-        e = err_say(&p->msg, ERR_USAGE, "there is no command '%s'; try --help", p->flags.words[0]);
-    if (e == ERR_OK)
-        e = daemon_open(&p->flags, keys, ARRAY_COUNT(keys), &p->settings, &p->d, &p->msg);
-    if (e != ERR_OK) {
-        fprintf(stderr, "coordinatord: %s\n", p->msg.text);
-        return e == ERR_USAGE ? 2 : 1;
-    }
-    e = refuse_moved(p);
-    if (e == ERR_OK)
-        e = open_swarm(p);
-    if (e == ERR_OK)
-        e = start(p);
-    if (e == ERR_OK)
-        uvio_run(p->io);
-    else
-        fprintf(stderr, "coordinatord: cannot start: %s\n", p->msg.text);
-    finish(p);
-    return e == ERR_USAGE ? 2 : e != ERR_OK ? 1 : p->exit_code;
+    const struct daemon_main m = {
+        .name = "coordinatord",
+        .usage = usage,
+        .flags = start_flags,
+        .commands = commands,
+        .command_count = ARRAY_COUNT(commands),
+        .keys = keys,
+        .key_count = ARRAY_COUNT(keys),
+        .settings = &program.settings,
+        .given = &program.flags,
+        .daemon = &program.d,
+        .msg = &program.msg,
+        .start = begin,
+        .io = &program.io,
+        .finish = finish,
+        .exit_code = &program.exit_code,
+        .program = &program,
+    };
+    return daemon_main(&m, argc, argv);
 }
