@@ -70,6 +70,11 @@ struct play {
    allocate is not the code under test. */
 extern void (*play_aside)(bool aside);
 
+/* What cells (user: struct play_cell) and the coordinator (struct play) serve:
+ * swarm_play_servers.c.
+ */
+extern const struct net_service play_cell_service, play_coordinator_service;
+
 /* `cells` cells, each a household of its own. */
 void play_new(struct play *play, uint64_t seed, unsigned cells);
 void play_free(struct play *play);
@@ -113,6 +118,9 @@ void play_segment_free(struct play_segment *segment);
 /* Puts shard i on cell i (without the network), fills holders. Returns their count, n. */
 size_t play_store(struct play *play, const struct play_segment *segment,
                   struct swarm_holder *holders);
+/* One shard, as if it had been PUT. */
+void play_keep(struct play_cell *cell, const struct id *segment, unsigned index,
+               struct slice header, struct slice bytes);
 struct play_stored *play_find(struct play_cell *cell, const struct id *segment, unsigned index);
 
 /* --- uploads and gathers, run to their end --- */
