@@ -74,7 +74,18 @@ static enum err get_cells(void *owner, struct serve_request *request, struct sli
 {
     struct coordinator *c = owner;
     (void)body;
-    return registry_cells(c->options.registry, coordinator_now(request), reply, msg);
+    return registry_cells(c->options.registry, NULL, coordinator_now(request), reply, msg);
+}
+
+static enum err post_cells(void *owner, struct serve_request *request, struct slice body,
+                           struct buf *reply, struct errmsg *msg)
+{
+    struct coordinator *c = owner;
+    struct wire_list asked;
+    const enum err e = wire_ids_decode(body, WIRE_CELLS_ASKED, &asked);
+    if (e != ERR_OK)
+        return err_say(msg, e, "the question about cells cannot be read");
+    return registry_cells(c->options.registry, &asked, coordinator_now(request), reply, msg);
 }
 
 /* The account's first manifest is kept before the invite counts as used: a second try finds both.
@@ -340,6 +351,7 @@ static const struct serve_route routes[] = {
     {WIRE_JOIN, NET_POST, true, WIRE_JOIN_BYTES, WIRE_JOIN_REPLY_BYTES, post_join},
     {WIRE_HEARTBEAT, NET_POST, false, WIRE_HEARTBEAT_BYTES, 4096, post_heartbeat},
     {WIRE_CELLS, NET_GET, false, 0, WIRE_CELLS_BYTES, get_cells},
+    {WIRE_CELLS, NET_POST, false, WIRE_IDS_BYTES(WIRE_CELLS_ASKED), WIRE_CELLS_BYTES, post_cells},
     {WIRE_ACCOUNT, NET_GET, false, 0, WIRE_ACCOUNT_BYTES, get_account},
     {WIRE_PLACE, NET_POST, false, WIRE_PLACE_BYTES, WIRE_GRANTS_BYTES, post_place},
     {WIRE_SEGMENTS, NET_POST, false, WIRE_REGISTER_BYTES, 4096, post_segments},

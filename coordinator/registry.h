@@ -121,8 +121,9 @@ MUST_CHECK enum err registry_changes(struct registry *registry, uint64_t since, 
 uint64_t registry_list_number(const struct registry *registry);
 
 /* The states of all members, as GET /v1/cells says them. */
-MUST_CHECK enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *reply,
-                                   struct errmsg *msg);
+/* Appends the answer about the cells in `asked` (wire_ids.h), or about all when it is NULL. */
+MUST_CHECK enum err registry_cells(struct registry *registry, struct wire_list *asked,
+                                   int64_t now_s, struct buf *reply, struct errmsg *msg);
 
 /* A claim that both have signed. DENIED: the cell belongs to another account; NOT_FOUND: it is no
    member. */

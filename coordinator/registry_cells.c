@@ -4,6 +4,7 @@
 #include "registry_internal.h"
 
 #include "placement/placement.h"
+#include "wire/wire_ids.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,23 +306,42 @@ enum err registry_flush_news(struct registry *registry, struct errmsg *msg)
 
 /* --- how they are --- */
 
-enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *reply,
-                        struct errmsg *msg)
+static void fill_cell(const struct registry *registry, const struct registry_cell *cell,
+                      int64_t now_s, struct wire_cell *out)
 {
-    struct wire_cell *cells =
-        calloc(registry->cell_count ? registry->cell_count : 1, sizeof(*cells));
+    *out = (struct wire_cell){
+        .id = cell->id,
+        .state = registry_cell_state(registry, cell, now_s),
+        .last_seen_s = cell->last_seen_s,
+        .free_bytes = cell->free_bytes,
+        .used_bytes = cell->used_bytes,
+    };
+    registry_watch_read(registry, cell, now_s, &out->observed_s, &out->up_s);
+}
+
+static uint64_t count_up(const struct registry *registry, int64_t now_s)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < registry->cell_count; i++)
+        count += registry_cell_state(registry, registry->cells[i], now_s) == WIRE_CELL_UP;
+    return count;
+}
+
+enum err registry_cells(struct registry *registry, struct wire_list *asked, int64_t now_s,
+                        struct buf *reply, struct errmsg *msg)
+{
+    const size_t room = asked ? WIRE_CELLS_ASKED : registry->cell_count + 1;
+    struct wire_cell *cells = calloc(room, sizeof(*cells));
+    struct id id;
+    size_t count = 0;
     if (!cells)
         return err_say(msg, ERR_NOMEM, "out of memory for the list of cells");
-    for (size_t i = 0; i < registry->cell_count; i++) {
-        const struct registry_cell *cell = registry->cells[i];
-        cells[i] = (struct wire_cell){
-            .id = cell->id,
-            .state = registry_cell_state(registry, cell, now_s),
-            .last_seen_s = cell->last_seen_s,
-            .free_bytes = cell->free_bytes,
-            .used_bytes = cell->used_bytes,
-        };
-        registry_watch_read(registry, cell, now_s, &cells[i].observed_s, &cells[i].up_s);
+    for (size_t i = 0; !asked && i < registry->cell_count; i++)
+        fill_cell(registry, registry->cells[i], now_s, &cells[count++]);
+    while (asked && count < room && wire_ids_next(asked, &id)) {
+        const struct registry_cell *cell = registry_cell_find(registry, &id);
+        if (cell)
+            fill_cell(registry, cell, now_s, &cells[count++]);
     }
     const struct wire_cells swarm = {
         .time_s = now_s,
@@ -330,8 +350,10 @@ enum err registry_cells(struct registry *registry, int64_t now_s, struct buf *re
         .loss_count = registry->loss_count,
         .gone_after_s = registry->options.gone_after_ms / 1000,
         .repair_percent = registry->options.repair_percent,
+        .some = asked != NULL,
+        .up_count = asked ? count_up(registry, now_s) : 0,
     };
-    const enum err e = wire_cells_encode(&swarm, cells, registry->cell_count, reply);
+    const enum err e = wire_cells_encode(&swarm, cells, count, reply);
     free(cells);
     return e;
 }

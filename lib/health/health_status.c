@@ -251,11 +251,7 @@ static void fill_members(struct ask *ask)
     status->own = survey.own;
     status->others = survey.domains;
     status->coordinator_up = swarm_coordinator_up(ask->vault->swarm);
-    for (size_t i = 0; i < swarm_member_count(ask->vault->swarm); i++) {
-        struct swarm_member member;
-        swarm_member(ask->vault->swarm, i, &member);
-        status->members_up += member.state == WIRE_CELL_UP;
-    }
+    status->members_up = swarm_members_up(ask->vault->swarm);
 }
 
 enum err health_status_ask(struct vault *vault, health_status_fn *done, void *user,

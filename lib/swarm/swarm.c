@@ -22,6 +22,7 @@ enum err swarm_open(const struct swarm_options *options, struct swarm **out, str
         .account = options->account,
         .grant_bytes = options->grant_bytes ? options->grant_bytes : GIB(4),
         .hedge_min_ms = options->hedge_min_ms ? options->hedge_min_ms : SWARM_HEDGE_MIN_MS,
+        .states_whole = options->states_whole ? options->states_whole : SWARM_STATES_WHOLE,
         .peers = IDMAP_INIT,
     };
     list_init(&swarm->ticking);
@@ -64,6 +65,7 @@ void swarm_close(struct swarm *swarm)
         swarm_peer_free(peer);
     idmap_free(&swarm->peers);
     swarm_members_free(swarm);
+    free(swarm->watched);
     for (size_t i = 0; i < SWARM_CODES; i++)
         erasure_free(swarm->codes[i].code);
     free(swarm);

@@ -62,6 +62,7 @@ struct swarm_options {
     struct slice members;  /* the cached member list; may be empty. Copied */
     uint64_t grant_bytes;  /* asked of a cell at once; 0: 4 GiB */
     uint32_t hedge_min_ms; /* 0: SWARM_HEDGE_MIN_MS */
+    uint32_t states_whole; /* 0: SWARM_STATES_WHOLE */
 };
 
 /* A cached list that does not verify is left out (and logged): a refresh brings another. ERR_NOMEM,
@@ -91,6 +92,16 @@ bool swarm_coordinator_up(const struct swarm *swarm);
    and the later one. False: the coordinator has not answered in this run, and both are this
    machine's. What must not happen too soon waits by both. */
 bool swarm_time(const struct swarm *swarm, int64_t *earlier_s, int64_t *later_s);
+
+/* In a swarm of more members than that a refresh asks how some of them are: those of the group, the
+   account's own, and those watched; of the others no state is known. */
+enum { SWARM_STATES_WHOLE = 1024, SWARM_WATCH_MAX = 3072 };
+bool swarm_is_large(const struct swarm *swarm);
+/* Holders of what was stored, whose states are wanted too, from the next refresh on; copied, what
+   is more than SWARM_WATCH_MAX is left out. Replaces those before. ERR_NOMEM. */
+MUST_CHECK enum err swarm_watch(struct swarm *swarm, const struct id *cells, size_t count);
+/* Members that are up, of all, as the coordinator last said. */
+uint32_t swarm_members_up(const struct swarm *swarm);
 
 uint64_t swarm_list_number(const struct swarm *swarm);    /* 0: there is none */
 struct slice swarm_list_bytes(const struct swarm *swarm); /* to be cached; until a refresh */

@@ -42,7 +42,11 @@ struct swarm {
     struct swarm_root root;
     struct id account;
     uint64_t grant_bytes;
-    uint32_t hedge_min_ms;
+    uint32_t hedge_min_ms, states_whole;
+    struct id *watched; /* owned */
+    size_t watched_count;
+    bool some_states; /* the last answer told of some members only; then so many are up: */
+    uint32_t up_count;
 
     struct idmap peers;             /* owns them */
     struct swarm_peer *coordinator; /* one of them, or NULL */
@@ -93,6 +97,8 @@ uint64_t swarm_pace_slow_ms(const struct swarm *swarm, const struct swarm_pace *
 MUST_CHECK enum err swarm_members_take(struct swarm *swarm, struct slice document,
                                        struct errmsg *msg);
 void swarm_members_free(struct swarm *swarm);
+/* The body of the question how some members are. */
+MUST_CHECK enum err swarm_members_ask(const struct swarm *swarm, struct buf *body);
 
 /* The cells for an account's shards and heads, best first. ERR_NOMEM. */
 MUST_CHECK enum err swarm_members_group(const struct swarm *swarm, const struct id *account,

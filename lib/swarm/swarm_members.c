@@ -1,6 +1,7 @@
 #include "swarm/swarm_internal.h"
 
 #include "identity/member_changes.h"
+#include "wire/wire_ids.h"
 
 #include <stdlib.h>
 
@@ -196,6 +197,61 @@ void swarm_members_states(struct swarm *swarm, struct wire_list *cells)
 }
 
 /* ---- what others may see of it ---- */
+
+bool swarm_is_large(const struct swarm *swarm)
+{
+    return swarm_member_count(swarm) > swarm->states_whole;
+}
+
+enum err swarm_watch(struct swarm *swarm, const struct id *cells, size_t count)
+{
+    if (count > SWARM_WATCH_MAX)
+        count = SWARM_WATCH_MAX;
+    struct id *copy = malloc((count + 1) * sizeof(*copy));
+    if (!copy)
+        return ERR_NOMEM;
+    if (count > 0)
+        memcpy(copy, cells, count * sizeof(*copy));
+    free(swarm->watched);
+    swarm->watched = copy;
+    swarm->watched_count = count;
+    return ERR_OK;
+}
+
+static size_t add_id(struct id *ids, size_t count, const struct id *id)
+{
+    if (count < WIRE_CELLS_ASKED)
+        ids[count++] = *id;
+    return count;
+}
+
+enum err swarm_members_ask(const struct swarm *swarm, struct buf *body)
+{
+    struct id *ids = malloc(WIRE_CELLS_ASKED * sizeof(*ids));
+    size_t count = 0;
+    if (!ids)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < swarm->group.count; i++)
+        count = add_id(ids, count, &swarm->group.cells[i].id);
+    for (size_t i = 0; i < swarm->watched_count; i++)
+        count = add_id(ids, count, &swarm->watched[i]);
+    for (size_t i = 0; i < swarm_member_count(swarm); i++)
+        if (id_equal(&swarm->list->members[i].household, &swarm->account))
+            count = add_id(ids, count, &swarm->list->members[i].id);
+    const enum err e = wire_ids_encode(ids, count, body);
+    free(ids);
+    return e;
+}
+
+uint32_t swarm_members_up(const struct swarm *swarm)
+{
+    uint32_t count = 0;
+    if (swarm->some_states)
+        return swarm->up_count;
+    for (size_t i = 0; i < swarm_member_count(swarm); i++)
+        count += swarm->states[i].state == WIRE_CELL_UP;
+    return count;
+}
 
 uint64_t swarm_list_number(const struct swarm *swarm)
 {

@@ -1,13 +1,15 @@
 /*
  * Who is there:
  *
- *     coordinator: GET /v1/cells ──▶ list number differs? ──▶ POST /v1/members/changes ──▶ end
- *          │                                                          │ none here, or they do not
- * fit │                                                          └──▶ GET /v1/members ──▶ end │
- * cannot be reached ▼ a few members: GET /v1/members, the highest valid list counts ──▶ end
+ *     coordinator: GET (of some: POST) /v1/cells ──▶ list number differs? ──▶ POST
+ * /v1/members/changes ──▶ end │                                                          │ none
+ * here, or they do not fit │                                                          └──▶ GET
+ * /v1/members ──▶ end │ cannot be reached ▼ a few members: GET /v1/members, the highest valid list
+ * counts ──▶ end
  */
 #include "swarm/swarm_ask.h"
 #include "swarm/swarm_internal.h"
+#include "wire/wire_ids.h"
 
 #include <stdlib.h>
 
@@ -93,6 +95,8 @@ static void cells_answered(void *user, enum err e, struct slice body, const stru
         swarm->clock_ahead_s = now.time_s - clock_wall_ns(swarm->clock) / 1000000000;
         swarm->losses = (struct swarm_losses){now.exposure_s, now.loss_count, now.gone_after_s,
                                               now.repair_percent};
+        swarm->some_states = now.some;
+        swarm->up_count = (uint32_t)now.up_count;
         swarm_members_states(swarm, &cells);
         r->members_wanted = now.list_number != swarm_list_number(swarm);
     }
@@ -101,9 +105,16 @@ static void cells_answered(void *user, enum err e, struct slice body, const stru
 
 static enum err ask_cells(struct swarm_refresh_task *r, struct errmsg *msg)
 {
-    const enum err e =
-        swarm_ask_start(r->swarm, r->swarm->coordinator, NET_GET, wire_path_plain(WIRE_CELLS), NULL,
-                        WIRE_CELLS_BYTES, cells_answered, r, NULL, msg);
+    struct swarm *swarm = r->swarm;
+    struct buf body = BUF_INIT(WIRE_IDS_BYTES(WIRE_CELLS_ASKED));
+    const bool some = swarm_is_large(swarm);
+    enum err e = some ? swarm_members_ask(swarm, &body) : ERR_OK;
+    if (e == ERR_OK)
+        e = swarm_ask_start(swarm, swarm->coordinator, some ? NET_POST : NET_GET,
+                            wire_path_plain(WIRE_CELLS), some ? &body : NULL, WIRE_CELLS_BYTES,
+                            cells_answered, r, NULL, msg);
+    else
+        buf_free(&body);
     r->asking += e == ERR_OK;
     return e;
 }

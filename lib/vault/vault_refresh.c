@@ -6,6 +6,8 @@ struct refresh {
     struct work_job job; /* first */
     struct vault *vault;
     struct buf members; /* a copy, for the job */
+    struct id *holders; /* owned; of a large swarm */
+    size_t holder_count;
     enum err e;
     struct errmsg msg;
     vault_done_fn *done;
@@ -16,6 +18,7 @@ static void refresh_end(struct refresh *refresh)
 {
     refresh->done(refresh->user, refresh->e, &refresh->msg);
     buf_free(&refresh->members);
+    free(refresh->holders);
     free(refresh);
 }
 
@@ -52,6 +55,35 @@ static void refreshed(void *user, enum err e, const struct errmsg *msg)
     refresh_end(refresh);
 }
 
+/* In a large swarm the cells that hold something are asked about by name. */
+static void read_holders(struct work_job *job)
+{
+    struct refresh *refresh = container_of(job, struct refresh, job);
+    struct index_cell_use *uses = calloc(SWARM_WATCH_MAX, sizeof(*uses));
+    refresh->holders = calloc(SWARM_WATCH_MAX, sizeof(*refresh->holders));
+    refresh->e = uses && refresh->holders
+                     ? index_cells(refresh->vault->index, uses, SWARM_WATCH_MAX,
+                                   &refresh->holder_count, &refresh->msg)
+                     : err_say(&refresh->msg, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; refresh->e == ERR_OK && i < refresh->holder_count; i++)
+        refresh->holders[i] = uses[i].cell;
+    free(uses);
+}
+
+static void holders_read(struct work_job *job)
+{
+    struct refresh *refresh = container_of(job, struct refresh, job);
+    refresh->job.run = write_members;
+    refresh->job.done = members_written;
+    if (refresh->e == ERR_OK &&
+        swarm_watch(refresh->vault->swarm, refresh->holders, refresh->holder_count) != ERR_OK)
+        refresh->e = err_say(&refresh->msg, ERR_NOMEM, "out of memory");
+    if (refresh->e == ERR_OK)
+        refresh->e = swarm_refresh(refresh->vault->swarm, refreshed, refresh, &refresh->msg);
+    if (refresh->e != ERR_OK)
+        refresh_end(refresh);
+}
+
 enum err vault_refresh(struct vault *vault, vault_done_fn *done, void *user, struct errmsg *msg)
 {
     struct refresh *refresh = calloc(1, sizeof(*refresh));
@@ -62,6 +94,12 @@ enum err vault_refresh(struct vault *vault, vault_done_fn *done, void *user, str
                                 .members = BUF_INIT(LIMIT_MEMBER_LIST_BYTES),
                                 .done = done,
                                 .user = user};
+    if (swarm_is_large(vault->swarm)) {
+        refresh->job.run = read_holders;
+        refresh->job.done = holders_read;
+        work_submit(vault->ports.work, vault->lane, &refresh->job);
+        return ERR_OK;
+    }
     enum err e = swarm_refresh(vault->swarm, refreshed, refresh, msg);
     if (e != ERR_OK)
         free(refresh);

@@ -177,6 +177,8 @@ enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cel
     wire_put_number(&w, 4, swarm->loss_count);
     wire_put_number(&w, 5, swarm->gone_after_s);
     wire_put_number(&w, 6, swarm->repair_percent);
+    if (swarm->some)
+        wire_put_number(&w, 7, swarm->up_count);
     cbor_write_end(&w);
     return cbor_write_finish(&w);
 }
@@ -212,6 +214,8 @@ enum err wire_cells_decode(struct slice in, struct wire_cells *swarm, struct wir
     swarm->loss_count = wire_take_number(&r, 4);
     swarm->gone_after_s = wire_take_number(&r, 5);
     swarm->repair_percent = wire_take_u32(&r, 6, 100);
+    swarm->some = cbor_read_key_optional(&r, 7);
+    swarm->up_count = swarm->some ? cbor_read_u64(&r, UINT64_MAX) : 0;
     cbor_read_end(&r);
     return cbor_read_finish(&r, NULL, "the state of the cells");
 }

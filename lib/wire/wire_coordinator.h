@@ -19,6 +19,7 @@ enum {
 #define WIRE_JOIN_REPLY_BYTES (LIMIT_MEMBER_LIST_BYTES + 65536u)
 #define WIRE_HEARTBEAT_BYTES  16384u
 #define WIRE_SINCE_BYTES      16u
+#define WIRE_CELLS_ASKED      4096u /* IDs in a POST: its body is that of wire_ids.h */
 #define WIRE_CELLS_BYTES      LIMIT_MEMBER_LIST_BYTES
 #define WIRE_ACCOUNT_BYTES    64u
 #define WIRE_PLACE_BYTES      (WIRE_PLACE_CELLS * 48u + 64u)
@@ -109,6 +110,8 @@ struct wire_cells {
     uint64_t loss_count; /* of them: gone for good, or came back empty */
     uint64_t gone_after_s;
     unsigned repair_percent; /* 1 to 100: less of m is left when repair begins */
+    bool some;               /* only cells that were asked for are told (POST) */
+    uint64_t up_count;       /* `some`: of the whole swarm */
 };
 
 MUST_CHECK enum err wire_cells_encode(const struct wire_cells *swarm, const struct wire_cell *cells,

@@ -34,7 +34,7 @@ enum wire_route {
     WIRE_CHANGES,   /* POST /v1/members/changes */
     WIRE_JOIN,      /* POST /v1/join */
     WIRE_HEARTBEAT, /* POST /v1/heartbeat */
-    WIRE_CELLS,     /* GET /v1/cells */
+    WIRE_CELLS,     /* GET, POST /v1/cells */
     WIRE_PLACE,     /* POST /v1/place */
     WIRE_SEGMENTS,  /* POST /v1/segments */
     WIRE_FIND,      /* POST /v1/segments/find */

@@ -59,7 +59,7 @@ struct bench {
     /* what came out: seconds */
     double beats_s, flush_s, place_s, place_all_s, fill_s, sweep_s, find_s, register_s;
     double handshake_server_s, rebuild_s;
-    uint64_t list_bytes, changes_bytes, file_bytes, directory_rss_bytes;
+    uint64_t list_bytes, changes_bytes, states_bytes, group_bytes, file_bytes, directory_rss_bytes;
     double list_s, changes_s, apply_s;
 };
 
@@ -231,6 +231,25 @@ static void one_beat(struct bench *b, const struct id *cell, struct slice body, 
     must(wire_heartbeat_reply_encode(&answer, reply), b, "encoding an answer");
 }
 
+/* Of the answer about the first `count` cells. */
+static uint64_t states_bytes(struct bench *b, uint64_t count)
+{
+    struct buf body = BUF_INIT(WIRE_IDS_BYTES(LIMIT_GROUP_CELLS)),
+               reply = BUF_INIT(LIMIT_MEMBER_LIST_BYTES);
+    struct wire_list asked;
+    if (count <= LIMIT_GROUP_CELLS) {
+        must(wire_ids_encode(b->ids, count, &body), b, "asking");
+        must(wire_ids_decode(buf_slice(&body), WIRE_CELLS_ASKED, &asked), b, "asking");
+    }
+    must(registry_cells(b->registry, count <= LIMIT_GROUP_CELLS ? &asked : NULL, b->now_s, &reply,
+                        &b->msg),
+         b, "how cells are");
+    buf_free(&body);
+    const uint64_t bytes = reply.size;
+    buf_free(&reply);
+    return bytes;
+}
+
 /* One cell leaves: the list is signed anew, and everybody asks what has changed. */
 static void bench_changes(struct bench *b)
 {
@@ -254,6 +273,8 @@ static void bench_changes(struct bench *b)
     b->apply_s = seconds() - at;
     member_list_free(base);
     member_list_free(later);
+    b->states_bytes = states_bytes(b, b->cells);
+    b->group_bytes = states_bytes(b, b->cells < LIMIT_GROUP_CELLS ? b->cells : LIMIT_GROUP_CELLS);
 }
 
 static void bench_beats(struct bench *b)
@@ -648,6 +669,8 @@ static void print_text(const struct bench *b)
         "for each who has the last one (%.2f s to make once, %.2f s to apply)\n",
         (double)b->list_bytes / 1048576, (unsigned long long)b->cells, b->list_s,
         (unsigned long long)b->changes_bytes, b->changes_s, b->apply_s);
+    printf("how they are %.1f MiB of all, %.1f KiB of the %d of a group\n",
+           (double)b->states_bytes / 1048576, (double)b->group_bytes / 1024, LIMIT_GROUP_CELLS);
     printf(
         "placements   %.0f a second (grants for the 12 cells of a segment); %.1f a second for all "
         "256 of a group\n",
@@ -680,6 +703,8 @@ static void print_json(const struct bench *b)
     json_line_u64(line, "list_bytes", b->list_bytes);
     json_line_u64(line, "changes_bytes", b->changes_bytes);
     json_line_real(line, "list_s", b->list_s);
+    json_line_u64(line, "states_bytes", b->states_bytes);
+    json_line_u64(line, "group_states_bytes", b->group_bytes);
     json_line_real(line, "changes_s", b->changes_s);
     json_line_real(line, "changes_apply_s", b->apply_s);
     json_line_real(line, "placements_s", PLACES / b->place_s);

@@ -68,6 +68,7 @@ struct real {
     struct buf receipts[SHARDS];
     unsigned count;
     struct buf found;
+    uint32_t states_whole; /* of the swarm that is opened; 0: as usual */
 };
 
 static const char *const coordinator_address[] = {"coordinator:7"};
@@ -271,6 +272,7 @@ static void open_swarm(struct real *real)
         .coordinator = real->coordinator.node->id,
         .coordinator_addresses = coordinator_address,
         .coordinator_address_count = 1,
+        .states_whole = real->states_whole,
     };
     OK(swarm_open(&options, &real->swarm, &real->msg));
     OK(swarm_introduce(real->swarm,
@@ -634,6 +636,41 @@ static void test_real_claim_changes_the_survey(void **state)
     real_free(&real);
 }
 
+/* A large swarm is asked about the cells that matter, by name; how many are up is told of all. */
+static void test_real_large_swarm_is_asked_about_some(void **state)
+{
+    (void)state;
+    struct real real;
+    struct swarm_survey survey;
+    struct swarm_member member;
+    struct buf half = BUF_INIT(4096);
+    real_new(&real);
+    const struct id own = real.cells[2].node->id;
+    const struct claim claim = {.account = real.keys.account,
+                                .manifest_number = real.manifest->number,
+                                .cell = own,
+                                .time_s = SIM_WALL_START_NS / 1000000000};
+    OK(claim_make(&claim, &real.root, real.device.key, &half));
+    OK(swarm_claim(real.swarm, &own, buf_slice(&half), slice_text("1234"), claim_done, &real,
+                   &real.msg));
+    wait_ok(&real);
+    assert_false(swarm_is_large(real.swarm));
+    swarm_close(real.swarm);
+    real.states_whole = 2;
+    open_swarm(&real);
+    OK(swarm_watch(real.swarm, &own, 1)); /* twice in one question does no harm */
+    OK(swarm_refresh(real.swarm, finished, &real, &real.msg));
+    wait_ok(&real);
+    assert_true(swarm_is_large(real.swarm));
+    assert_int_equal(swarm_members_up(real.swarm), CELLS);
+    swarm_survey(real.swarm, &survey);
+    assert_int_equal(survey.cells_up, CELLS - 1);
+    OK(swarm_member_find(real.swarm, &own, &member));
+    assert_int_equal(member.state, WIRE_CELL_UP);
+    buf_free(&half);
+    real_free(&real);
+}
+
 /* Puts the account's manifest, changed and signed by the root, where heads rest; then nobody has a
    connection to the device any more. */
 static void publish_manifest(struct real *real)
@@ -760,6 +797,7 @@ int main(void)
         cmocka_unit_test(test_real_heads_outlive_the_coordinator),
         cmocka_unit_test(test_real_cells_tell_what_they_hold),
         cmocka_unit_test(test_real_claim_changes_the_survey),
+        cmocka_unit_test(test_real_large_swarm_is_asked_about_some),
         cmocka_unit_test(test_real_old_manifest_is_let_in_and_learns),
         cmocka_unit_test(test_real_old_manifest_of_a_revoked_device_is_refused),
         cmocka_unit_test(test_real_changes_pass_the_coordinator_first),

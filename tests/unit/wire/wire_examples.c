@@ -390,6 +390,13 @@ static enum err build_cells(struct buf *out)
     return wire_cells_encode(&swarm, cells, ARRAY_COUNT(cells), out);
 }
 
+static enum err build_some_cells(struct buf *out)
+{
+    const struct wire_cells swarm = {
+        .time_s = 1700000000, .list_number = 18, .some = true, .up_count = 99000};
+    return wire_cells_encode(&swarm, NULL, 0, out);
+}
+
 static enum err again_cells(struct slice in, struct buf *out)
 {
     struct wire_cell cells[16];
@@ -610,6 +617,7 @@ const struct wire_example wire_examples[] = {
     {"heartbeat", build_heartbeat, again_heartbeat},
     {"heartbeat reply", build_heartbeat_reply, again_heartbeat_reply},
     {"cells reply", build_cells, again_cells},
+    {"some cells reply", build_some_cells, again_cells},
     {"inventory", build_inventory, again_inventory},
     {"inventory reply", build_inventory_reply, again_inventory_reply},
     {"describe reply", build_described, again_described},
