@@ -102,7 +102,8 @@ static enum err read_small(struct backup_reading *r, struct backup_file *file)
     enum err e = fs_reader_open(&reader, file->dir->fs, &file->entry, &file->msg);
     if (e != ERR_OK)
         return e;
-    file->grown = reader.entry.size > r->backup->small_bytes;
+    file->grown =
+        reader.entry.size > r->backup->small_bytes || reader.entry.size > BACKUP_READ_BYTES - at;
     while (e == ERR_OK && got > 0 && !file->grown) {
         e = fs_reader_next(&reader, r->bytes + at, BACKUP_READ_BYTES - at, &got, &file->msg);
         at += e == ERR_OK ? got : 0;
@@ -430,17 +431,15 @@ static struct backup_file *first_file(struct backup *b)
     return list_empty(&b->files) ? NULL : container_of(b->files.next, struct backup_file, link);
 }
 
-/* Small files from the queue's front, as many as fit. */
+/* Small files from the queue's front, so many that the jobs they go through take some milliseconds
+   each. What has grown so much meanwhile that there is no room for it is read by itself. */
 static void take_smalls(struct backup *b, struct backup_reading *r)
 {
     size_t bytes = 0;
     struct backup_file *file;
-    while ((file = first_file(b)) && !is_big(b, file) && r->file_count < BACKUP_READ_FILES) {
-        bytes += b->small_bytes; /* it may have grown to that by now */
-        if (r->file_count > 0 && bytes > BACKUP_READ_BYTES && file->entry.size > 4096)
-            break;
-        if (bytes > BACKUP_READ_BYTES + (size_t)BACKUP_READ_FILES * b->small_bytes)
-            break;
+    while ((file = first_file(b)) && !is_big(b, file) && r->file_count < BACKUP_READ_FILES &&
+           bytes < BACKUP_SMALLS_BYTES) {
+        bytes += file->entry.size;
         list_remove(&file->link);
         b->file_count--;
         b->files_active++;
