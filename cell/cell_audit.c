@@ -7,6 +7,9 @@
  *     --> a leaf of it (swarm_audit.h) --> a verdict, kept in the store
  *     heartbeat answered again --> POST /v1/verdicts
  *
+ * A cell that is claimed asks for its own household's segments every other time: of those it has
+ * none, so the one who is asked says which it has.
+ *
  * What can fail: everything, and then nothing is known, and nothing said. Which shards the other
  * one must have is for the coordinator's directory to say: here it is guessed from placement, and
  * "it lacks that one" of somebody who never had it counts for nothing there.
@@ -78,7 +81,7 @@ static void forget(struct cell_audit *a, size_t at, size_t count)
 }
 
 /* When there is no room the oldest good news goes first. */
-static void add(struct cell *cell, enum wire_verdict_kind kind, uint8_t index)
+static void add(struct cell *cell, const struct wire_verdict *verdict)
 {
     struct cell_audit *a = &cell->audit;
     size_t oldest = 0;
@@ -89,11 +92,7 @@ static void add(struct cell *cell, enum wire_verdict_kind kind, uint8_t index)
         oldest++;
     if (a->count == WIRE_VERDICTS_MAX)
         forget(a, oldest < a->count ? oldest : 0, 1);
-    a->verdicts[a->count++] = (struct wire_verdict){.day = a->lot.day,
-                                                    .segment = a->lot.segment,
-                                                    .cell = a->about,
-                                                    .kind = kind,
-                                                    .index = index};
+    a->verdicts[a->count++] = *verdict;
     keep(cell);
 }
 
@@ -172,7 +171,7 @@ static void end(struct cell *cell)
     set_timer(cell);
 }
 
-static void audited(void *user, enum err e, enum wire_verdict_kind kind, uint8_t index,
+static void audited(void *user, enum err e, const struct wire_verdict *verdict,
                     const struct errmsg *msg)
 {
     static const char *const words[] = {"gave no proof", "has proven a shard",
@@ -180,14 +179,31 @@ static void audited(void *user, enum err e, enum wire_verdict_kind kind, uint8_t
     struct cell *cell = user;
     char id[ID_TEXT_SIZE];
     cell->audit.running = NULL;
-    cell->counters.proof_count += kind != 0;
-    log_say(cell->options.log, LOG_INFO, "by lot: cell %.10s %s%s%s",
-            id_format(&cell->audit.about, id), words[kind], e == ERR_OK ? "" : ": ",
-            e == ERR_OK ? "" : msg->text);
-    if (kind != 0)
-        add(cell, kind, index);
+    cell->counters.proof_count += verdict->kind != 0;
+    log_say(cell->options.log, LOG_INFO, "by lot: cell %.10s %s%s%s", id_format(&verdict->cell, id),
+            words[verdict->kind], e == ERR_OK ? "" : ": ", e == ERR_OK ? "" : msg->text);
+    if (verdict->kind != 0)
+        add(cell, verdict);
     end(cell);
     cell_work_ended(cell);
+}
+
+/* *started: audited() follows. Else there was nothing to ask for. */
+static enum err ask(struct cell *cell, bool *started, struct errmsg *msg)
+{
+    struct cell_audit *a = &cell->audit;
+    struct swarm *swarm = cell->work.swarm;
+    const struct member *self = member_list_find(cell->members, &cell->id);
+    *started = true;
+    if (a->for_owner && self && self->claimed)
+        return swarm_audit_start(swarm, &a->about, &a->lot, &self->household, audited, cell,
+                                 &a->running, msg);
+    const size_t at = swarm_audit_pick(swarm, &a->about, a->candidates, a->candidate_count);
+    *started = at < a->candidate_count;
+    if (!*started)
+        return ERR_OK;
+    a->lot.segment = a->candidates[at].segment;
+    return swarm_audit_start(swarm, &a->about, &a->lot, NULL, audited, cell, &a->running, msg);
 }
 
 static enum err see_shard(void *user, const struct store_shard *shard)
@@ -240,21 +256,15 @@ static void run_sample(struct work_job *job)
 static void sampled(struct work_job *job)
 {
     struct cell *cell = container_of(job, struct cell, audit.job);
-    struct cell_audit *a = &cell->audit;
     struct errmsg msg = {.text = ""};
     enum err e = cell->stopping ? ERR_CANCELLED : cell_work_swarm(cell, &msg);
-    size_t at = a->candidate_count;
+    bool started = false;
     if (e == ERR_OK)
-        at = swarm_audit_pick(cell->work.swarm, &a->about, a->candidates, a->candidate_count);
-    if (at < a->candidate_count) {
-        a->lot.segment = a->candidates[at].segment;
-        e = swarm_audit_start(cell->work.swarm, &a->about, &a->lot, audited, cell, &a->running,
-                              &msg);
-        if (e == ERR_OK) {
-            cell_work_began(cell);
-            cell_work_ended(cell);
-            return;
-        }
+        e = ask(cell, &started, &msg);
+    if (e == ERR_OK && started) {
+        cell_work_began(cell);
+        cell_work_ended(cell);
+        return;
     }
     if (e != ERR_OK && !cell->stopping)
         log_say(cell->options.log, LOG_INFO, "no proof by lot: %s", msg.text);
@@ -299,6 +309,7 @@ static void timer_fired(struct timer *timer)
         return;
     }
     cell->work.state = WORK_DOING;
+    a->for_owner = random_below(cell->options.random, 2) == 0; /* counts when somebody claims us */
     random_fill(cell->options.random, a->from.bytes, sizeof(a->from.bytes));
     a->job = (struct work_job){.run = run_sample, .done = sampled};
     cell_work_began(cell);

@@ -40,6 +40,7 @@ struct cell_view {
     uint64_t fault_count; /* shards of this cell that were found to be missing or wrong */
     uint32_t trust;       /* as the coordinator last said; of 1000 */
     bool leaving;
+    bool from_owners_cell; /* the account in the path has claimed the cell that asks */
     /* for POST /v1/audit: cell_lot_prepare() */
     bool from_member, lot_left;
     uint32_t lot_number; /* of the question */
@@ -134,6 +135,8 @@ struct cell_lots {
 };
 
 uint64_t cell_lot_day(const struct cell *cell);
+/* Is the peer a cell that this account has claimed, by our member list? */
+bool cell_is_of(const struct cell *cell, const struct serve_peer *peer, const struct id *account);
 /* Loop, when the question comes: counts it, and fills the view. */
 void cell_lot_prepare(struct cell *cell, const struct serve_peer *peer, struct cell_view *view);
 
@@ -145,6 +148,7 @@ struct cell_audit {
     struct timer timer;
     struct work_job job;
     struct id about, from; /* who is asked; where the sample begins */
+    bool for_owner;        /* a segment of our own household's is asked for */
     struct wire_lot lot;
     struct swarm_audit_candidate candidates[CELL_AUDIT_CANDIDATES];
     size_t candidate_count;

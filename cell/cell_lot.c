@@ -53,6 +53,14 @@ void cell_lot_prepare(struct cell *cell, const struct serve_peer *peer, struct c
     view->lot_number = ++cell->lots.number;
 }
 
+bool cell_is_of(const struct cell *cell, const struct serve_peer *peer, const struct id *account)
+{
+    const struct member *member = peer->kind == SERVE_CELL && cell->members
+                                      ? member_list_find(cell->members, &peer->id)
+                                      : NULL;
+    return member && member->claimed && id_equal(&member->household, account);
+}
+
 static bool is_near(uint64_t day, uint64_t own)
 {
     return day + 1 >= own && day <= own + 1;

@@ -44,6 +44,8 @@ static void prepare(void *owner, struct serve_request *request)
     struct cell_view view = cell_view_now(cell);
     if (request->path.route == WIRE_AUDIT)
         cell_lot_prepare(cell, &request->peer, &view);
+    if (request->path.route == WIRE_ACCOUNT_SHARDS)
+        view.from_owners_cell = cell_is_of(cell, &request->peer, &request->path.id);
     memcpy(request->context, &view, sizeof(view));
 }
 

@@ -1,21 +1,24 @@
 /*
- *     ASKING ──▶ FETCHING ──▶ done
+ *     NAMING ──▶ ASKING ──▶ FETCHING ──▶ done
+ *        └ of an account's segments
  */
 #include "swarm/swarm_audit.h"
 
 #include "swarm/swarm_ask.h"
 #include "swarm/swarm_fetch.h"
 #include "swarm/swarm_internal.h"
+#include "wire/wire_cell.h"
 #include "wire/wire_shard.h"
 
 #include <stdlib.h>
 
-enum state { ASKING, ANSWERED, FETCHING, FETCHED };
+enum state { NAMING, NAMED, ASKING, ANSWERED, FETCHING, FETCHED };
 
 struct swarm_audit {
     struct swarm_task task;
     struct swarm *swarm;
     struct wire_lot lot;
+    struct wire_path names; /* NAMING */
     struct swarm_peer *peer;
     enum state state;
     bool cancelled;
@@ -34,10 +37,59 @@ struct swarm_audit {
 
 static void end(struct swarm_audit *a, enum err e, enum wire_verdict_kind kind)
 {
+    const struct wire_verdict verdict = {.day = a->lot.day,
+                                         .segment = a->lot.segment,
+                                         .cell = a->peer->id,
+                                         .kind = kind,
+                                         .index = a->index};
     swarm_task_end(&a->task);
-    a->done(a->user, e, kind, a->index, &a->msg);
+    a->done(a->user, e, &verdict, &a->msg);
     free(a->leaf);
     free(a);
+}
+
+/* --- which segment of an account --- */
+
+/* One of them, each with the same chance. */
+static enum err draw_name(struct swarm_audit *a, struct slice body, bool *none)
+{
+    struct wire_list list;
+    struct wire_shard_name name;
+    uint64_t seen = 0;
+    bool more;
+    const enum err e = wire_names_decode(body, &list, &more);
+    if (e != ERR_OK)
+        return err_say(&a->msg, e, "the cell's list of shards cannot be read");
+    while (wire_names_next(&list, &name))
+        if (random_below(a->swarm->random, ++seen) == 0)
+            a->lot.segment = name.segment;
+    *none = seen == 0;
+    return ERR_OK;
+}
+
+static void names_came(void *user, enum err e, struct slice body, const struct errmsg *msg)
+{
+    struct swarm_audit *a = user;
+    bool none = false;
+    a->ask = NULL;
+    a->msg = *msg;
+    a->e = e == ERR_OK ? draw_name(a, body, &none) : e;
+    a->state = NAMED;
+    if (a->e == ERR_OK && none && a->names.has_after)
+        a->names.has_after = false; /* behind the last one: from the first on */
+    else if (a->e == ERR_OK && none)
+        a->e = err_say(&a->msg, ERR_NOT_FOUND, "the cell has nothing of the account");
+    else
+        a->names.route = WIRE_AUDIT;
+    swarm_task_wake(&a->task);
+}
+
+static enum err ask_names(struct swarm_audit *a, struct errmsg *msg)
+{
+    char path[WIRE_PATH_SIZE];
+    a->state = NAMING;
+    return swarm_ask_start(a->swarm, a->peer, NET_GET, wire_path_format(&a->names, path), NULL,
+                           WIRE_NAMES_BYTES, names_came, a, &a->ask, msg);
 }
 
 /* --- what it holds --- */
@@ -73,6 +125,7 @@ static enum err ask(struct swarm_audit *a, struct errmsg *msg)
 {
     struct buf body = BUF_INIT(WIRE_LOT_BYTES);
     enum err e = wire_lot_encode(&a->lot, &body);
+    a->state = ASKING;
     if (e == ERR_OK)
         return swarm_ask_start(a->swarm, a->peer, NET_POST, wire_path_plain(WIRE_AUDIT), &body,
                                WIRE_SEGMENT_REPLY_BYTES, answered, a, &a->ask, msg);
@@ -113,6 +166,15 @@ static enum err fetch_leaf(struct swarm_audit *a)
 
 /* --- the machine --- */
 
+/* The names came: one is drawn, or they are asked for once more. */
+static void go_on_by_name(struct swarm_audit *a)
+{
+    if (a->e == ERR_OK)
+        a->e = a->names.route == WIRE_AUDIT ? ask(a, &a->msg) : ask_names(a, &a->msg);
+    if (a->e != ERR_OK)
+        end(a, a->e, 0);
+}
+
 static void judge_answer(struct swarm_audit *a)
 {
     if (a->e == ERR_NOT_FOUND || (a->e == ERR_OK && a->held_count == 0)) {
@@ -136,10 +198,12 @@ static void judge_leaf(struct swarm_audit *a)
 static void step(struct swarm_task *task)
 {
     struct swarm_audit *a = container_of(task, struct swarm_audit, task);
-    if (a->state == ASKING || a->state == FETCHING)
+    if (a->state == NAMING || a->state == ASKING || a->state == FETCHING)
         return;
     if (a->cancelled)
         end(a, err_say(&a->msg, ERR_CANCELLED, "cancelled"), 0);
+    else if (a->state == NAMED)
+        go_on_by_name(a);
     else if (a->state == ANSWERED)
         judge_answer(a);
     else
@@ -147,8 +211,8 @@ static void step(struct swarm_task *task)
 }
 
 enum err swarm_audit_start(struct swarm *swarm, const struct id *cell, const struct wire_lot *lot,
-                           swarm_audit_fn *done, void *user, struct swarm_audit **out,
-                           struct errmsg *msg)
+                           const struct id *account, swarm_audit_fn *done, void *user,
+                           struct swarm_audit **out, struct errmsg *msg)
 {
     struct swarm_audit *a = calloc(1, sizeof(*a));
     if (!a)
@@ -158,7 +222,14 @@ enum err swarm_audit_start(struct swarm *swarm, const struct id *cell, const str
     a->done = done;
     a->user = user;
     a->peer = swarm_peer_get(swarm, cell);
-    const enum err e = a->peer ? ask(a, msg) : err_say(msg, ERR_NOMEM, "out of memory for a peer");
+    enum err e = a->peer ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory for a peer");
+    if (account) {
+        a->names =
+            (struct wire_path){.route = WIRE_ACCOUNT_SHARDS, .id = *account, .has_after = true};
+        random_fill(swarm->random, a->names.after_segment.bytes, ID_SIZE);
+    }
+    if (e == ERR_OK)
+        e = account ? ask_names(a, msg) : ask(a, msg);
     if (e != ERR_OK) {
         free(a);
         return e;

@@ -7,6 +7,7 @@
 #include "cell_internal.h"
 #include "placement/placement_lot.h"
 #include "wire/wire_audit.h"
+#include "wire/wire_cell.h"
 #include "wire/wire_path.h"
 #include "wire/wire_shard.h"
 
@@ -141,6 +142,43 @@ static void test_who_loses_data_while_the_coordinator_is_away_is_found(void **st
     end(&l);
 }
 
+/* The owner's own cell holds nothing of his: it asks others what they have, and has it proven. */
+static void test_an_owners_cell_asks_for_its_owners_segments(void **state)
+{
+    (void)state;
+    struct life l = begin(4);
+    assert_int_equal(sim_device_claim(l.device, 3, "a-code"), ERR_OK);
+    run(&l, HOUR_MS);
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        assert_int_equal(sim_backup_add(l.backup, 2, 1, 4096), ERR_OK);
+    assert_int_equal(shards_of(&l, 3), 0);
+    sim_swarm_stop_coordinator(l.swarm, SIM_POWER);
+    run(&l, 3 * (uint64_t)DAY_MS);
+    struct cell_counters counters;
+    sim_swarm_cell_counters(l.swarm, 3, &counters);
+    assert_true(counters.proof_count >= 3);
+    /* nobody else is told what there is of his */
+    char path[WIRE_PATH_SIZE];
+    const struct wire_path names = {.route = WIRE_ACCOUNT_SHARDS, .id = l.device->account.account};
+    struct buf reply = BUF_INIT(WIRE_NAMES_BYTES);
+    for (unsigned from = 1; from < 4; from++) {
+        unsigned status;
+        const enum err e =
+            sim_ask(l.swarm, l.swarm->cells[from].node, &l.swarm->cells[0].node->id,
+                    l.swarm->cells[0].address, NET_GET, wire_path_format(&names, path),
+                    slice_of(NULL, 0), &status, &reply);
+        assert_int_equal(e, from == 3 ? ERR_OK : ERR_DENIED);
+    }
+    buf_free(&reply);
+    sim_swarm_start_coordinator(l.swarm);
+    run(&l, HOUR_MS);
+    uint64_t proven = 0;
+    for (unsigned i = 0; i < 3; i++)
+        proven += info(&l, i).proof_count;
+    assert_true(proven >= 3);
+    end(&l);
+}
+
 /* --- nobody makes a cell read its disk at will --- */
 
 static enum err ask(struct life *l, struct sim_node *from, unsigned cell, uint64_t day)
@@ -214,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_loses_data_while_the_coordinator_is_away_is_found),
+        cmocka_unit_test(test_an_owners_cell_asks_for_its_owners_segments),
         cmocka_unit_test(test_only_members_by_the_lot_of_the_day_get_a_proof),
         cmocka_unit_test(test_a_member_gets_so_many_proofs_a_day_and_no_more),
     };
