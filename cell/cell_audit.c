@@ -22,8 +22,6 @@
 
 #include <stdlib.h>
 
-#define FACT_VERDICTS "verdicts" /* as POST /v1/verdicts has them */
-
 static void set_timer(struct cell *cell)
 {
     const uint64_t period_ms = cell->options.audit_period_ms;
@@ -41,7 +39,7 @@ static void run_keep(struct work_job *job)
 {
     struct cell *cell = container_of(job, struct cell, audit.keep_job);
     struct errmsg msg;
-    if (documents_fact_put(store_db(cell->options.store), FACT_VERDICTS,
+    if (documents_fact_put(store_db(cell->options.store), CELL_FACT_VERDICTS,
                            buf_slice(&cell->audit.kept), &msg) != ERR_OK)
         log_say(cell->options.log, LOG_WARN, "verdicts on others cannot be kept: %s", msg.text);
 }
@@ -103,7 +101,7 @@ enum err cell_audit_load(struct cell *cell, struct errmsg *msg)
     struct wire_list list;
     a->body = BUF_INIT(WIRE_VERDICTS_BYTES);
     a->kept = BUF_INIT(WIRE_VERDICTS_BYTES);
-    enum err e = documents_fact_get(store_db(cell->options.store), FACT_VERDICTS, &fact, msg);
+    enum err e = documents_fact_get(store_db(cell->options.store), CELL_FACT_VERDICTS, &fact, msg);
     if (e == ERR_OK && wire_verdicts_decode(buf_slice(&fact), &list) == ERR_OK)
         while (wire_verdicts_next(&list, &a->verdicts[a->count]))
             a->count++;

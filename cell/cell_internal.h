@@ -24,6 +24,7 @@
 #define CELL_FACT_MEMBERS     "members"     /* the newest member list, document */
 #define CELL_FACT_COORDINATOR "coordinator" /* its certificate, document */
 #define CELL_FACT_CLAIM       "claim"       /* document, signed by both */
+#define CELL_FACT_VERDICTS    "verdicts"    /* on others, as POST /v1/verdicts has them */
 #define CELL_FACT_STATEMENT   "statement"   /* our newest member statement */
 #define CELL_FACT_LEAVING     "leaving"     /* u8 1, i64 since when: its owner wants it to leave */
 

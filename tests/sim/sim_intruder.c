@@ -5,6 +5,7 @@
  */
 #include "sim_life_internal.h"
 
+#include "cell_internal.h"
 #include "crypto/sha256.h"
 #include "documents/documents.h"
 #include "identity/delete_order.h"
@@ -12,6 +13,8 @@
 #include "identity/head.h"
 #include "identity/signed_record.h"
 #include "identity/ticket.h"
+#include "placement/placement_lot.h"
+#include "wire/wire_audit.h"
 #include "wire/wire_coordinator.h"
 #include "wire/wire_directory.h"
 #include "wire/wire_heads.h"
@@ -444,6 +447,25 @@ static void keep_proof(struct sim_life *l, unsigned cell)
     l->result->attacks++;
 }
 
+/* A member asks for a proof on a day whose lot has not fallen on the two; or a stranger does. */
+static void ask_without_lot(struct sim_life *l, unsigned cell)
+{
+    struct buf body = BUF_INIT(WIRE_LOT_BYTES);
+    const unsigned from = (unsigned)life_below(l, l->options.cells);
+    const struct member_list *members = l->swarm->cells[cell].cell->members;
+    const struct id *asked = &l->swarm->cells[cell].node->id;
+    struct wire_lot lot = {.day = cell_lot_day(l->swarm->cells[cell].cell)};
+    if (l->backup->count == 0 || from == cell || !life_runs(l, from) || !members)
+        return;
+    lot.segment = l->backup->segments[life_below(l, l->backup->count)].id;
+    const bool falls =
+        placement_lot_falls(&l->swarm->cells[from].node->id, asked, lot.day, members->count);
+    must(wire_lot_encode(&lot, &body));
+    try_cell(l, falls ? l->stranger->node : l->swarm->cells[from].node, cell, NET_POST,
+             wire_path_plain(WIRE_AUDIT), buf_slice(&body), "a question without a lot");
+    buf_free(&body);
+}
+
 /* --- lists --- */
 
 /* Somebody gives more, or less: a new list; and whoever sits on the coordinator's line shows the
@@ -469,7 +491,7 @@ void intruder_try(struct sim_life *l)
     if (cell < 0)
         return;
     const unsigned c = (unsigned)cell;
-    switch (life_below(l, 10)) {
+    switch (life_below(l, 11)) {
     case 0:
         overspend(l, c);
         break;
@@ -497,6 +519,9 @@ void intruder_try(struct sim_life *l)
         break;
     case 8:
         keep_proof(l, c);
+        break;
+    case 9:
+        ask_without_lot(l, c);
         break;
     default:
         replay_list(l, c);

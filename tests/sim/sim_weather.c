@@ -338,6 +338,8 @@ static void blow_liar(struct sim_life *l, unsigned c)
 static void blow_unmounted(struct sim_life *l, unsigned c)
 {
     const uint64_t until = some_time(l, HOUR_MS, l->swarm_options.gone_after_ms - HOUR_MS);
+    if (!l->swarm->cells[c].was_member)
+        return; /* its first start would make itself a store on what lies below the mount point */
     weather_stop(l, c, SIM_STOP, MINUTE_MS);
     life_say(l, "cell %u's disk is not mounted", c);
     sim_disk_hide(l->swarm->cells[c].node, true);
