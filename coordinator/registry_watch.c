@@ -15,7 +15,8 @@ enum {
     PAUSE_BEATS = 2, /* and for so many intervals: it was we who were away, or our clock jumped */
     FADE_S = 90 * 86400,
     FACT_BYTES = 32, /* the first two numbers alone until version 0.1 */
-    DAY_S = 86400,   /* between two absences: they count as one */
+    DAY_S = 86400,
+    JOIN_S = 2 * 3600, /* between two absences: they count as one, not all cells were heard yet */
 };
 #define WATCH_FACT "watch" /* le64 exposure_s, loss_count, deaf_from_s, deaf_until_s */
 
@@ -30,7 +31,7 @@ static void forgive(struct registry *registry, int64_t now_s)
 
 void registry_watch_deaf(struct registry *registry, int64_t from_s, int64_t until_s)
 {
-    if (registry->deaf_until_s && from_s - registry->deaf_until_s < DAY_S &&
+    if (registry->deaf_until_s && from_s - registry->deaf_until_s < JOIN_S &&
         registry->deaf_from_s < from_s)
         from_s = registry->deaf_from_s;
     registry->deaf_from_s = from_s;
