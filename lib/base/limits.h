@@ -20,6 +20,8 @@
 #define LIMIT_SEGMENT_RECORDS 65536u     /* records in one segment, and chunks */
 #define LIMIT_GROUP_BYTES     (1u << 20) /* plain bytes of the chunks that share a record */
 #define LIMIT_GROUP_MEMBERS   1024u
+#define GROUP_BYTES           (256u << 10) /* what a writer puts into a group, ... */
+#define GROUP_MEMBER_BYTES    (128u << 10) /* of chunks smaller than that */
 
 /* messages */
 #define LIMIT_BODY_EVENT_BYTES  65536u      /* one body event (port/net.h) */

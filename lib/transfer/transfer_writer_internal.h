@@ -17,9 +17,7 @@ enum {
     METADATA_SEGMENTS = 2,
     METADATA_PAYLOAD_BYTES = 2 << 20,
     SEGMENTS_MAX = DATA_SEGMENTS_MAX + METADATA_SEGMENTS,
-    NO_HOPE_BYTES = 4096,          /* less room than for that: nothing more is waited for */
-    GROUP_BYTES = 256 << 10,       /* plain bytes of chunks that share a record, ... */
-    GROUP_MEMBER_BYTES = 64 << 10, /* each of them smaller than that */
+    NO_HOPE_BYTES = 4096, /* less room than for that: nothing more is waited for */
 };
 
 /* The open segments of a kind. */

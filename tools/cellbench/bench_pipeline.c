@@ -5,6 +5,7 @@
  */
 #include "bench_pipeline.h"
 
+#include "base/text.h"
 #include "chunker/chunker.h"
 #include "compress/compress.h"
 #include "crypto/aead.h"
@@ -12,11 +13,13 @@
 #include "crypto/keyed_hash.h"
 #include "crypto/sha256.h"
 #include "erasure/erasure.h"
+#include "segment/segment_group.h"
 #include "json/json_line.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +34,6 @@ enum {
     SHARD = 400 * 4096, /* about 16 MiB / 10 */
     LEAF = 65536,
     TLS_RECORD = 16384,
-    LEVEL = 3,
 };
 
 enum step { READING, CUTTING, IDS, ZSTD, AEAD, ENCODING, LEAVES, TLS, STEPS };
@@ -41,14 +43,18 @@ static const char *const step_names[STEPS] = {"read_s", "cut_s",    "ids_s",    
 
 struct run {
     uint8_t *piece, *packed, *sealed, *shards; /* owned */
-    struct chunker *chunker;                   /* owned */
+    uint8_t *group;                            /* owned: small files until they fill a record */
+    size_t group_bytes;
+    uint64_t group_members;
+    struct chunker *chunker; /* owned */
     struct keyed_hash *hash;
     struct compressor *compressor;
     struct aead *aead;
     struct erasure *code;
     struct sha256 *sha;
-    uint64_t files, chunks, plain_bytes, packed_bytes, sent_bytes;
+    uint64_t files, chunks, records, plain_bytes, packed_bytes, sent_bytes;
     double cost_s[STEPS];
+    uint64_t level;
 };
 
 static double cpu_s(void)
@@ -66,22 +72,52 @@ static void lap(struct run *run, enum step step, double *since)
     *since = now;
 }
 
+static enum err do_record(struct run *run, struct slice plain, size_t list_bytes, double *since,
+                          struct errmsg *msg)
+{
+    enum compress_form form;
+    size_t size;
+    enum err e = compress_pack(run->compressor, plain, run->packed, &form, &size, msg);
+    lap(run, ZSTD, since);
+    const struct slice packed = form == COMPRESS_RAW ? plain : slice_of(run->packed, size);
+    if (e == ERR_OK)
+        e = aead_seal(run->aead, run->records, slice_of(NULL, 0), packed, run->sealed);
+    lap(run, AEAD, since);
+    run->records++;
+    run->packed_bytes += packed.size + list_bytes + AEAD_TAG_SIZE;
+    return e;
+}
+
+static enum err do_group(struct run *run, double *since, struct errmsg *msg)
+{
+    if (run->group_members == 0)
+        return ERR_OK;
+    const size_t list = segment_group_list_bytes(run->group_members);
+    const struct slice plain = slice_of(run->group, run->group_bytes);
+    run->group_bytes = 0;
+    run->group_members = 0;
+    return do_record(run, plain, list, since, msg);
+}
+
+/* Small chunks join as the writer's do; here the group is copied together, there it is read so. */
 static enum err do_chunk(struct run *run, struct slice chunk, double *since, struct errmsg *msg)
 {
     uint8_t id[KEYED_HASH_SIZE];
-    enum compress_form form;
-    size_t size;
+    enum err e = ERR_OK;
     keyed_hash(run->hash, chunk, id);
     lap(run, IDS, since);
-    enum err e = compress_pack(run->compressor, chunk, run->packed, &form, &size, msg);
-    lap(run, ZSTD, since);
-    const struct slice packed = form == COMPRESS_RAW ? chunk : slice_of(run->packed, size);
-    if (e == ERR_OK)
-        e = aead_seal(run->aead, run->chunks, slice_of(NULL, 0), packed, run->sealed);
-    lap(run, AEAD, since);
     run->chunks++;
-    run->packed_bytes += packed.size + AEAD_TAG_SIZE;
-    return e;
+    const bool joins = chunk.size < GROUP_MEMBER_BYTES;
+    if (!joins || run->group_bytes + chunk.size > GROUP_BYTES ||
+        run->group_members == LIMIT_GROUP_MEMBERS)
+        e = do_group(run, since, msg);
+    if (e != ERR_OK || !joins)
+        return e == ERR_OK ? do_record(run, chunk, 0, since, msg) : e;
+    memcpy(run->group + run->group_bytes, chunk.data, chunk.size);
+    run->group_bytes += chunk.size;
+    run->group_members++;
+    *since = cpu_s();
+    return ERR_OK;
 }
 
 static enum err do_piece(struct run *run, size_t size, double *since, struct errmsg *msg)
@@ -132,7 +168,7 @@ static enum err do_tree(struct run *run, char *path, struct errmsg *msg)
         since = cpu_s();
     }
     (void)fts_close(walk);
-    return e;
+    return e == ERR_OK ? do_group(run, &since, msg) : e;
 }
 
 /* As many segments as the packed bytes fill: encoded, hashed leaf by leaf, protected for the line.
@@ -171,10 +207,11 @@ static enum err prepare(struct run *run, struct errmsg *msg)
     const struct chunker_limits limits = CHUNKER_LIMITS_DEFAULT;
     run->piece = malloc(PIECE);
     run->packed = malloc(LIMIT_CHUNK_BYTES);
+    run->group = malloc(GROUP_BYTES);
     run->sealed = malloc(LIMIT_CHUNK_BYTES + AEAD_TAG_SIZE);
     run->shards = aligned_alloc(64, (size_t)(K + M) * SHARD);
     run->chunker = malloc(sizeof(*run->chunker));
-    if (!run->piece || !run->packed || !run->sealed || !run->shards || !run->chunker)
+    if (!run->piece || !run->packed || !run->group || !run->sealed || !run->shards || !run->chunker)
         return err_say(msg, ERR_NOMEM, "out of memory");
     uint32_t x = 1; /* any table with well mixed words */
     for (size_t i = 0; i < sizeof(table); i++)
@@ -187,7 +224,7 @@ static enum err prepare(struct run *run, struct errmsg *msg)
     if (e == ERR_OK)
         e = keyed_hash_new(key, &run->hash);
     if (e == ERR_OK)
-        e = compress_new(LEVEL, &run->compressor, msg);
+        e = compress_new((int)run->level, &run->compressor, msg);
     if (e == ERR_OK)
         e = aead_new(&run->aead);
     if (e == ERR_OK)
@@ -234,6 +271,7 @@ static void clear(struct run *run)
 {
     free(run->piece);
     free(run->packed);
+    free(run->group);
     free(run->sealed);
     free(run->shards);
     free(run->chunker);
@@ -244,18 +282,33 @@ static void clear(struct run *run)
     erasure_free(run->code);
 }
 
+static int usage(void)
+{
+    (void)fputs("usage: cellbench pipeline [--json] [--level N] DIR\n", stderr);
+    return 2;
+}
+
 int bench_pipeline(int argc, char **argv)
 {
     struct run run = {0};
     struct errmsg msg = {0};
-    const bool json = argc == 3 && strcmp(argv[1], "--json") == 0;
-    if (argc != 2 && !json) {
-        (void)fputs("usage: cellbench pipeline [--json] DIR\n", stderr);
-        return 2;
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"level", required_argument, NULL, 'l'},
+                                            {NULL, 0, NULL, 0}};
+    bool json = false;
+    int option;
+    run.level = COMPRESS_LEVEL_DEFAULT;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'j')
+            json = true;
+        else if (option != 'l' || text_parse_u64(optarg, COMPRESS_LEVEL_MAX, &run.level) != ERR_OK)
+            return usage();
     }
+    if (argc - optind != 1)
+        return usage();
     enum err e = prepare(&run, &msg);
     if (e == ERR_OK)
-        e = do_tree(&run, argv[argc - 1], &msg);
+        e = do_tree(&run, argv[optind], &msg);
     if (e == ERR_OK)
         e = do_segments(&run);
     if (e == ERR_OK)
