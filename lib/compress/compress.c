@@ -1,5 +1,6 @@
 #include "compress/compress.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -31,6 +32,12 @@ enum err compress_new(int level, struct compressor **out, struct errmsg *msg)
     c->level = level;
     *out = c;
     return ERR_OK;
+}
+
+void compress_set_level(struct compressor *compressor, int level)
+{
+    assert(level >= COMPRESS_LEVEL_OFF && level <= COMPRESS_LEVEL_MAX);
+    compressor->level = level;
 }
 
 void compress_free(struct compressor *compressor)

@@ -262,6 +262,7 @@ static bool has_record(const struct transfer_chunk *chunk)
 static void pack(struct work_job *job)
 {
     struct transfer_batch *batch = container_of(job, struct transfer_batch, job);
+    const int level = (int)batch->writer->vault->settings.compression;
     for (size_t i = 0; batch->e == ERR_OK && i < batch->count; i++) {
         struct transfer_chunk *chunk = &batch->chunks[i];
         enum compress_form form;
@@ -271,6 +272,8 @@ static void pack(struct work_job *job)
             continue;
         join(batch, i, &plain_bytes);
         uint8_t *bytes = batch->bytes + chunk->offset;
+        compress_set_level(batch->tools->compressor,
+                           chunk->members > 1 ? compress_level_of_groups(level) : level);
         batch->e = compress_pack(batch->tools->compressor, slice_of(bytes, plain_bytes),
                                  batch->tools->scratch, &form, &size, &batch->msg);
         if (batch->e != ERR_OK)

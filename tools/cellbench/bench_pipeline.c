@@ -77,6 +77,8 @@ static enum err do_record(struct run *run, struct slice plain, size_t list_bytes
 {
     enum compress_form form;
     size_t size;
+    compress_set_level(run->compressor,
+                       list_bytes ? compress_level_of_groups((int)run->level) : (int)run->level);
     enum err e = compress_pack(run->compressor, plain, run->packed, &form, &size, msg);
     lap(run, ZSTD, since);
     const struct slice packed = form == COMPRESS_RAW ? plain : slice_of(run->packed, size);
