@@ -1,8 +1,11 @@
 /*
  * The order of things:
  *
- *     plan (lane) ─▶ fetch and write ─▶ links, directories ─▶ plan the next batch ... ─▶ sync ─▶
- * done ERR_OK         all released        (pool)                  until walked
+ *     plan a batch (lane) ─▶ fetch and write ─▶ links, directories ─▶ ... ─▶ sync ─▶ done
+ *                              all released        (pool)           the last one's
+ *
+ * The next batch is planned, and its segments are fetched, while the first one is written; they
+ * end one after the other. Whatever ends the restore before its time, what is under way is awaited.
  */
 #include "restore/restore_internal.h"
 
@@ -84,16 +87,6 @@ static void tick(struct timer *timer)
     err_ignore(timer_start(r->vault->ports.clock, &r->ticker, TICK_MS));
 }
 
-static void planned(void *user, enum err e, const struct errmsg *msg);
-
-static void plan(struct restore *r)
-{
-    struct errmsg msg = {0};
-    const enum err e = transfer_reader_run(r->reader, restore_plan, planned, r, &msg);
-    if (e != ERR_OK)
-        restore_end(r, e, &msg);
-}
-
 /* --- what is written is made durable on the way, so that the end has little left to wait for ---
  */
 
@@ -123,71 +116,127 @@ static void sync_on_the_way(struct restore *r)
     work_submit(r->vault->ports.work, r->sync_lane, &r->sync_job);
 }
 
-/* --- the end of a batch --- */
+/* --- the end of a batch, and of all --- */
 
 static void batch_end_run(struct work_job *job)
 {
     struct restore *r = container_of(job, struct restore, job);
-    restore_batch_end(r);
-    r->e = r->sync_e;
-    if (r->e != ERR_OK)
-        r->msg = r->sync_msg;
-    else if (r->walked && !r->options.dry_run)
-        r->e = fs_target_sync(r->target, &r->msg);
+    restore_batch_end(r, container_of(r->batches.next, struct restore_batch, link));
 }
 
 static void batch_end_done(struct work_job *job)
 {
     struct restore *r = container_of(job, struct restore, job);
+    r->ending = false;
+    r->batch_count--;
+    restore_batch_free(container_of(list_pop(&r->batches), struct restore_batch, link));
     tell_notes(r);
+    restore_go_on(r);
+}
+
+static void end_run(struct work_job *job)
+{
+    struct restore *r = container_of(job, struct restore, job);
+    r->e = r->sync_e;
+    if (r->e != ERR_OK)
+        r->msg = r->sync_msg;
+    else if (!r->options.dry_run)
+        r->e = fs_target_sync(r->target, &r->msg);
+}
+
+static void end_done(struct work_job *job)
+{
+    struct restore *r = container_of(job, struct restore, job);
+    restore_end(r, r->e, &r->msg);
+}
+
+/* Nothing is under way. */
+static void end(struct restore *r)
+{
     if (r->cancelled) {
         err_ignore(err_say(&r->msg, ERR_CANCELLED, "interrupted"));
         restore_end(r, ERR_CANCELLED, &r->msg);
     } else if (atomic_load(&r->fatal) != ERR_OK) {
         const struct errmsg msg = r->fatal_msg;
         restore_end(r, (enum err)atomic_load(&r->fatal), &msg);
-    } else if (r->walked) {
+    } else if (r->e != ERR_OK) {
         restore_end(r, r->e, &r->msg);
     } else {
-        restore_batch_clear(r);
-        plan(r);
+        r->ending = true;
+        r->job = (struct work_job){.run = end_run, .done = end_done};
+        work_submit(r->vault->ports.work, NULL, &r->job);
+    }
+}
+
+/* --- what happens next --- */
+
+static void count_dry_run(struct restore *r, struct restore_batch *batch)
+{
+    for (size_t i = 0; i < batch->use_count; i++) {
+        atomic_fetch_add(&r->bytes_done, batch->uses[i].plain_bytes);
+        restore_release(batch->uses[i].file);
+    }
+    batch->next_use = batch->use_count;
+    batch->left = 0;
+}
+
+static void planned(void *user, enum err e, const struct errmsg *msg)
+{
+    struct restore *r = user;
+    r->planning = false;
+    r->planned = r->planned || e == ERR_OK;
+    if (e != ERR_OK) {
+        r->over = true;
+        r->e = e;
+        r->msg = *msg;
+    } else if (r->batch->planned) {
+        r->over = r->walked;
+        if (r->options.dry_run)
+            count_dry_run(r, r->batch);
+        list_append(&r->batches, &r->batch->link);
+        r->batch_count++;
+        r->last_limit = r->batch->limit;
+        r->batch = NULL;
+    }
+    restore_go_on(r);
+}
+
+/* Goes on with planning when there is room for one more batch. */
+static void plan_more(struct restore *r)
+{
+    if (r->planning || r->over || (!r->batch && r->batch_count >= RESTORE_BATCHES))
+        return;
+    if (r->cancelled || atomic_load(&r->fatal) != ERR_OK) {
+        r->over = true;
+        return;
+    }
+    if (!r->batch)
+        r->batch = restore_batch_new(r->last_limit);
+    r->planning = r->batch != NULL;
+    r->e = r->batch ? transfer_reader_run(r->reader, restore_plan, planned, r, &r->msg)
+                    : err_say(&r->msg, ERR_NOMEM, "out of memory");
+    if (r->e != ERR_OK) {
+        r->planning = false;
+        r->over = true;
     }
 }
 
 void restore_go_on(struct restore *r)
 {
     restore_fetch_more(r);
+    plan_more(r);
     sync_on_the_way(r);
-    if (r->sync_busy || !restore_fetch_idle(r) || r->next_use < r->batch.use_count || r->ending)
+    if (r->ending)
         return;
-    r->ending = true;
-    r->job = (struct work_job){.run = batch_end_run, .done = batch_end_done};
-    work_submit(r->vault->ports.work, NULL, &r->job);
-}
-
-static void count_dry_run(struct restore *r)
-{
-    struct restore_batch *batch = &r->batch;
-    for (size_t i = 0; i < batch->use_count; i++) {
-        atomic_fetch_add(&r->bytes_done, batch->uses[i].plain_bytes);
-        restore_release(batch->uses[i].file);
+    const struct restore_batch *first =
+        list_empty(&r->batches) ? NULL : container_of(r->batches.next, struct restore_batch, link);
+    if (first && first->left == 0) {
+        r->ending = true;
+        r->job = (struct work_job){.run = batch_end_run, .done = batch_end_done};
+        work_submit(r->vault->ports.work, NULL, &r->job);
+    } else if (!first && r->over && !r->planning && !r->sync_busy) {
+        end(r);
     }
-    r->next_use = batch->use_count;
-}
-
-static void planned(void *user, enum err e, const struct errmsg *msg)
-{
-    struct restore *r = user;
-    if (e != ERR_OK) {
-        restore_end(r, e, msg);
-        return;
-    }
-    r->planned = true;
-    r->next_use = 0;
-    r->ending = false;
-    if (r->options.dry_run)
-        count_dry_run(r);
-    restore_go_on(r);
 }
 
 enum err restore_start(struct vault *vault, const struct restore_options *options,
@@ -211,6 +260,7 @@ enum err restore_start(struct vault *vault, const struct restore_options *option
     };
     pthread_mutex_init(&r->lock, NULL);
     list_init(&r->flight);
+    list_init(&r->batches);
     r->notes_end = &r->notes;
     r->sync_lane = work_lane_new(vault->ports.work, "sync");
     enum err e = r->sync_lane ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory");
@@ -218,8 +268,11 @@ enum err restore_start(struct vault *vault, const struct restore_options *option
         e = transfer_reader_new(vault, RESTORE_METADATA_BYTES, &r->reader, msg);
     if (e == ERR_OK)
         e = timer_start(vault->ports.clock, &r->ticker, TICK_MS);
-    if (e == ERR_OK)
-        e = transfer_reader_run(r->reader, restore_plan, planned, r, msg);
+    if (e == ERR_OK) {
+        plan_more(r);
+        e = r->e;
+        *msg = e == ERR_OK ? *msg : r->msg;
+    }
     if (e != ERR_OK) {
         timer_stop(vault->ports.clock, &r->ticker);
         restore_free(r);

@@ -6,9 +6,10 @@
  *                                                                     │ (loop)
  *     directories' metadata ◀─ hard links ◀─ files, whole or in pieces ◀─ opened, unpacked (pool)
  *
- * A batch is some 100,000 files or chunks, so memory is flat (three segments of at most 16 MiB on
- * their way, 32 MiB of metadata, some 300 bytes a file of the batch) and no segment is fetched
- * twice but where two batches meet. What cannot be had, or cannot be written, is told by `problem`
+ * A batch is 4,096 files, each next one twice as many up to 40,000, and it is planned while the one
+ * before is written. So memory is flat (two segments of at most 16 MiB on their way, 32 MiB of
+ * metadata, some 300 bytes a file of two batches) and no segment is fetched twice but where two
+ * batches meet. What cannot be had, or cannot be written, is told by `problem`
  * path by path, and the rest is restored. A full disk ends it.
  */
 #pragma once

@@ -9,6 +9,7 @@
 struct restore_segment {
     struct list link; /* in restore->flight */
     struct restore *restore;
+    struct restore_batch *batch;
     struct restore_use *uses; /* in the batch, in the order of records */
     size_t count;
     struct transfer_segment *segment; /* owned */
@@ -71,6 +72,7 @@ static void segment_end(struct restore_segment *s)
     struct restore *restore = s->restore;
     list_remove(&s->link);
     restore->flight_bytes -= s->reserved;
+    s->batch->left -= s->count;
     if (s->segment)
         transfer_segment_clear(s->segment);
     free(s->segment);
@@ -294,13 +296,14 @@ static size_t group_count(const struct restore_batch *batch, size_t first)
     return end - first;
 }
 
-static enum err start_segment(struct restore *restore, size_t count)
+static enum err start_segment(struct restore *restore, struct restore_batch *batch, size_t count)
 {
     struct restore_segment *s = calloc(1, sizeof(*s));
     if (!s)
         return ERR_NOMEM;
     s->restore = restore;
-    s->uses = restore->batch.uses + restore->next_use;
+    s->batch = batch;
+    s->uses = batch->uses + batch->next_use;
     s->count = count;
     s->reserved = LIMIT_SEGMENT_BYTES;
     s->load = (struct work_job){.run = load_run, .done = load_done};
@@ -310,34 +313,46 @@ static enum err start_segment(struct restore *restore, size_t count)
     return ERR_OK;
 }
 
-static void group_failed(struct restore *restore, size_t count, enum err e, const char *sentence)
+static void group_failed(struct restore_batch *batch, size_t count, enum err e,
+                         const char *sentence)
 {
     for (size_t i = 0; i < count; i++) {
-        struct restore_file *file = restore->batch.uses[restore->next_use + i].file;
+        struct restore_file *file = batch->uses[batch->next_use + i].file;
         restore_fail(file, e, sentence);
         restore_release(file);
     }
+    batch->left -= count;
+}
+
+/* False: as much is on its way as may be. */
+static bool fetch_batch(struct restore *restore, struct restore_batch *batch)
+{
+    while (batch->next_use < batch->use_count) {
+        const size_t count = group_count(batch, batch->next_use);
+        if (batch->uses[batch->next_use].segment == 0) {
+            group_failed(batch, count, ERR_NOT_FOUND,
+                         "a piece of it is in no segment that the index knows; cellctl check says "
+                         "more");
+        } else if (restore->cancelled || atomic_load(&restore->fatal) != ERR_OK) {
+            group_failed(batch, count, ERR_CANCELLED, "the restore was ended before");
+        } else {
+            if (restore->flight_bytes + LIMIT_SEGMENT_BYTES > RESTORE_FLIGHT_BYTES)
+                return false;
+            const enum err e = start_segment(restore, batch, count);
+            if (e != ERR_OK)
+                group_failed(batch, count, e, "out of memory");
+        }
+        batch->next_use += count;
+    }
+    return true;
 }
 
 void restore_fetch_more(struct restore *restore)
 {
-    struct restore_batch *batch = &restore->batch;
-    while (restore->next_use < batch->use_count) {
-        const size_t count = group_count(batch, restore->next_use);
-        if (batch->uses[restore->next_use].segment == 0) {
-            group_failed(restore, count, ERR_NOT_FOUND,
-                         "a piece of it is in no segment that the index knows; cellctl check says "
-                         "more");
-        } else if (restore->cancelled || atomic_load(&restore->fatal) != ERR_OK) {
-            group_failed(restore, count, ERR_CANCELLED, "the restore was ended before");
-        } else {
-            if (restore->flight_bytes + LIMIT_SEGMENT_BYTES > RESTORE_FLIGHT_BYTES)
-                return;
-            const enum err e = start_segment(restore, count);
-            if (e != ERR_OK)
-                group_failed(restore, count, e, "out of memory");
-        }
-        restore->next_use += count;
+    list_for_each(link, &restore->batches)
+    {
+        if (!fetch_batch(restore, container_of(link, struct restore_batch, link)))
+            return;
     }
 }
 

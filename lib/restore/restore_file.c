@@ -500,9 +500,8 @@ static int by_file(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-static void verify(struct restore *restore)
+static void verify(struct restore *restore, struct restore_batch *batch)
 {
-    struct restore_batch *batch = &restore->batch;
     struct restore_tools *tools = restore_tools_take(restore);
     if (!tools || batch->use_count == 0) {
         restore_tools_give(restore, tools);
@@ -515,7 +514,10 @@ static void verify(struct restore *restore)
         struct errmsg msg = {0};
         for (next = at + 1; next < batch->use_count && batch->uses[next].file == file;)
             next++;
-        if (file->failed || !file->finished)
+        pthread_mutex_lock(&file->lock); /* it may go on in the next batch */
+        const bool whole = file->finished && !file->failed;
+        pthread_mutex_unlock(&file->lock);
+        if (!whole)
             continue;
         const enum err e = verify_file(file, batch->uses + at, next - at, tools, &msg);
         if (e != ERR_OK)
@@ -524,11 +526,10 @@ static void verify(struct restore *restore)
     restore_tools_give(restore, tools);
 }
 
-void restore_batch_end(struct restore *restore)
+void restore_batch_end(struct restore *restore, struct restore_batch *batch)
 {
-    struct restore_batch *batch = &restore->batch;
     if (restore->options.verify && !restore->options.dry_run)
-        verify(restore);
+        verify(restore, batch);
     for (size_t i = 0; i < batch->link_count; i++)
         make_link(restore, &batch->links[i]);
     for (size_t i = 0; i < batch->closed_count; i++)

@@ -20,8 +20,11 @@
 #include "vault/vault_snapshots.h"
 
 enum {
-    RESTORE_BATCH_FILES = 100000, /* files, links and directories */
-    RESTORE_BATCH_USES = 200000,  /* chunks of files */
+    RESTORE_BATCH_FIRST = 4096,   /* files, links, directories of the first batch: so many, or */
+    RESTORE_BATCH_FILES = 40000,  /* twice as many chunks; each next one twice that, up to this */
+    RESTORE_BATCH_USES = 100000,  /* chunks: even within a file */
+    RESTORE_BATCHES = 2,          /* one is written while the next one is planned or waits */
+    RESTORE_SLICE = 512,          /* steps of planning in one go; segments are looked up between */
     RESTORE_FIND = 4096,          /* chunks looked up at once */
     RESTORE_PART_BYTES = 2 << 20, /* plain bytes that one job opens */
     RESTORE_PART_USES = 512,
@@ -95,6 +98,11 @@ struct restore_use {
 };
 
 struct restore_batch {
+    struct list link; /* in restore->batches */
+    size_t limit;     /* of files, links and directories */
+    bool planned;     /* all that belongs to it is in it */
+    size_t next_use;  /* the first that is not on its way */
+    size_t left;      /* uses that are not done with */
     struct restore_file **files;
     struct restore_use *uses;
     struct restore_dir **closed; /* in the order in which they are to be finished */
@@ -140,14 +148,17 @@ struct restore {
     struct restore_dir **stack;
     size_t stack_count, stack_capacity;
     struct restore_file *current;    /* being planned */
+    size_t current_uses;             /* of it in this batch */
+    bool current_carried;            /* others are in the batch before */
     struct transfer_content content; /* of it */
     uint64_t content_at;
     bool content_started;
-    struct idmap sources; /* (device, inode) -> struct restore_source */
-    struct restore_batch batch;
+    struct idmap sources;        /* (device, inode) -> struct restore_source */
+    struct restore_batch *batch; /* being planned; owned */
 
     /* fetching, on the loop */
-    size_t next_use;                  /* of the batch, the first that is not on its way */
+    struct list batches;              /* struct restore_batch, planned, in the order of the walk */
+    size_t batch_count, last_limit;   /* of them; of the last that was planned */
     uint64_t flight_bytes;            /* reserved */
     struct list flight;               /* struct restore_segment */
     struct restore_payload *payloads; /* owned; free ones, LIMIT_SEGMENT_BYTES each */
@@ -162,10 +173,12 @@ struct restore {
     struct errmsg fatal_msg;
 
     uint64_t fetched_bytes;
-    bool cancelled, planned, ending; /* planned: the snapshot is known; ending: the batch is */
+    bool cancelled, planned; /* planned: the snapshot is known */
+    bool planning, ending;   /* the reader runs; a job of the end runs */
+    bool over;               /* nothing more is planned: `e` says why if not because all is */
     enum err e;
     struct errmsg msg;
-    struct work_job job; /* batch end */
+    struct work_job job; /* the first batch's end, or the end of all */
 
     struct work_lane *sync_lane; /* owned; it waits for the disk */
     struct work_job sync_job;
@@ -177,15 +190,17 @@ struct restore {
 
 /* --- restore_plan.c --- */
 
-/* A reader's step: fills the batch. ERR_OK: it is full, or all was walked. */
+/* A new one to be planned, twice as large as the one before (0: the first). NULL: no memory. */
+struct restore_batch *restore_batch_new(size_t limit_before);
+void restore_batch_free(struct restore_batch *batch); /* NULL does nothing */
+/* A reader's step: a slice of restore->batch, which is `planned` when it is full or all was walked.
+   A file that goes on in the next batch stays in restore->current and will belong to that. */
 MUST_CHECK enum err restore_plan(void *restore, struct errmsg *msg);
 void restore_plan_free(struct restore *restore);
-/* Frees the batch's parts; what still goes on stays. */
-void restore_batch_clear(struct restore *restore);
 
 /* --- restore_fetch.c; on the loop --- */
 
-/* Begins with the batch's segments, as many as may be on their way. Calls restore_go_on()
+/* Begins with the batches' segments, as many as may be on their way. Calls restore_go_on()
    when something has ended. */
 void restore_fetch_more(struct restore *restore);
 bool restore_fetch_idle(const struct restore *restore);
@@ -210,8 +225,8 @@ void restore_release(struct restore_file *file);
    metadata was set. Never for files with holes. `uses` are all of its chunks. */
 bool restore_is_there(const struct restore_file *file, const struct restore_use *uses,
                       size_t count);
-/* Links and directories of the batch; then the verification of its files. */
-void restore_batch_end(struct restore *restore);
+/* Verification of the batch's files; its links and directories. */
+void restore_batch_end(struct restore *restore, struct restore_batch *batch);
 void restore_dir_free(struct restore_dir *dir);
 void restore_file_free(struct restore_file *file);
 

@@ -30,8 +30,19 @@ static enum err copy_bytes(struct slice bytes, struct slice *out)
 
 static bool batch_full(const struct restore_batch *batch)
 {
-    return batch->file_count + batch->closed_count + batch->link_count >= RESTORE_BATCH_FILES ||
-           batch->use_count >= RESTORE_BATCH_USES;
+    return batch->file_count + batch->closed_count + batch->link_count >= batch->limit ||
+           batch->use_count >= batch->limit * 2;
+}
+
+struct restore_batch *restore_batch_new(size_t limit_before)
+{
+    const size_t limit = limit_before ? limit_before * 2 : RESTORE_BATCH_FIRST;
+    struct restore_batch *batch = calloc(1, sizeof(*batch));
+    if (!batch)
+        return NULL;
+    batch->limit = limit < RESTORE_BATCH_FILES ? limit : RESTORE_BATCH_FILES;
+    list_init(&batch->link);
+    return batch;
 }
 
 /* --- which snapshot, and where in it --- */
@@ -213,7 +224,7 @@ static enum err enter(struct restore *r, const struct transfer_tree_event *event
 
 static enum err leave(struct restore *r)
 {
-    struct restore_batch *batch = &r->batch;
+    struct restore_batch *batch = r->batch;
     if (!grow(&batch->closed, sizeof(struct restore_dir *), batch->closed_count,
               &batch->closed_capacity))
         return ERR_NOMEM;
@@ -259,7 +270,7 @@ static enum err source_new(struct restore *r, const struct snapshot_entry *entry
 static enum err add_link(struct restore *r, struct restore_dir *dir, struct restore_source *source,
                          struct slice bytes)
 {
-    struct restore_batch *batch = &r->batch;
+    struct restore_batch *batch = r->batch;
     struct restore_link link = {.dir = dir, .source = source};
     if (!grow(&batch->links, sizeof(struct restore_link), batch->link_count, &batch->link_capacity))
         return ERR_NOMEM;
@@ -272,7 +283,7 @@ static enum err add_link(struct restore *r, struct restore_dir *dir, struct rest
 static enum err add_file(struct restore *r, struct restore_dir *dir, struct restore_source *source,
                          struct slice bytes)
 {
-    struct restore_batch *batch = &r->batch;
+    struct restore_batch *batch = r->batch;
     if (!grow(&batch->files, sizeof(struct restore_file *), batch->file_count,
               &batch->file_capacity))
         return ERR_NOMEM;
@@ -288,6 +299,8 @@ static enum err add_file(struct restore *r, struct restore_dir *dir, struct rest
     memcpy(file->bytes, bytes.data, bytes.size);
     batch->files[batch->file_count++] = file;
     r->current = file;
+    r->current_uses = 0;
+    r->current_carried = false;
     r->content_started = false;
     r->content_at = 0;
     return ERR_OK;
@@ -420,7 +433,7 @@ static enum err content_start(struct restore *r, struct errmsg *msg)
 
 static enum err add_use(struct restore *r, const struct snapshot_ref *ref)
 {
-    struct restore_batch *batch = &r->batch;
+    struct restore_batch *batch = r->batch;
     if (ref->bytes > LIMIT_CHUNK_BYTES)
         return ERR_CORRUPT;
     if (!grow(&batch->uses, sizeof(struct restore_use), batch->use_count, &batch->use_capacity))
@@ -431,7 +444,10 @@ static enum err add_use(struct restore *r, const struct snapshot_ref *ref)
         .at = r->content_at,
         .plain_bytes = (uint32_t)ref->bytes,
     };
+    pthread_mutex_lock(&r->current->lock); /* of the batch before some may be written just now */
     r->current->pieces++;
+    pthread_mutex_unlock(&r->current->lock);
+    r->current_uses++;
     r->content_at += ref->bytes;
     return ERR_OK;
 }
@@ -440,14 +456,9 @@ static enum err add_use(struct restore *r, const struct snapshot_ref *ref)
    whose chunks are what they should be only gets its metadata. */
 static void leave_if_there(struct restore *r, struct restore_file *file)
 {
-    struct restore_batch *batch = &r->batch;
-    const size_t count = file->pieces - 1;
-    if (count > batch->use_count) /* its beginning is in the batch before */
-        return;
-    const size_t first = batch->use_count - count;
-    if (count > 0 && batch->uses[first].at != 0)
-        return;
-    if (!restore_is_there(file, batch->uses + first, count))
+    struct restore_batch *batch = r->batch;
+    const size_t first = batch->use_count - r->current_uses;
+    if (r->current_carried || !restore_is_there(file, batch->uses + first, r->current_uses))
         return;
     batch->use_count = first;
     file->pieces = 1;
@@ -463,7 +474,7 @@ static enum err plan_content(struct restore *r, struct errmsg *msg)
     struct snapshot_ref ref;
     enum err e = r->content_started ? ERR_OK : content_start(r, msg);
     while (e == ERR_OK) {
-        if (r->batch.use_count >= RESTORE_BATCH_USES)
+        if (r->batch->use_count >= RESTORE_BATCH_USES)
             return ERR_OK;
         e = transfer_content_next(&r->content, r->reader, &ref, msg);
         if (e == ERR_OK)
@@ -473,9 +484,8 @@ static enum err plan_content(struct restore *r, struct errmsg *msg)
         return e;
     if (e != ERR_END)
         restore_fail(file, e, msg->text[0] ? msg->text : err_words(e));
-    file->whole = file->pieces == 2 && r->content_at > 0 && r->batch.use_count > 0 &&
-                  r->batch.uses[r->batch.use_count - 1].at == 0 &&
-                  r->batch.uses[r->batch.use_count - 1].file == file;
+    if (!r->current_carried)
+        file->whole = r->current_uses == 1 && r->content_at > 0;
     r->current = NULL;
     if (e == ERR_END && file->maybe_there && !r->options.dry_run)
         leave_if_there(r, file);
@@ -517,7 +527,7 @@ static enum err find_some(struct restore *r, struct restore_use *uses, size_t co
 
 static enum err find_places(struct restore *r, struct errmsg *msg)
 {
-    struct restore_batch *batch = &r->batch;
+    struct restore_batch *batch = r->batch;
     struct id *ids = malloc(RESTORE_FIND * sizeof(*ids));
     struct index_chunk *found = malloc(RESTORE_FIND * sizeof(*found));
     enum err e = ids && found ? ERR_OK : ERR_NOMEM;
@@ -556,21 +566,45 @@ static enum err handle(struct restore *r, const struct transfer_tree_event *even
     return ERR_OK;
 }
 
+/* The batch is as it should be; a file that is not planned to its end goes over to the next one. */
+static enum err close_batch(struct restore *r, struct errmsg *msg)
+{
+    struct restore_batch *batch = r->batch;
+    if (r->current) {
+        batch->file_count--; /* the last that was added */
+        r->current_carried = r->current_carried || r->current_uses > 0;
+        r->current_uses = 0;
+    }
+    batch->left = batch->use_count;
+    batch->planned = true;
+    return find_places(r, msg);
+}
+
+/* The file that was begun in the batch before. */
+static enum err take_over(struct restore *r)
+{
+    struct restore_batch *batch = r->batch;
+    if (!r->current || batch->file_count > 0)
+        return ERR_OK;
+    if (!grow(&batch->files, sizeof(struct restore_file *), 0, &batch->file_capacity))
+        return ERR_NOMEM;
+    batch->files[batch->file_count++] = r->current;
+    return ERR_OK;
+}
+
 enum err restore_plan(void *restore, struct errmsg *msg)
 {
     struct restore *r = restore;
     struct transfer_tree_event event;
-    enum err e = r->tree ? ERR_OK : begin(r, msg);
-    while (e == ERR_OK) {
+    enum err e = r->tree ? take_over(r) : begin(r, msg);
+    for (size_t i = 0; e == ERR_OK && i < RESTORE_SLICE; i++) {
         if (r->current) {
             e = plan_content(r, msg);
             if (e != ERR_OK)
                 break;
         }
-        if (batch_full(&r->batch))
-            return find_places(r, msg);
-        if (r->current)
-            continue;
+        if (batch_full(r->batch))
+            return close_batch(r, msg);
         msg->text[0] = 0;
         e = transfer_tree_next(r->tree, &event, msg);
         if (e == ERR_OK)
@@ -579,25 +613,26 @@ enum err restore_plan(void *restore, struct errmsg *msg)
     if (e != ERR_END)
         return e == ERR_NOMEM ? err_say(msg, e, "out of memory") : e;
     r->walked = true;
-    return find_places(r, msg);
+    return close_batch(r, msg);
 }
 
 /* --- freeing --- */
 
-void restore_batch_clear(struct restore *r)
+void restore_batch_free(struct restore_batch *batch)
 {
-    struct restore_batch *batch = &r->batch;
-    for (size_t i = 0; i < batch->file_count; i++) {
-        if (batch->files[i] != r->current)
-            restore_file_free(batch->files[i]);
-    }
+    if (!batch)
+        return;
+    for (size_t i = 0; i < batch->file_count; i++)
+        restore_file_free(batch->files[i]);
     for (size_t i = 0; i < batch->link_count; i++)
         free((void *)(uintptr_t)batch->links[i].bytes.data);
     for (size_t i = 0; i < batch->closed_count; i++)
         restore_dir_free(batch->closed[i]);
-    batch->file_count = batch->use_count = batch->link_count = batch->closed_count = 0;
-    if (r->current)
-        batch->files[batch->file_count++] = r->current;
+    free(batch->files);
+    free(batch->uses);
+    free(batch->closed);
+    free(batch->links);
+    free(batch);
 }
 
 void restore_plan_free(struct restore *r)
@@ -605,8 +640,11 @@ void restore_plan_free(struct restore *r)
     size_t at = 0;
     const struct id *key;
     struct restore_source *source;
-    r->current = NULL;
-    restore_batch_clear(r);
+    if (r->current && (!r->batch || r->batch->planned || r->batch->file_count == 0))
+        restore_file_free(r->current); /* between two batches */
+    restore_batch_free(r->batch);
+    for (struct list *link; (link = list_pop(&r->batches));)
+        restore_batch_free(container_of(link, struct restore_batch, link));
     while (r->stack_count > 0)
         restore_dir_free(r->stack[--r->stack_count]);
     while ((source = idmap_next(&r->sources, &at, &key))) {
@@ -616,10 +654,6 @@ void restore_plan_free(struct restore *r)
     }
     idmap_free(&r->sources);
     free(r->stack);
-    free(r->batch.files);
-    free(r->batch.uses);
-    free(r->batch.closed);
-    free(r->batch.links);
     transfer_content_free(&r->content);
     transfer_tree_free(r->tree);
     transfer_tree_free(r->descent);
