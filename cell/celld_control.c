@@ -245,7 +245,7 @@ static void keep_forecast(struct forecast *f, const char *line)
     if (!at)
         return;
     const unsigned long long left = strtoull(at + 2, &end, 10);
-    if (end == at + 2 || strncmp(end, " shards to go", 13) != 0)
+    if (end == at + 2 || strncmp(end, " shard", 6) != 0)
         return;
     if (!f->counted) {
         f->first = left;
@@ -274,6 +274,10 @@ static int run_leave(const struct daemon *d, bool stay, bool wait)
     struct buf text = BUF_INIT(UVIO_CONTROL_BYTES), last = BUF_INIT(UVIO_CONTROL_BYTES);
     struct forecast forecast = {0};
     int code = ask(d, stay ? "stay" : "leave", &text);
+    if (code == CELLD_GOES_ON && wait)
+        printf(
+            "The cell keeps and serves its shards until each has a place elsewhere. To stop here\n"
+            "(Ctrl-C) ends this report only; `celld --data DIR leave --stay` takes it back.\n");
     while (code == CELLD_GOES_ON) {
         if (!slice_equal(buf_slice(&text), buf_slice(&last))) {
             show(stdout, &text);

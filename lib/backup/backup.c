@@ -597,10 +597,11 @@ static enum err begin_run(struct backup *b, struct errmsg *msg)
     const struct backup_options *options = &b->options;
     if (options->k == 0)
         settle_level(b);
-    enum err e =
-        b->summary.k == 0 && !options->dry_run
-            ? err_say(msg, ERR_NOT_ENOUGH, "there is no cell of another household in the swarm yet")
-            : open_walk(b, msg);
+    enum err e = b->summary.k == 0 && !options->dry_run
+                     ? err_say(msg, ERR_NOT_ENOUGH,
+                               "there is no cell of another household in the swarm yet: invite one "
+                               "(\"coordinatord invite --cell\")")
+                     : open_walk(b, msg);
     if (e == ERR_OK && !options->dry_run)
         e = make_writer(b, msg);
     if (e == ERR_OK && !options->dry_run)

@@ -99,7 +99,8 @@ enum err heads_edit_new(struct vault *vault, const struct heads_edit_options *op
     vault_level(vault, &k, &m);
     if (k == 0)
         return err_say(msg, ERR_NOT_ENOUGH,
-                       "there is no cell of another household in the swarm yet");
+                       "there is no cell of another household in the swarm yet: invite one "
+                       "(\"coordinatord invite --cell\")");
     enum err e = swarm_enough(vault->swarm, k, m, msg);
     if (e != ERR_OK)
         return e;

@@ -151,7 +151,7 @@ static void went(struct sending *s, enum err e, const struct errmsg *msg)
         o->summary.waiting += s->count;
     if (e != ERR_OK)
         log_say(o->vault->ports.log, e == ERR_DENIED ? LOG_WARN : LOG_INFO,
-                "delete orders were not taken: %s", msg->text);
+                "what is to be deleted, or kept after all, was not taken: %s", msg->text);
 }
 
 static void answered(void *user, enum err e, const uint32_t *counts, size_t count,

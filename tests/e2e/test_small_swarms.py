@@ -74,3 +74,17 @@ def test_old_segments_are_coded_anew_when_the_swarm_has_grown(new_swarm, tmp_pat
         for process in newcomers:
             process.terminate()
             process.wait()
+
+
+def test_nothing_is_safe_on_a_cell_of_ones_own(new_swarm, tmp_path):
+    """A friend's only cell becomes one's own: status says that nothing is safe, by words and exit code, and what to do."""
+    swarm = new_swarm(1, "")
+    vault = Vault(tmp_path / "vault", swarm)
+    tree = make_tree(tmp_path / "tree", files=5, big=1)
+    vault.ctl("backup", tree, expect=(0, 4))
+    assert b"nothing is safe" not in vault.ctl("status", expect=(0, 4)).stdout
+    vault.ctl("cells", "claim", vault.json("cells")[0]["id"])
+    assert b"nothing is safe" in vault.ctl("status", expect=4).stdout
+    assert b"coordinatord invite --cell" in vault.ctl("backup", tree, expect=1).stderr
+    told = vault.ctl("restore", "latest", "--target", tmp_path / "out", "-v").stderr
+    assert b"warning" not in told

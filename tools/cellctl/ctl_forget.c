@@ -89,12 +89,16 @@ static void prune_words(struct ctl *ctl, const struct removal_prune_summary *s)
     if (s->segments_reencoded > 0)
         ctl_say(out, "Of these, %llu can bear more losses than when the swarm was smaller.",
                 (unsigned long long)s->segments_reencoded);
-    ctl_say(out,
-            "%s %s not needed any more: %s on the cells' disks. %s that nobody needs stay in "
-            "others.",
-            TEXT_COUNT(s->segments_condemned, "segment"),
-            would(ctl, s->segments_condemned, "is", "are"),
-            text_size(s->shard_bytes_condemned, gone), text_size(s->bytes_unused_left, left));
+    if (s->segments_condemned > 0)
+        ctl_say(out, "%s %s not needed any more: %s on the cells' disks.",
+                TEXT_COUNT(s->segments_condemned, "segment"),
+                would(ctl, s->segments_condemned, "is", "are"),
+                text_size(s->shard_bytes_condemned, gone));
+    else
+        ctl_say(out, "There is no segment of which nothing is needed.");
+    if (s->bytes_unused_left > 0)
+        ctl_say(out, "%s that nobody needs stay beside what is needed (--max-unused).",
+                text_size(s->bytes_unused_left, left));
     if (ctl->options.dry_run)
         ctl_say(out, "This was a dry run: nothing was changed.");
     if (s->segments_ordered > 0)

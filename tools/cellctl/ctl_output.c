@@ -127,17 +127,28 @@ void ctl_problem(struct ctl_output *out, const char *during, struct slice item,
     json_to(stderr, line);
 }
 
-void ctl_warn(struct ctl_output *out, const char *sentence)
+static void note(struct ctl_output *out, const char *type, const char *colour, const char *prefix,
+                 const char *sentence)
 {
     struct json_line *line;
     if (!out->json) {
-        say_to_errors(out, "\x1b[33m", "warning: ", sentence);
+        say_to_errors(out, colour, prefix, sentence);
         return;
     }
-    if (json_line_new("warning", &line) != ERR_OK)
+    if (json_line_new(type, &line) != ERR_OK)
         return;
     json_line_text(line, "message", sentence);
     json_to(stderr, line);
+}
+
+void ctl_warn(struct ctl_output *out, const char *sentence)
+{
+    note(out, "warning", "\x1b[33m", "warning: ", sentence);
+}
+
+void ctl_tell(struct ctl_output *out, const char *sentence)
+{
+    note(out, "info", "", "", sentence);
 }
 
 int ctl_fail(struct ctl_output *out, int code, const char *sentence)

@@ -51,6 +51,8 @@ void ctl_problem(struct ctl_output *out, const char *during, struct slice item,
                  const char *sentence);
 /* A warning: goes where problems go, as "warning: ..."; with --json message_type "warning". */
 void ctl_warn(struct ctl_output *out, const char *sentence);
+/* Something to know, with -v: goes there too, as it is; with --json message_type "info". */
+void ctl_tell(struct ctl_output *out, const char *sentence);
 /* The end of a run that failed: "cellctl: ..."; with --json message_type "exit_error". Returns
    `code`. */
 int ctl_fail(struct ctl_output *out, int code, const char *sentence);

@@ -34,8 +34,10 @@ char *ctl_vault_dir(const struct ctl_options *options)
 static void write_log(void *context, enum log_level level, const char *line)
 {
     struct ctl *ctl = context;
-    if (level <= LOG_WARN || ctl->options.verbose)
+    if (level <= LOG_WARN)
         ctl_warn(&ctl->out, line);
+    else if (ctl->options.verbose)
+        ctl_tell(&ctl->out, line);
 }
 
 static void on_interrupt(void *user, int signal_number)

@@ -205,7 +205,8 @@ int ctl_status(struct ctl *ctl)
         return ctl_failed(ctl, e);
     if (ask.status.segments_lost > 0)
         return CTL_NOT_ENOUGH;
-    return ask.status.segments_below_target > 0 ? CTL_DEBTS : CTL_OK;
+    const bool alone = ask.status.others == 0 && ask.status.segments > 0;
+    return ask.status.segments_below_target > 0 || alone ? CTL_DEBTS : CTL_OK;
 }
 
 int ctl_stats_raw(struct ctl *ctl)
