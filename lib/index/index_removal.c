@@ -158,6 +158,18 @@ enum err index_record_void(struct index *index, uint64_t number, struct errmsg *
     return index_leave(index, own, e, msg);
 }
 
+enum err index_record_remove(struct index *index, uint64_t number, struct errmsg *msg)
+{
+    bool own;
+    enum err e = index_enter(index, &own, msg);
+    if (e != ERR_OK)
+        return e;
+    e = run(index, "DELETE FROM named WHERE record = ?1", NULL, number, msg);
+    if (e == ERR_OK)
+        e = run(index, "DELETE FROM record WHERE number = ?1", NULL, number, msg);
+    return index_leave(index, own, e, msg);
+}
+
 enum err index_record_set_orders(struct index *index, uint64_t number, int64_t orders_s,
                                  struct errmsg *msg)
 {

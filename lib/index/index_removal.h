@@ -36,6 +36,8 @@ MUST_CHECK enum err index_record_add(struct index *index, struct index_record *r
                                      bool doubt, size_t *condemned, struct errmsg *msg);
 /* It does not count (any more): its signer was not allowed to. */
 MUST_CHECK enum err index_record_void(struct index *index, uint64_t number, struct errmsg *msg);
+/* Nothing that it names is in the index any more, or will be: it is not told to anybody again. */
+MUST_CHECK enum err index_record_remove(struct index *index, uint64_t number, struct errmsg *msg);
 MUST_CHECK enum err index_record_set_orders(struct index *index, uint64_t number, int64_t orders_s,
                                             struct errmsg *msg);
 

@@ -64,6 +64,10 @@ MUST_CHECK enum err removal_waits_head(const struct vault *vault,
                                        struct errmsg *msg);
 /* Does the head name head `sequence` of `slot`, or a later one? */
 bool removal_waits_seen(const struct head *head, uint32_t slot, uint64_t sequence);
+/* Has every unrevoked device that reads what others publish seen head `sequence` of ours, whoever
+   else is not waited for? Of one that publishes nothing itself that cannot be known. */
+MUST_CHECK enum err removal_waits_all_seen(const struct vault *vault, uint64_t sequence, bool *out,
+                                           struct errmsg *msg);
 /* How many segments of a list are still condemned. */
 MUST_CHECK enum err removal_waits_named(const struct vault *vault,
                                         const struct index_record *record, uint64_t *out,

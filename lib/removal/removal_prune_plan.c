@@ -64,7 +64,33 @@ static enum err remove_listed(struct vault *vault, const struct index_record *re
     return e;
 }
 
-static enum err remove_forgotten(struct vault *vault, int64_t before_s, struct errmsg *msg)
+/* The snapshots of a tombstone. *known: all of them were here, and this device's own. */
+static enum err remove_snapshots(struct vault *vault, const struct index_record *tombstone,
+                                 bool *known, struct errmsg *msg)
+{
+    struct id from = {{0}}, ids[PIECE];
+    size_t count = PIECE;
+    enum err e = ERR_OK;
+    *known = true;
+    while (e == ERR_OK && count == PIECE) {
+        e = index_record_named(vault->index, tombstone->number, &from, ids, PIECE, &count, msg);
+        for (size_t i = 0; e == ERR_OK && i < count; i++) {
+            struct index_snapshot row;
+            e = index_snapshot_get(vault->index, &ids[i], &row, NULL, msg);
+            *known &= e == ERR_OK && id_equal(&row.device, vault_device(vault));
+            if (e == ERR_OK)
+                e = index_snapshot_remove(vault->index, &ids[i], NULL);
+            e = e == ERR_NOT_FOUND ? ERR_OK : e;
+        }
+    }
+    return e;
+}
+
+/* A tombstone of ours that everybody has seen, and whose snapshots no catalogue lists from the next
+   head on (a snapshot stands in its own device's catalogue alone), has nothing more to say. One
+   that was not seen by somebody stays for good. */
+static enum err remove_forgotten(struct vault *vault, int64_t before_s, uint64_t kept,
+                                 struct errmsg *msg)
 {
     struct index_record rows[16];
     size_t count = 16;
@@ -73,19 +99,15 @@ static enum err remove_forgotten(struct vault *vault, int64_t before_s, struct e
     while (e == ERR_OK && count == 16) {
         e = index_records(vault->index, INDEX_TOMBSTONE, after, rows, 16, &count, msg);
         for (size_t i = 0; e == ERR_OK && i < count; i++) {
-            struct id from = {{0}}, ids[PIECE];
-            size_t named = PIECE;
+            bool known, seen = false;
             after = rows[i].number;
             if (rows[i].lifted || rows[i].time_s > before_s)
                 continue;
-            while (e == ERR_OK && named == PIECE) {
-                e = index_record_named(vault->index, rows[i].number, &from, ids, PIECE, &named,
-                                       msg);
-                for (size_t s = 0; e == ERR_OK && s < named; s++) {
-                    e = index_snapshot_remove(vault->index, &ids[s], NULL);
-                    e = e == ERR_NOT_FOUND ? ERR_OK : e;
-                }
-            }
+            e = remove_snapshots(vault, &rows[i], &known, msg);
+            if (e == ERR_OK && known && id_is_zero(&rows[i].device) && rows[i].head <= kept)
+                e = removal_waits_all_seen(vault, rows[i].head, &seen, msg);
+            if (e == ERR_OK && seen)
+                e = index_record_remove(vault->index, rows[i].number, msg);
         }
     }
     return e;
@@ -98,7 +120,10 @@ static enum err tidy(struct vault *vault, struct errmsg *msg)
     struct index_record rows[16];
     size_t count = 16;
     uint64_t after = 0;
+    uint64_t kept = 0;
     enum err e = index_uncondemn_unlisted(vault->index, msg);
+    if (e == ERR_OK)
+        e = removal_waits_kept(vault, &kept, msg);
     while (e == ERR_OK && count == 16) {
         e = index_records(vault->index, INDEX_CONDEMNED_LIST, after, rows, 16, &count, msg);
         for (size_t i = 0; e == ERR_OK && i < count; i++) {
@@ -108,7 +133,7 @@ static enum err tidy(struct vault *vault, struct errmsg *msg)
                 continue;
             e = remove_listed(vault, &rows[i], msg);
             if (e == ERR_OK)
-                e = remove_forgotten(vault, rows[i].time_s, msg);
+                e = remove_forgotten(vault, rows[i].time_s, kept, msg);
         }
     }
     return e;

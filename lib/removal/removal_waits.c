@@ -28,6 +28,26 @@ bool removal_waits_seen(const struct head *head, uint32_t slot, uint64_t sequenc
     return false;
 }
 
+enum err removal_waits_all_seen(const struct vault *vault, uint64_t sequence, bool *out,
+                                struct errmsg *msg)
+{
+    const struct manifest *m = vault->manifest;
+    const uint32_t slot = vault->secrets->slot;
+    struct head *head = malloc(sizeof(*head));
+    enum err e = head ? ERR_OK : err_say(msg, ERR_NOMEM, "out of memory");
+    *out = e == ERR_OK;
+    for (size_t i = 0; e == ERR_OK && *out && i < m->device_count; i++) {
+        const struct manifest_device *device = &m->devices[i];
+        if (device->slot == slot || !manifest_may(device, MANIFEST_READ))
+            continue;
+        e = removal_waits_head(vault, device, head, msg);
+        *out = e == ERR_OK && removal_waits_seen(head, slot, sequence);
+        e = e == ERR_NOT_FOUND ? ERR_OK : e;
+    }
+    free(head);
+    return e;
+}
+
 enum err removal_waits_named(const struct vault *vault, const struct index_record *record,
                              uint64_t *out, struct errmsg *msg)
 {

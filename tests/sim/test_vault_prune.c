@@ -14,10 +14,12 @@
 #include "harness/temp_dir.h"
 #include "heads/heads_sync.h"
 #include "identity/invite_text.h"
+#include "index/index_removal.h"
 #include "removal/removal_forget.h"
 #include "removal/removal_prune.h"
 #include "restore/restore.h"
 #include "store/store.h"
+#include "vault/vault_parts.h"
 #include "vault/vault_phrase.h"
 
 #include <fcntl.h>
@@ -615,6 +617,16 @@ static void test_a_crash_behind_any_commit_of_forget_and_prune_loses_nothing(voi
 
 /* --- one device --- */
 
+static unsigned tombstones(const struct machine *m)
+{
+    struct index_record rows[16];
+    struct errmsg msg;
+    size_t count;
+    assert_int_equal(index_records(m->vault->index, INDEX_TOMBSTONE, 0, rows, 16, &count, &msg),
+                     ERR_OK);
+    return (unsigned)count;
+}
+
 static void test_what_nothing_needs_is_freed_after_the_hold(void **state)
 {
     (void)state;
@@ -637,8 +649,50 @@ static void test_what_nothing_needs_is_freed_after_the_hold(void **state)
     assert_restores(&w.a, &s[2], 2);
     assert_restores(&w.a, &s[3], 3);
     const struct removal_prune_summary first = w.a.pruned;
+    assert_int_equal(tombstones(&w.a), 2);
     prune(&w.a);
     assert_true(w.a.pruned.segments_condemned < first.segments_condemned);
+    tear_down_world(&w);
+}
+
+/* A tombstone that everybody has seen goes when its snapshots cannot come back any more; who comes
+   afterwards never hears of either. One that somebody has not seen stays. */
+static void test_tombstones_go_when_everybody_has_seen_them(void **state)
+{
+    (void)state;
+    struct world w;
+    struct id s[3];
+    set_up_world(&w, 32);
+    for (unsigned n = 0; n < 3; n++)
+        s[n] = back_up(&w.a, n);
+    forget(&w.a, &s[0]);
+    prune(&w.a);
+    assert_int_equal(tombstones(&w.a), 1);
+    pass(&w, DAY_MS + 2 * HOLD_S * 1000ull);
+    prune(&w.a);
+    assert_int_equal(tombstones(&w.a), 0);
+    (void)back_up(&w.a, 4); /* a head without it */
+    assert_restores(&w.a, &s[2], 2);
+    recover(&w, &w.b);
+    assert_int_equal(tombstones(&w.b), 0);
+    if (start_forget(&w.b, &s[0]) == ERR_OK)
+        wait_done(&w.b);
+    assert_int_equal(w.b.e, ERR_NOT_FOUND);
+    w.b.done = false;
+    assert_restores(&w.b, &s[1], 1);
+    /* from here on b is another device of the account: it sees a's next tombstone only when it
+     * publishes */
+    (void)back_up(&w.b, 5);
+    catch_up(&w.a);
+    forget(&w.a, &s[1]);
+    prune(&w.a);
+    (void)back_up(&w.b, 6);
+    prune(&w.a);
+    pass(&w, DAY_MS + 2 * HOLD_S * 1000ull);
+    refresh(&w.a);
+    prune(&w.a);
+    assert_int_equal(tombstones(&w.a), 0);
+    assert_restores(&w.a, &s[2], 2);
     tear_down_world(&w);
 }
 
@@ -820,6 +874,13 @@ static void test_after_sixty_days_by_both_clocks_nobody_is_waited_for(void **sta
     prune(&w.a);
     assert_true(w.a.pruned.segments_ordered > 0);
     assert_restores(&w.a, &second, 2);
+    /* b has not seen the tombstone: it stays, whatever the hold, so that b learns of it one day */
+    pass(&w, DAY_MS + 3 * HOLD_S * 1000ull);
+    refresh(&w.a);
+    prune(&w.a);
+    assert_int_equal(tombstones(&w.a), 1);
+    catch_up(&w.b);
+    assert_int_equal(tombstones(&w.b), 1);
     tear_down_world(&w);
 }
 
@@ -875,6 +936,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_nothing_needs_is_freed_after_the_hold),
+        cmocka_unit_test(test_tombstones_go_when_everybody_has_seen_them),
         cmocka_unit_test(test_a_list_waits_for_the_other_device_to_acknowledge_it),
         cmocka_unit_test(test_what_a_recovery_could_not_read_is_read_by_the_next_run),
         cmocka_unit_test(test_nothing_is_deleted_while_a_head_cannot_be_read),
