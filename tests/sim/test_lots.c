@@ -252,7 +252,7 @@ static void test_only_members_by_the_lot_of_the_day_get_a_proof(void **state)
 {
     (void)state;
     struct life l = begin(16);
-    struct sim_node *lucky, *other;
+    struct sim_node *lucky = NULL, *other = NULL;
     unsigned about = 0;
     fill(&l);
     for (unsigned i = 0; i < 4; i++) { /* one in a hundred is asked by nobody */
