@@ -62,6 +62,7 @@ static enum err read_record(struct slice lines, size_t first, size_t count, uint
         if (!(line.flags & SEGMENT_GROUP))
             continue;
         if (line.plain_bytes == 0 || plain_bytes > LIMIT_GROUP_BYTES ||
+            count > LIMIT_GROUP_MEMBERS ||
             line.sealed_bytes < SEGMENT_RECORD_OVERHEAD + segment_group_list_bytes(count))
             return ERR_CORRUPT;
         chunk->group_bytes = line.sealed_bytes;
