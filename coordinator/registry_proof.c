@@ -37,14 +37,17 @@ void registry_audit_tick(struct registry *registry, int64_t now_s)
 
 /* --- doubt --- */
 
-/* Households besides the cell's own that could be asked: 0, 1, or 2 for more. */
+/* Households besides the cell's own that can be asked, or could be when they wake up: 0, 1, or 2
+   for more. If only those counted that are up, one of them could slander the others in a bad night.
+ */
 static unsigned witnesses(const struct registry *registry, const struct registry_cell *about,
                           int64_t now_s)
 {
     const struct id *first = NULL;
     for (size_t i = 0; i < registry->cell_count; i++) {
         const struct registry_cell *cell = registry->cells[i];
-        if (registry_cell_state(registry, cell, now_s) != WIRE_CELL_UP ||
+        const enum wire_cell_state state = registry_cell_state(registry, cell, now_s);
+        if ((state != WIRE_CELL_UP && state != WIRE_CELL_ASLEEP) ||
             id_equal(registry_household(cell), registry_household(about)))
             continue;
         if (first && !id_equal(first, registry_household(cell)))

@@ -235,6 +235,28 @@ static void test_trust_is_lost_by_others_word_or_ones_own_and_earned_again(void 
     fixture_free(f);
 }
 
+/* While nearly all sleep, the one who is awake still cannot slander alone. */
+static void test_one_voice_costs_nothing_while_the_others_sleep(void **state)
+{
+    (void)state;
+    struct fixture *f = swarm_of(4);
+    const struct shard_at shards[] = {{0, 0}, {1, 1}};
+    OK(register_segment(f, 0, 0, 1, 1, SHARD_BYTES, shards, 2));
+    const struct id segment = segment_id(0);
+    for (int64_t passed_s = 0; passed_s < 86400; passed_s += 900, f->now_s += 900) {
+        beat(f, 0, GIB(100));
+        beat(f, 2, GIB(100));
+    }
+    assert_int_equal(registry_cell_state(f->registry, cell_of(f, 1), f->now_s), WIRE_CELL_ASLEEP);
+    assert_int_equal(registry_cell_state(f->registry, cell_of(f, 3), f->now_s), WIRE_CELL_ASLEEP);
+    OK(registry_doubt(f->registry, &segment, 0, cell_of(f, 0), cell_id(f, 2), f->now_s, &f->msg));
+    assert_int_equal(trust_of(f, 0), 1000);
+    beat(f, 3, GIB(100)); /* a second one has woken up, and says the same */
+    OK(registry_doubt(f->registry, &segment, 0, cell_of(f, 0), cell_id(f, 3), f->now_s, &f->msg));
+    assert_int_equal(trust_of(f, 0), 400);
+    fixture_free(f);
+}
+
 /* Who has nothing left that he could prove is forgiven, slowly. */
 static void test_a_cell_with_nothing_left_is_forgiven_in_time(void **state)
 {
@@ -265,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_a_cell_with_little_is_asked_for_proofs_too),
         cmocka_unit_test(test_an_owners_cell_asks_for_the_owners_segments),
         cmocka_unit_test(test_trust_is_lost_by_others_word_or_ones_own_and_earned_again),
+        cmocka_unit_test(test_one_voice_costs_nothing_while_the_others_sleep),
         cmocka_unit_test(test_a_cell_with_nothing_left_is_forgiven_in_time),
     };
     return cmocka_run_group_tests_name("coordinator/trust", tests, NULL, NULL);
