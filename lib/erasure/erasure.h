@@ -17,7 +17,7 @@
  * must not overlap. Shards are numbered 0..k-1 (data) and k..k+m-1 (parity). Calls that move bytes
  * allocate nothing, cannot fail and keep no state, so any number of threads may use one context or
  * plan at once, on different byte ranges of the same shards too (erasure_split()). They use up to
- * 48 KiB of stack.
+ * 160 KiB of stack.
  *
  * Where the memory lies matters: shards that start at equal addresses modulo 4 KiB fight for the
  * same few cache lines. Who lays out shards himself sets them erasure_stride(size) apart.
