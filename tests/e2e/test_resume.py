@@ -168,6 +168,22 @@ def test_a_killed_restore_leaves_no_half_file_that_looks_whole(place):
     assert differences(tree, folder) == []
 
 
+def test_a_restore_of_several_batches(place):
+    """More entries than a batch has (4,096): hard links and directories that reach from one into the next."""
+    tree = place.base / "many"
+    for i in range(45):
+        random_files(tree / "top" / f"d{i:02}", 100, 40 + i, i)
+    random_files(tree / "top" / "d41" / "big", 1, 9 * MIB, 99)  # of many chunks, where the batches meet
+    os.link(tree / "top/d00/000", tree / "top/d44/again")
+    os.utime(tree / "top", (1000, 1000))
+    place.vault.backup(tree)
+    out = place.base / "many-out"
+    end = place.vault.restore(out, "latest", "--verify")[-1]
+    assert end["files_failed"] == 0 and end["files_restored"] == 4502
+    assert differences(tree, restored(out, tree)) == []
+    assert (restored(out, tree) / "top/d44/again").stat().st_nlink == 2
+
+
 def test_what_looks_restored_and_is_not_is_put_right(place):
     """Same size and mtime, other bytes: the default does not take their word for it."""
     tree = place.base / "looks"
