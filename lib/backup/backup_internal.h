@@ -30,7 +30,7 @@ enum {
     BACKUP_DIRS_OUT = 64,        /* directories being encoded: likewise */
     BACKUP_STEPS = 3,            /* walk batches on their way */
     BACKUP_ROWS_BYTES =
-        4 << 20, /* cached rows that wait for their chunks: then segments are ended */
+        3 << 20, /* cached rows that wait for their chunks: then segments are ended */
     BACKUP_PROGRESS_MS = 100,
     BACKUP_AGAIN_MAX = 3,        /* runs that were overtaken by another device's condemned list */
     BACKUP_CHECKPOINT_MS = 2000, /* between two of them, when there is something new */

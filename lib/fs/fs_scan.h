@@ -21,7 +21,7 @@
 #include "fs/fs_internal.h"
 
 enum {
-    FS_SCAN_AHEAD = 8192,
+    FS_SCAN_AHEAD = 2048,
     FS_SCAN_WINDOW = 1024, /* names of a directory that are looked at with its scan */
     FS_SCAN_NAME_MAX = 255,
 };

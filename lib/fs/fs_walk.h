@@ -81,7 +81,7 @@ MUST_CHECK enum err fs_walk_open(const struct fs_walk_options *options, struct f
 MUST_CHECK enum err fs_walk_next(struct fs_walk *walk, struct fs_batch **out, struct errmsg *msg);
 void fs_batch_free(struct fs_batch *batch); /* NULL does nothing */
 
-/* Looks at directories that fs_walk_next() will come to, until some 8192 names are ready for it or
+/* Looks at directories that fs_walk_next() will come to, until some 2048 names are ready for it or
    there is nothing to look at for now; from any number of threads, also while it runs. Whether
    there was anything to do. */
 bool fs_walk_scout(struct fs_walk *walk);

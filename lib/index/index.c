@@ -93,7 +93,7 @@ enum err index_open(const struct index_options *options, struct index **out, str
         .create = options->create,
         .read_only = options->read_only,
         .exclusive = options->exclusive,
-        .cache_bytes = options->cache_bytes ? options->cache_bytes : (size_t)8 << 20,
+        .cache_bytes = options->cache_bytes ? options->cache_bytes : (size_t)3 << 20,
         .checkpoint_pages = 8192,
     };
     enum err e = db_open(&db_options, &index->db, msg);

@@ -28,7 +28,7 @@ struct index_options {
     const char *vfs;  /* NULL: the system's */
     bool create, read_only;
     bool exclusive;     /* no readers beside: needs no shared memory file (db/db.h) */
-    size_t cache_bytes; /* 0: 8 MiB */
+    size_t cache_bytes; /* 0: 3 MiB */
 };
 
 MUST_CHECK enum err index_open(const struct index_options *options, struct index **out,
