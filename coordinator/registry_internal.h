@@ -29,10 +29,11 @@ struct registry_cell {
     struct id household;
     int64_t last_seen_s;
     uint64_t free_bytes, used_bytes, shard_count, damaged_count;
-    bool heard;           /* that it was heard again is not in the database yet, */
-    bool news;            /* nor is what it said, or what follows from its silence, */
-    bool unwritten;       /* nor is more than that */
-    uint64_t no_orders;   /* registry.orders_number when nothing waited for it; 0: unknown */
+    bool heard;         /* that it was heard again is not in the database yet, */
+    bool news;          /* nor is what it said, or what follows from its silence, */
+    bool unwritten;     /* nor is more than that */
+    int64_t missed_s;   /* when a repair could not store there; 0: not since it did, or the start */
+    uint64_t no_orders; /* registry.orders_number when nothing waited for it; 0: unknown */
     int64_t away_until_s; /* its owner has said that it will be silent till then */
     uint32_t trust;       /* registry_proof.c */
     uint64_t proof_count, fault_count;

@@ -82,6 +82,16 @@ static bool is_target(const struct leased *leased, uint8_t index, uint32_t cell)
     return false;
 }
 
+/* All of the ticket's, until their receipts are seen. */
+static void miss_targets(struct registry *registry, const struct leased *leased, int64_t now_s)
+{
+    for (size_t at = 0; at + SHARD_ROW_BYTES <= leased->target_bytes; at += SHARD_ROW_BYTES) {
+        const uint32_t number = get_le32(leased->targets + at + 1);
+        if (number >= 1 && number <= registry->cell_count)
+            registry->cells[number - 1]->missed_s = now_s;
+    }
+}
+
 static enum err take_receipt(struct registry *registry, const struct wire_report *report,
                              const struct leased *leased, struct registry_segment *segment,
                              struct slice doc, int64_t now_s, struct errmsg *msg)
@@ -106,6 +116,8 @@ static enum err take_receipt(struct registry *registry, const struct wire_report
                            now_s, msg);
     if (e == ERR_OK)
         move_place(registry, segment, receipt.index, cell);
+    if (e == ERR_OK)
+        cell->missed_s = 0;
     return e;
 }
 
@@ -182,6 +194,8 @@ enum err registry_repair_report(struct registry *registry, const struct id *from
     if (e != ERR_OK)
         return e;
     e = find_lease(registry, from, report, &leased, msg);
+    if (e == ERR_OK && report->outcome != WIRE_OUTCOME_INCONSISTENT)
+        miss_targets(registry, &leased, now_s);
     if (e == ERR_OK)
         e = take_receipts(registry, report, &leased, now_s, &receipts, msg);
     if (e == ERR_OK && report->outcome == WIRE_OUTCOME_INCONSISTENT)

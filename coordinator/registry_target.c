@@ -64,13 +64,23 @@ static bool takes_shard(const struct registry *registry, const struct registry_s
            registry_takes_new(registry, cell) && cell->free_bytes >= segment->shard_bytes;
 }
 
-/* The cell's own copy is damaged: it may take it again, when there is nobody else. */
 static bool had_it(const struct registry_segment *segment, const struct registry_cell *cell)
 {
     for (size_t i = 0; i < segment->count; i++)
         if (segment->places[i].cell == cell)
             return true;
     return false;
+}
+
+/* First who was heard since a repair last missed it, or never was missed: else a cell that has just
+   gone to sleep costs the k shards of a try again and again. Then who was missed; and last whose
+   own copy is damaged: it may take it again, when there is nobody else. */
+enum { RANKS = 3 };
+static int rank(const struct registry_segment *segment, const struct registry_cell *cell)
+{
+    if (had_it(segment, cell))
+        return 2;
+    return cell->missed_s && cell->missed_s >= cell->last_seen_s ? 1 : 0;
 }
 
 static bool fits(struct registry_cell *const holders[LIMIT_SHARDS], unsigned index,
@@ -100,11 +110,11 @@ enum err registry_targets(struct registry *registry, const struct registry_segme
     placement_order(registry->group, &segment->id, order);
     for (size_t i = 0; i < count; i++) {
         out[i] = NULL;
-        for (int again = 0; again < 2 && !out[i]; again++) {
+        for (int wanted = 0; wanted < RANKS && !out[i]; wanted++) {
             for (uint32_t at = 0; at < registry->group->count && !out[i]; at++) {
                 struct registry_cell *cell = registry->cells[registry->group->members[order[at]]];
-                if (had_it(segment, cell) == (again == 1) &&
-                    takes_shard(registry, segment, cell, now_s) && fits(used, indexes[i], cell))
+                if (rank(segment, cell) == wanted && takes_shard(registry, segment, cell, now_s) &&
+                    fits(used, indexes[i], cell))
                     out[i] = cell;
             }
         }

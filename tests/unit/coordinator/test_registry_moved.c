@@ -163,6 +163,76 @@ static void test_nobody_waits_where_one_more_loss_would_be_one_too_many(void **s
     fixture_free(f);
 }
 
+/* Takes the ticket for the only repair and returns the cell that is to store the shard. */
+static size_t take_target(struct fixture *f, size_t repairer, struct ticket *ticket)
+{
+    struct buf doc = BUF_INIT(TICKET_BYTES_MAX);
+    OK(registry_repair_take(f->registry, cell_id(f, repairer), NULL, f->now_s, &doc, &f->msg));
+    OK(ticket_open(buf_slice(&doc), &f->root, sign_key_id(f->key), ticket, &f->msg));
+    buf_free(&doc);
+    assert_int_equal(ticket->target_count, 1);
+    for (size_t i = 0; i < CELLS; i++)
+        if (id_equal(cell_id(f, i), &ticket->targets[0].cell))
+            return i;
+    fail();
+    return CELLS;
+}
+
+static void report_failure(struct fixture *f, size_t repairer, const struct ticket *ticket)
+{
+    struct buf body = BUF_INIT(WIRE_REPORT_BYTES);
+    struct wire_report report = {.outcome = WIRE_OUTCOME_FAILED, .segment = ticket->segment};
+    memcpy(report.ticket, ticket->id, sizeof(report.ticket));
+    OK(wire_report_encode(&report, &body));
+    OK(wire_report_decode(buf_slice(&body), &report));
+    OK(registry_report(f->registry, cell_id(f, repairer), &report, f->now_s, &f->msg));
+    buf_free(&body);
+}
+
+/* A cell that stopped a minute ago counts as up for hours: each try would fetch k shards for it. */
+static void test_the_next_try_goes_elsewhere_until_the_cell_is_heard_again(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(5);
+    f->options.repair_percent = 100;
+    fixture_open(f);
+    for (size_t i = 0; i < CELLS; i++) {
+        join_cell(f, i);
+        beat(f, i, GIB(100));
+    }
+    join_account(f, 0);
+    const struct shard_at shards[] = {{0, 0}, {1, 1}};
+    OK(register_segment(f, 0, 1, 1, 1, SHARD_BYTES, shards, 2));
+    const struct wire_damaged damaged = {.segment = segment_id(1), .index = 0};
+    struct buf body = BUF_INIT(WIRE_DAMAGE_BYTES);
+    struct wire_list list;
+    OK(wire_damage_encode(&damaged, 1, &body));
+    OK(wire_damage_decode(buf_slice(&body), &list));
+    OK(registry_damage(f->registry, cell_id(f, 0), &list, f->now_s, &f->msg));
+    buf_free(&body);
+    tick(f);
+
+    struct ticket ticket;
+    const size_t first = take_target(f, 1, &ticket);
+    report_failure(f, 1, &ticket);
+    for (unsigned i = 0; i < 18; i++) { /* three hours: it is not asleep yet */
+        f->now_s += 600;
+        beat_all_but(f, first);
+        tick(f);
+    }
+    const size_t second = take_target(f, 1, &ticket);
+    assert_int_not_equal(second, first);
+    report_failure(f, 1, &ticket);
+    for (unsigned i = 0; i < 36; i++) {
+        f->now_s += 600;
+        for (size_t c = 0; c < CELLS; c++)
+            beat(f, c, GIB(100));
+        tick(f);
+    }
+    assert_int_equal(take_target(f, 1, &ticket), first);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_what_comes_back_is_not_to_be_dropped_any_more),
         cmocka_unit_test(test_the_owner_comes_first_where_it_can_wait),
         cmocka_unit_test(test_nobody_waits_where_one_more_loss_would_be_one_too_many),
+        cmocka_unit_test(test_the_next_try_goes_elsewhere_until_the_cell_is_heard_again),
     };
     return cmocka_run_group_tests_name("coordinator/moved", tests, NULL, NULL);
 }
