@@ -23,7 +23,7 @@
 enum {
     BACKUP_READ_BYTES = LIMIT_CHUNK_BYTES, /* of a batch of file data */
     BACKUP_READ_FILES = 128,               /* small files of one batch */
-    BACKUP_SMALLS_BYTES = 2 << 20,         /* and their bytes, as the walk saw them */
+    BACKUP_SMALLS_BYTES = 1 << 20,         /* and their bytes, as the walk saw them */
     BACKUP_READ_CHUNKS = 128,
     BACKUP_READINGS_MAX = 8,
     BACKUP_WAITING_FILES = 1024, /* files not yet read: the walk waits above */
