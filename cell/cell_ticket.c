@@ -53,34 +53,39 @@ static void take(void *owner, struct serve_effect *effect)
     cell->tickets.count++;
 }
 
+/* A member may hold a ticket and a lot for the same segment: of those that allow so many bytes, the
+   one that allows the least, so that a lot's leaf is not read on the ticket, which must last for
+   the whole shard. */
 static struct shown *find(const struct cell *cell, const struct serve_peer *peer,
-                          const struct id *segment, unsigned index)
+                          const struct id *segment, unsigned index, uint64_t bytes)
 {
     const int64_t now_s = cell_view_now(cell).now_s;
+    struct shown *best = NULL;
     if (peer->kind != SERVE_CELL && peer->kind != SERVE_DEVICE)
         return NULL;
     list_for_each(node, &cell->tickets.list)
     {
         struct shown *shown = container_of(node, struct shown, link);
-        if (now_s <= shown->expires_s && id_equal(&shown->repairer, &peer->id) &&
-            id_equal(&shown->segment, segment) &&
-            memchr(shown->indexes, (int)index, shown->index_count))
-            return shown;
+        if (now_s <= shown->expires_s && shown->left_bytes >= bytes &&
+            id_equal(&shown->repairer, &peer->id) && id_equal(&shown->segment, segment) &&
+            memchr(shown->indexes, (int)index, shown->index_count) &&
+            (!best || shown->left_bytes < best->left_bytes))
+            best = shown;
     }
-    return NULL;
+    return best;
 }
 
 bool cell_ticket_holds(const struct cell *cell, const struct serve_peer *peer,
                        const struct id *segment, unsigned index)
 {
-    return find(cell, peer, segment, index) != NULL;
+    return find(cell, peer, segment, index, 0) != NULL;
 }
 
 bool cell_ticket_spend(struct cell *cell, const struct serve_peer *peer, const struct id *segment,
                        unsigned index, uint64_t bytes)
 {
-    struct shown *shown = find(cell, peer, segment, index);
-    if (!shown || shown->left_bytes < bytes)
+    struct shown *shown = find(cell, peer, segment, index, bytes);
+    if (!shown)
         return false;
     shown->left_bytes -= bytes;
     return true;

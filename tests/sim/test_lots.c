@@ -27,16 +27,21 @@ struct life {
     struct sim_backup *backup;
 };
 
+static struct life begin_with(const struct sim_swarm_options *options)
+{
+    struct life l = {.world = sim_world_new(sim_world_test_seed(23))};
+    l.swarm = sim_swarm_new(l.world, options);
+    l.device = sim_device_new(l.swarm, 1);
+    l.backup = sim_backup_new(l.device);
+    return l;
+}
+
 /* No proofs by ticket: what is found is found by lot. */
 static struct life begin(unsigned cells)
 {
     const struct sim_swarm_options options = {
         .cells = cells, .gone_after_ms = 14 * (uint64_t)DAY_MS, .audit_period_ms = PERIOD_MS};
-    struct life l = {.world = sim_world_new(sim_world_test_seed(23))};
-    l.swarm = sim_swarm_new(l.world, &options);
-    l.device = sim_device_new(l.swarm, 1);
-    l.backup = sim_backup_new(l.device);
-    return l;
+    return begin_with(&options);
 }
 
 static void fill(struct life *l)
@@ -289,6 +294,49 @@ static void test_a_member_gets_so_many_proofs_a_day_and_no_more(void **state)
     end(&l);
 }
 
+static uint64_t all_refused(const struct life *l)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i + 1 < l->swarm->options.cells; i++)
+        count += refused(l, i);
+    return count;
+}
+
+/* Each cell has just asked each other one for a leaf of every segment, when the same cells come
+   with tickets for whole shards, larger than a leaf: what is left of a lot is not taken for what is
+   left of a ticket, nor a ticket spent on a lot. */
+static void test_a_lot_stands_in_no_tickets_way(void **state)
+{
+    (void)state;
+    enum { MINUTE_MS = 60000 };
+    const struct sim_swarm_options options = {.cells = 6,
+                                              .heartbeat_ms = 5000,
+                                              .asleep_after_ms = 15000,
+                                              .gone_after_ms = 30000,
+                                              .lease_s = 120,
+                                              .audit_period_ms = 2000};
+    struct life l = begin_with(&options);
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        assert_int_equal(sim_backup_add(l.backup, 2, 2, 4 * LIMIT_LEAF_BYTES), ERR_OK);
+    sim_swarm_stop_coordinator(l.swarm, SIM_STOP);
+    run(&l, 2 * MINUTE_MS);
+    assert_true(proofs(&l) >= 6);
+    sim_swarm_start_coordinator(l.swarm);
+    run(&l, MINUTE_MS / 2);
+    const uint64_t before = all_refused(&l);
+    assert_true(shards_of(&l, 5) > 0);
+    sim_swarm_stop_cell(l.swarm, 5, SIM_POWER);
+    run(&l, 3 * MINUTE_MS);
+    struct registry_counts counts;
+    struct errmsg msg;
+    const int64_t now_s = (SIM_WALL_START_NS + (int64_t)sim_world_now_ns(l.world)) / 1000000000;
+    assert_int_equal(registry_counts(l.swarm->registry, now_s, &counts, &msg), ERR_OK);
+    assert_true(counts.repaired_count > 0);
+    assert_int_equal(counts.repairs_ready + counts.repairs_leased, 0);
+    assert_int_equal(all_refused(&l), before);
+    end(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_an_owners_cell_asks_for_its_owners_segments),
         cmocka_unit_test(test_only_members_by_the_lot_of_the_day_get_a_proof),
         cmocka_unit_test(test_a_member_gets_so_many_proofs_a_day_and_no_more),
+        cmocka_unit_test(test_a_lot_stands_in_no_tickets_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
