@@ -341,8 +341,8 @@ static enum err add_own_segment(struct heads_import *r, const struct snapshot_ob
                         buf_slice(&from->record), s->shards, &known, msg);
         s->row.number = row.number;
         from->added = e == ERR_OK;
-        /* not even ours is listed by the next index object: which chunks lie beside the objects in
-           it (old catalogues) is not known, and a list has to have all of them in their order */
+        /* not even ours is listed by the next index object: the catalogue leads to the objects, and
+           what else lies beside them (old catalogues) is not known here */
         if (e == ERR_OK)
             e = index_segment_set_published(r->vault->index, row.number, msg);
     }

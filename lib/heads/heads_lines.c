@@ -15,46 +15,58 @@ enum err heads_lines_append(struct buf *lines, const struct index_chunk *chunks,
                                             .flags = vault_flags_of(chunk->type) | group,
                                             .offset = chunk->offset,
                                             .sealed_bytes = index_chunk_record_bytes(chunk),
-                                            .plain_bytes = chunk->plain_bytes};
+                                            .plain_bytes = chunk->plain_bytes,
+                                            .record = chunk->record};
         e = snapshot_chunk_append(lines, &line);
     }
     return e;
 }
 
-static bool same_group(const struct snapshot_chunk *one, const struct snapshot_chunk *two)
+/* Chunks of one record are a group, and say the same of it. */
+static bool same_record(const struct snapshot_chunk *one, const struct snapshot_chunk *two)
 {
     return (one->flags & SEGMENT_GROUP) && two->flags == one->flags && two->type == one->type &&
            two->offset == one->offset && two->sealed_bytes == one->sealed_bytes;
 }
 
+static enum err line_at(struct slice lines, size_t index, struct snapshot_chunk *out)
+{
+    snapshot_chunk_at(lines, index, out);
+    if (out->flags & ~(SEGMENT_ZSTD | SEGMENT_GROUP))
+        return ERR_VERSION;
+    return out->record < LIMIT_SEGMENT_RECORDS ? ERR_OK : ERR_CORRUPT;
+}
+
 /* How many lines from `first` on are one record, and their plain bytes. */
-static size_t record_lines(struct slice lines, size_t first, size_t count, uint64_t *plain_bytes)
+static enum err record_lines(struct slice lines, size_t first, size_t count, size_t *out_some,
+                             uint64_t *plain_bytes)
 {
     struct snapshot_chunk head, next;
     size_t i = first + 1;
-    snapshot_chunk_at(lines, first, &head);
+    enum err e = line_at(lines, first, &head);
     *plain_bytes = head.plain_bytes;
-    for (; i < count; i++) {
-        snapshot_chunk_at(lines, i, &next);
-        if (!same_group(&head, &next))
+    for (; e == ERR_OK && i < count; i++) {
+        e = line_at(lines, i, &next);
+        if (e == ERR_OK && next.record > head.record)
             break;
+        if (e == ERR_OK && (next.record < head.record || !same_record(&head, &next)))
+            e = ERR_CORRUPT;
         *plain_bytes += next.plain_bytes;
     }
-    return i - first;
+    *out_some = i - first;
+    return e;
 }
 
 static enum err read_record(struct slice lines, size_t first, size_t count, uint64_t plain_bytes,
-                            uint32_t number, struct index_chunk *out)
+                            struct index_chunk *out)
 {
     uint32_t before = 0;
     for (size_t i = first; i < first + count; i++) {
         struct snapshot_chunk line;
         snapshot_chunk_at(lines, i, &line);
-        if (line.flags & ~(SEGMENT_ZSTD | SEGMENT_GROUP))
-            return ERR_VERSION;
         struct index_chunk *chunk = &out[i];
         *chunk = (struct index_chunk){.id = line.id,
-                                      .record = number,
+                                      .record = line.record,
                                       .offset = line.offset,
                                       .sealed_bytes = line.sealed_bytes,
                                       .plain_bytes = line.plain_bytes,
@@ -76,12 +88,12 @@ static enum err read_record(struct slice lines, size_t first, size_t count, uint
 enum err heads_lines_read(struct slice lines, struct index_chunk *out, struct errmsg *msg)
 {
     const size_t count = lines.size / SNAPSHOT_CHUNK_SIZE;
-    uint32_t number = 0;
     enum err e = ERR_OK;
-    for (size_t at = 0, some; e == ERR_OK && at < count; at += some) {
-        uint64_t plain_bytes;
-        some = record_lines(lines, at, count, &plain_bytes);
-        e = read_record(lines, at, some, plain_bytes, number++, out);
+    for (size_t at = 0, some = 0; e == ERR_OK && at < count; at += some) {
+        uint64_t plain_bytes = 0;
+        e = record_lines(lines, at, count, &some, &plain_bytes);
+        if (e == ERR_OK)
+            e = read_record(lines, at, some, plain_bytes, out);
     }
     return e == ERR_OK
                ? e

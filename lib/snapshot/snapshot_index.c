@@ -14,6 +14,7 @@ enum err snapshot_chunk_append(struct buf *chunks, const struct snapshot_chunk *
     put_le32(line + 34, chunk->offset);
     put_le32(line + 38, chunk->sealed_bytes);
     put_le32(line + 42, chunk->plain_bytes);
+    put_le32(line + 46, chunk->record);
     return buf_append(chunks, line, sizeof(line));
 }
 
@@ -26,6 +27,7 @@ void snapshot_chunk_at(struct slice chunks, size_t index, struct snapshot_chunk 
     out->offset = get_le32(line + 34);
     out->sealed_bytes = get_le32(line + 38);
     out->plain_bytes = get_le32(line + 42);
+    out->record = get_le32(line + 46);
 }
 
 void snapshot_index_init(struct snapshot_index *index)

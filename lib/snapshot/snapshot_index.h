@@ -10,8 +10,8 @@
 #include "snapshot/snapshot_cells.h"
 
 enum {
-    SNAPSHOT_CHUNK_SIZE = 46,           /* of a chunk's line */
-    SNAPSHOT_INDEX_BYTES = 1 << 20,     /* an object is ended when it has got so large */
+    SNAPSHOT_CHUNK_SIZE = 50,           /* of a chunk's line */
+    SNAPSHOT_INDEX_BYTES = 3 << 18,     /* an object is ended when it has got so large */
     SNAPSHOT_INDEX_BYTES_MAX = 4 << 20, /* a chunk's limit: one segment of 65536 chunks fits */
     SNAPSHOT_HEADER_BYTES_MAX = 16384,
     SNAPSHOT_RECORD_BYTES_MAX = 4096,
@@ -21,6 +21,7 @@ struct snapshot_chunk {
     struct id id;
     uint8_t type, flags; /* segment/'s */
     uint32_t offset, sealed_bytes, plain_bytes;
+    uint32_t record; /* its number in the segment: of the nonce */
 };
 
 struct snapshot_segment {
@@ -28,7 +29,8 @@ struct snapshot_segment {
     struct slice header;  /* the segment's header: its ID, k, m, shard size, device and epoch */
     struct slice record;  /* the device-signed segment record, document */
     struct slice holders; /* k + m numbers (snapshot_cells.h) */
-    struct slice chunks;  /* lines of SNAPSHOT_CHUNK_SIZE, in the order of the records */
+    struct slice
+        chunks; /* lines of SNAPSHOT_CHUNK_SIZE, in the order of the records, not always of all */
 };
 
 MUST_CHECK enum err snapshot_chunk_append(struct buf *chunks, const struct snapshot_chunk *chunk);

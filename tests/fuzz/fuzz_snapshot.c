@@ -218,8 +218,12 @@ static void put_objects(fuzz_seed_fn *put, void *user, struct buf *b)
     static uint8_t header[120 + 3 * 32];
     struct id shards[3] = {id_like(1), {{0}}, id_like(2)}, segment_id = id_like(9);
     struct buf chunks = BUF_INIT(4096);
-    struct snapshot_chunk chunk = {
-        .id = id_like(4), .type = 1, .offset = 64, .sealed_bytes = 1016, .plain_bytes = 1000};
+    struct snapshot_chunk chunk = {.id = id_like(4),
+                                   .type = 1,
+                                   .offset = 64,
+                                   .sealed_bytes = 1016,
+                                   .plain_bytes = 1000,
+                                   .record = 3};
     FUZZ_CHECK(snapshot_chunk_append(&chunks, &chunk) == ERR_OK);
     struct snapshot_segment segment = {.kind = 1,
                                        .header = slice_of(header, sizeof(header)),

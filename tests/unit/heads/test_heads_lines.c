@@ -1,5 +1,6 @@
-/* heads/: the lines of a segment in an index object. What was written is read again, records and
- * shares that no line tells come out as they were, and no line that lies makes a group. */
+/* heads/: the lines of a segment in an index object. What was written is read again, shares that no
+ * line tells come out as they were, records keep their numbers whatever is missing, and no line
+ * that lies makes a group. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,6 +83,32 @@ static void test_what_is_left_of_a_group_is_the_whole(void **state)
     buf_free(&lines);
 }
 
+/* Any of the chunks lie elsewhere by now: the nonces of the others do not change. */
+static void test_the_rest_keeps_its_records_whatever_is_missing(void **state)
+{
+    (void)state;
+    struct index_chunk in[COUNT], out[COUNT];
+    struct errmsg msg;
+    make(in);
+    for (unsigned kept = 1; kept < 1u << COUNT; kept++) {
+        struct buf lines = BUF_INIT(4096);
+        size_t count = 0;
+        for (size_t i = 0; i < COUNT; i++)
+            if (kept >> i & 1)
+                assert_int_equal(heads_lines_append(&lines, &in[i], 1), ERR_OK);
+        assert_int_equal(heads_lines_read(buf_slice(&lines), out, &msg), ERR_OK);
+        for (size_t i = 0; i < COUNT; i++) {
+            if (!(kept >> i & 1))
+                continue;
+            assert_true(id_equal(&out[count].id, &in[i].id) && out[count].record == in[i].record);
+            assert_true(out[count].offset == in[i].offset &&
+                        out[count].group_bytes == in[i].group_bytes);
+            count++;
+        }
+        buf_free(&lines);
+    }
+}
+
 /* Member 1 of the lines, changed in one way. */
 static enum err with(uint8_t flags, uint32_t sealed, uint32_t plain)
 {
@@ -102,6 +129,47 @@ static enum err with(uint8_t flags, uint32_t sealed, uint32_t plain)
     const enum err e = heads_lines_read(buf_slice(&lines), out, &msg);
     buf_free(&lines);
     return e;
+}
+
+/* Two lines of different records, the second changed. */
+static enum err with_record(uint8_t flags, uint32_t first, uint32_t second, uint32_t offset)
+{
+    struct index_chunk out[2];
+    struct buf lines = BUF_INIT(4096);
+    struct errmsg msg;
+    struct snapshot_chunk line = {.id = {{1}},
+                                  .type = 1,
+                                  .flags = flags,
+                                  .offset = 64,
+                                  .sealed_bytes = 1000,
+                                  .plain_bytes = 10,
+                                  .record = first};
+    assert_int_equal(snapshot_chunk_append(&lines, &line), ERR_OK);
+    line.id.bytes[0] = 2;
+    line.offset = offset;
+    line.record = second;
+    assert_int_equal(snapshot_chunk_append(&lines, &line), ERR_OK);
+    const enum err e = heads_lines_read(buf_slice(&lines), out, &msg);
+    buf_free(&lines);
+    return e;
+}
+
+static void test_records_that_do_not_grow_are_refused(void **state)
+{
+    (void)state;
+    const uint32_t last = LIMIT_SEGMENT_RECORDS - 1;
+    assert_int_equal(with_record(0, 4, 9, 1064), ERR_OK);
+    assert_int_equal(with_record(0, 4, 4, 1064), ERR_CORRUPT);
+    assert_int_equal(with_record(0, 4, 3, 1064), ERR_CORRUPT);
+    assert_int_equal(with_record(0, last - 1, last, 1064), ERR_OK);
+    assert_int_equal(with_record(0, last, last + 1, 1064), ERR_CORRUPT);
+    assert_int_equal(with_record(0, last + 1, last + 2, 1064), ERR_CORRUPT);
+    assert_int_equal(with_record(0, last, UINT32_MAX, 1064), ERR_CORRUPT);
+    assert_int_equal(with_record(SEGMENT_GROUP, 4, 4, 64), ERR_OK);
+    assert_int_equal(with_record(SEGMENT_GROUP, 4, 4, 1064), ERR_CORRUPT);
+    assert_int_equal(with_record(SEGMENT_GROUP, 4, 3, 64), ERR_CORRUPT);
+    assert_int_equal(with_record(SEGMENT_GROUP, 4, 5, 1064), ERR_OK);
+    assert_int_equal(with_record(SEGMENT_GROUP, last + 1, last + 1, 64), ERR_CORRUPT);
 }
 
 static void test_lines_that_lie_are_refused(void **state)
@@ -145,7 +213,8 @@ static void test_too_many_members_are_refused(void **state)
     buf_free(&lines);
 }
 
-/* What is accepted is consistent: records count up, and the shares of each are its bytes. */
+/* What is accepted is consistent: records grow below their limit, and the shares of each are its
+ * bytes. */
 static void adds_up(void *user, struct slice bytes, const char *how)
 {
     const size_t count = bytes.size / SNAPSHOT_CHUNK_SIZE;
@@ -159,8 +228,9 @@ static void adds_up(void *user, struct slice bytes, const char *how)
             const bool first = i == 0 || out[i - 1].record != out[i].record;
             const bool last = i + 1 == count || out[i + 1].record != out[i].record;
             sum = (first ? 0 : sum) + out[i].sealed_bytes;
-            if (i > 0 && out[i].record != out[i - 1].record + first)
-                fail_msg("records do not count up: %s", how);
+            if (out[i].record >= LIMIT_SEGMENT_RECORDS ||
+                (i > 0 && first && out[i].record < out[i - 1].record))
+                fail_msg("records do not grow: %s", how);
             if (last && sum != index_chunk_record_bytes(&out[i]))
                 fail_msg("a byte is counted twice, or lost: %s", how);
         }
@@ -187,6 +257,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_written_is_read_again),
         cmocka_unit_test(test_what_is_left_of_a_group_is_the_whole),
+        cmocka_unit_test(test_the_rest_keeps_its_records_whatever_is_missing),
+        cmocka_unit_test(test_records_that_do_not_grow_are_refused),
         cmocka_unit_test(test_lines_that_lie_are_refused),
         cmocka_unit_test(test_too_many_members_are_refused),
         cmocka_unit_test(test_hostile_lines),

@@ -375,7 +375,8 @@ static void test_an_index_object_comes_back_whole(void **state)
                                          .flags = 1,
                                          .offset = 64,
                                          .sealed_bytes = 100,
-                                         .plain_bytes = 300};
+                                         .plain_bytes = 300,
+                                         .record = 70000};
     const struct id shards[3] = {make_id(7), {{0}}, make_id(8)};
     struct snapshot_segment in = {.kind = 1, .header = text("header"), .record = text("record")},
                             out;
@@ -401,13 +402,59 @@ static void test_an_index_object_comes_back_whole(void **state)
         }
         snapshot_chunk_at(out.chunks, 0, &back);
         assert_true(id_equal(&back.id, &chunk.id) && back.offset == 64 &&
-                    back.sealed_bytes == 100 && back.plain_bytes == 300 && back.flags == 1);
+                    back.sealed_bytes == 100 && back.plain_bytes == 300 && back.flags == 1 &&
+                    back.record == 70000);
         assert_int_equal(snapshot_index_next(&r, &out, NULL), ERR_OK);
         assert_int_equal(snapshot_index_next(&r, &out, NULL), ERR_END);
     }
     hostile_truncations(buf_slice(&bytes), try_index, NULL);
     hostile_flips(buf_slice(&bytes), 0, try_index, NULL);
     hostile_mutations(buf_slice(&bytes), 4, 20000, try_index, NULL);
+    snapshot_index_free(&index);
+    buf_free(&chunks);
+    buf_free(&bytes);
+}
+
+/* An object that is not ended yet takes the largest segment that there is, and can be read. */
+static void test_the_largest_segment_fits_behind_others(void **state)
+{
+    (void)state;
+    static uint8_t header[SNAPSHOT_HEADER_BYTES_MAX], record[SNAPSHOT_RECORD_BYTES_MAX];
+    struct snapshot_index index;
+    struct snapshot_index_reader r;
+    struct id shards[LIMIT_SHARDS];
+    struct snapshot_segment in = {.kind = 1,
+                                  .header = slice_of(header, sizeof(header)),
+                                  .record = slice_of(record, sizeof(record))},
+                            out;
+    struct buf chunks = BUF_INIT(SNAPSHOT_INDEX_BYTES_MAX),
+               bytes = BUF_INIT(2 * SNAPSHOT_INDEX_BYTES_MAX);
+    unsigned cell = 0;
+    snapshot_index_init(&index);
+    assert_int_equal(buf_append_zeros(&chunks, 1000 * SNAPSHOT_CHUNK_SIZE), ERR_OK);
+    for (bool full = false; !full;) {
+        for (unsigned i = 0; i < LIMIT_SHARDS; i++)
+            shards[i] = make_id((uint8_t)(1 + cell++ % 200));
+        in.chunks = buf_slice(&chunks);
+        full = snapshot_index_size(&index) + chunks.size + sizeof(header) + sizeof(record) + 1000 >=
+               SNAPSHOT_INDEX_BYTES;
+        assert_int_equal(snapshot_index_add(&index, &in, shards, LIMIT_SHARDS), ERR_OK);
+    }
+    const size_t before = snapshot_index_size(&index);
+    assert_true(before > SNAPSHOT_INDEX_BYTES * 9 / 10);
+    buf_clear(&chunks);
+    assert_int_equal(buf_append_zeros(&chunks, (size_t)LIMIT_SEGMENT_RECORDS * SNAPSHOT_CHUNK_SIZE),
+                     ERR_OK);
+    in.chunks = buf_slice(&chunks);
+    assert_int_equal(snapshot_index_add(&index, &in, shards, LIMIT_SHARDS), ERR_OK);
+    const size_t count = index.count;
+    assert_int_equal(snapshot_index_finish(&index, &bytes), ERR_OK);
+    assert_true(bytes.size <= SNAPSHOT_INDEX_BYTES_MAX);
+    assert_int_equal(snapshot_index_open(&r, buf_slice(&bytes), NULL), ERR_OK);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(snapshot_index_next(&r, &out, NULL), ERR_OK);
+    assert_int_equal(out.chunks.size, chunks.size);
+    assert_int_equal(snapshot_index_next(&r, &out, NULL), ERR_END);
     snapshot_index_free(&index);
     buf_free(&chunks);
     buf_free(&bytes);
@@ -525,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_comes_back_whole),
         cmocka_unit_test(test_a_changed_snapshot_tells_what_it_was),
         cmocka_unit_test(test_an_index_object_comes_back_whole),
+        cmocka_unit_test(test_the_largest_segment_fits_behind_others),
         cmocka_unit_test(test_a_catalogue_comes_back_whole),
         cmocka_unit_test(test_a_head_s_contents_come_back_whole),
     };
