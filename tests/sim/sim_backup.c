@@ -92,7 +92,7 @@ void sim_backup_free(struct sim_backup *b)
     free(b);
 }
 
-static enum err refresh(struct sim_backup *b)
+enum err sim_backup_refresh(struct sim_backup *b)
 {
     struct wait wait = {0};
     const enum err e = swarm_refresh(b->swarm, done, &wait, &wait.msg);
@@ -224,7 +224,7 @@ enum err sim_backup_add(struct sim_backup *b, unsigned k, unsigned m, uint32_t s
 {
     if (b->count == SIM_BACKUP_SEGMENTS_MAX || k + m > SIM_BACKUP_SHARDS_MAX)
         return ERR_USAGE;
-    enum err e = refresh(b);
+    enum err e = sim_backup_refresh(b);
     if (e != ERR_OK)
         return e;
     struct building w = {.backup = b,
@@ -307,7 +307,7 @@ enum err sim_backup_publish(struct sim_backup *b, uint64_t sequence, unsigned *a
     struct buf doc = BUF_INIT(HEAD_BYTES_MAX);
     struct publishing p = {.acks = 0};
     struct swarm_heads *operation;
-    enum err e = refresh(b);
+    enum err e = sim_backup_refresh(b);
     sim_device_head(d, sequence, &doc);
     const struct slice head = buf_slice(&doc);
     const struct swarm_heads_put put = {.account = d->account.account,
@@ -344,7 +344,7 @@ enum err sim_backup_read(struct sim_backup *b, unsigned number)
     struct wait wait = {0};
     struct id digest;
     size_t count = 0;
-    enum err e = refresh(b);
+    enum err e = sim_backup_refresh(b);
     if (e != ERR_OK)
         return e;
     for (unsigned i = 0; i < segment->k + segment->m; i++)

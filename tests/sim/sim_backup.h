@@ -43,6 +43,9 @@ struct sim_backup {
 struct sim_backup *sim_backup_new(struct sim_device *device);
 void sim_backup_free(struct sim_backup *backup); /* NULL does nothing; before the swarm's end */
 
+/* The device asks who is there, as it does before each of what follows. */
+enum err sim_backup_refresh(struct sim_backup *backup);
+
 /* Builds, uploads and registers one segment of k + m shards of `shard_bytes` (a multiple of 4096).
    ERR_OK: committed and in the directory; it counts from then on. Else nothing counts. */
 enum err sim_backup_add(struct sim_backup *backup, unsigned k, unsigned m, uint32_t shard_bytes);

@@ -469,7 +469,7 @@ static void ask_without_lot(struct sim_life *l, unsigned cell)
 /* --- lists --- */
 
 /* Somebody gives more, or less: a new list; and whoever sits on the coordinator's line shows the
-   one before. */
+   one before, and old changes, to the cells and to the owner's device. */
 static void replay_list(struct sim_life *l, unsigned cell)
 {
     struct sim_cell *c = &l->swarm->cells[cell];
@@ -479,6 +479,8 @@ static void replay_list(struct sim_life *l, unsigned cell)
     life_say(l, "cell %u gives %llu GiB; an old member list is shown instead", cell,
              (unsigned long long)(c->shape.give_bytes >> 30));
     life_run(l, 40 * MINUTE_MS);
+    if (sim_backup_refresh(l->backup) != ERR_OK)
+        life_say(l, "the owner's device does not hear who is there");
     promise_check(l);
     l->result->attacks++;
 }

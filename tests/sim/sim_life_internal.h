@@ -123,9 +123,11 @@ struct sim_life {
 
     struct sim_ticket tickets[LIFE_TICKETS];
     unsigned ticket_at;
-    uint8_t list[LIFE_LIST_BYTES], old_list[LIFE_LIST_BYTES]; /* as they went by; the one before */
-    size_t list_bytes, old_list_bytes;
+    uint8_t list[LIFE_LIST_BYTES], old_list[LIFE_LIST_BYTES]; /* the newest; the one before */
+    uint8_t changes[LIFE_LIST_BYTES];                         /* as they went by last */
+    size_t list_bytes, old_list_bytes, changes_bytes;
     uint64_t list_number;
+    uint64_t device_list_number; /* that the owner's device had at the last look */
     uint64_t replay_until_ms;
     uint8_t proof_ticket[16]; /* that an intruder has taken */
     struct id proof_segment;

@@ -336,6 +336,15 @@ static void see_revocation(struct sim_life *l, unsigned cell)
     buf_free(&doc);
 }
 
+static void hold_device_list(struct sim_life *l)
+{
+    const uint64_t number = swarm_list_number(l->backup->swarm);
+    if (number < l->device_list_number)
+        life_break(l, "LISTS", "the owner's device had member list %llu, and goes by %llu now",
+                   (unsigned long long)l->device_list_number, (unsigned long long)number);
+    l->device_list_number = number;
+}
+
 static void hold_list(struct sim_life *l, unsigned cell)
 {
     const uint64_t number = l->swarm->cells[cell].cell->view.list_number;
@@ -405,6 +414,8 @@ void promise_check(struct sim_life *l)
         hold_sources(l);
         hold_head(l, SIM_SWARM_CELLS_MAX, registry_db(l->swarm->registry));
     }
+    if (!life_over(l))
+        hold_device_list(l);
     for (unsigned c = 0; c < l->options.cells && !life_over(l); c++) {
         if (!life_runs(l, c))
             continue;
@@ -544,23 +555,51 @@ static void see_ticket(struct sim_life *l, struct slice body)
     free(ticket);
 }
 
-/* Keeps the newest list, and of the one before it a copy to be shown again. */
+/* Whoever sits on the coordinator's line shows what went by before: changes since an earlier list
+   than was asked for, an earlier list. It has to be as long, as the answer's head has gone by.
+   Where old changes do not fit, the true ones are spoiled: either way the whole list is asked for
+   next. Was something shown? */
+static bool replay(const struct sim_life *l, bool are_changes, uint8_t *bytes, size_t size)
+{
+    if (are_changes && size == l->changes_bytes && memcmp(bytes, l->changes, size) != 0)
+        memcpy(bytes, l->changes, size);
+    else if (are_changes)
+        bytes[size - 1] ^= 1; /* of the signature */
+    else if (size == l->old_list_bytes)
+        memcpy(bytes, l->old_list, size);
+    else
+        return false;
+    return true;
+}
+
+/* The coordinator's newest list has just been told, whole or as changes. */
+static void keep_list(struct sim_life *l)
+{
+    struct slice list;
+    uint64_t number;
+    if (!l->swarm->registry ||
+        registry_members(l->swarm->registry, life_now_s(l), &list, &number, NULL) != ERR_OK ||
+        number <= l->list_number || list.size > LIFE_LIST_BYTES)
+        return;
+    memcpy(l->old_list, l->list, l->list_bytes);
+    l->old_list_bytes = l->list_bytes;
+    memcpy(l->list, list.data, list.size);
+    l->list_bytes = list.size;
+    l->list_number = number;
+}
+
+/* Keeps the newest list, of the one before it a copy to be shown again, and the last changes. */
 static void see_list(struct sim_life *l, uint8_t *bytes, size_t size)
 {
-    struct member_list *list;
-    if (life_now_ms(l) < l->replay_until_ms && size == l->old_list_bytes)
-        memcpy(bytes, l->old_list, size);
-    if (size > LIFE_LIST_BYTES || (size == l->list_bytes && memcmp(bytes, l->list, size) == 0) ||
-        member_list_open(slice_of(bytes, size), &l->swarm->root, &list, NULL) != ERR_OK)
+    enum { CBOR_MAP = 5 }; /* changes; a whole list is an array */
+    const bool are_changes = size > 0 && bytes[0] >> 5 == CBOR_MAP;
+    if (life_now_ms(l) < l->replay_until_ms && replay(l, are_changes, bytes, size))
         return;
-    if (list->number > l->list_number) {
-        memcpy(l->old_list, l->list, l->list_bytes);
-        l->old_list_bytes = l->list_bytes;
-        memcpy(l->list, bytes, size);
-        l->list_bytes = size;
-        l->list_number = list->number;
+    if (are_changes && size <= LIFE_LIST_BYTES) {
+        memcpy(l->changes, bytes, size);
+        l->changes_bytes = size;
     }
-    member_list_free(list);
+    keep_list(l);
 }
 
 void promise_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes, size_t size)
@@ -568,6 +607,7 @@ void promise_watch(void *user, const char *path, uint64_t offset, uint8_t *bytes
     struct sim_life *l = user;
     if (offset == 0 && strcmp(path, "/v1/repairs") == 0)
         see_ticket(l, slice_of(bytes, size));
-    else if (offset == 0 && strcmp(path, "/v1/members") == 0)
+    else if (offset == 0 &&
+             (strcmp(path, "/v1/members") == 0 || strcmp(path, "/v1/members/changes") == 0))
         see_list(l, bytes, size);
 }
