@@ -91,7 +91,8 @@ ALWAYS void BODY(dense_one_of_four)(const struct tile_call *call)
     uint8_t *restrict out = call->out[0]; /* else tables are read again after each store */
     for (size_t at = 0; at < call->size; at += KERNEL_COLUMN) {
         KERNEL_UNROLL
-        for (size_t i = at; i < at + KERNEL_COLUMN; i += V_BYTES) {
+        for (size_t part = 0; part < KERNEL_COLUMN; part += V_BYTES) {
+            const size_t i = at + part;
             V sum = v_add(v_zero(), t0, v_split(v_load(s0 + i)));
             sum = v_add(sum, t1, v_split(v_load(s1 + i)));
             sum = v_add(sum, t2, v_split(v_load(s2 + i)));
