@@ -269,6 +269,15 @@ enum err machines_start_device(struct machines *m, const char *coordinator)
 
 /* --- the end --- */
 
+void machines_end(struct machines *m)
+{
+    uvio_free(m->io);
+    buf_free(&m->certificate);
+    buf_free(&m->cell_invite);
+    buf_free(&m->account_invite);
+    buf_free(&m->manifest);
+}
+
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *at)
 {
     (void)info, (void)type, (void)at;

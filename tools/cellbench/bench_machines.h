@@ -56,6 +56,9 @@ MUST_CHECK enum err machines_start_device(struct machines *m, const char *coordi
 /* True and the loop stopped when `e` is an error; the first one is kept. */
 bool machines_failed(struct machines *m, enum err e, const struct errmsg *msg);
 int64_t machines_wall_s(const struct machines *m);
+/* The device's side: its loop, and the documents of machines_begin() and machines_start_device().
+ */
+void machines_end(struct machines *m);
 /* Removes a directory with all that is in it. */
 void machines_remove(const char *dir);
 /* Gives the space of its files back and leaves them empty. An ext4 without a journal looks for

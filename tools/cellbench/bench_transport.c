@@ -194,7 +194,7 @@ static bool run_null(struct bench *b, struct shape shape, pid_t server, int in)
         (void)fprintf(stderr, "cellbench transport: %s\n", c->failed.text);
     if (c)
         uvio_free(c->io);
-    free(c);
+    bench_client_free(c);
     return good;
 }
 
@@ -211,8 +211,8 @@ static bool run_stored(struct bench *b, struct shape shape, pid_t server, int in
         (void)fprintf(stderr, "cellbench transport: %s\n", c->failed.text);
     bench_store_free(store);
     if (m)
-        uvio_free(m->io);
-    free(c);
+        machines_end(m);
+    bench_client_free(c);
     free(m);
     return good;
 }

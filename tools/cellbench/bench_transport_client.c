@@ -1,6 +1,7 @@
 #include "bench_transport_client.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static void start_next(struct bench_lane *lane);
@@ -100,4 +101,13 @@ bool bench_client_move(struct bench_client *c, unsigned peers, unsigned streams,
     if (c->running > 0)
         uvio_run(c->io);
     return c->failed.text[0] == 0;
+}
+
+void bench_client_free(struct bench_client *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < BENCH_PEERS_MAX * BENCH_STREAMS_MAX; i++)
+        buf_free(&c->lanes[i].head);
+    free(c);
 }

@@ -50,3 +50,5 @@ struct bench_client {
 bool bench_client_read_peers(struct bench_client *c, unsigned peers, int in);
 /* Moves `count` bodies over `streams` calls a peer at once. False: `failed` says why. */
 bool bench_client_move(struct bench_client *c, unsigned peers, unsigned streams, uint64_t count);
+/* After its loop's end: nothing is under way any more. */
+void bench_client_free(struct bench_client *c);
