@@ -85,18 +85,10 @@ bool wire_verdicts_next(struct wire_list *list, struct wire_verdict *out)
 
 enum err wire_verdicts_reply_encode(uint32_t taken, struct buf *out)
 {
-    struct cbor_writer w = cbor_write_into(out);
-    cbor_write_map(&w);
-    wire_put_number(&w, 0, taken);
-    cbor_write_end(&w);
-    return cbor_write_finish(&w);
+    return wire_put_lone(taken, out);
 }
 
 enum err wire_verdicts_reply_decode(struct slice in, uint32_t *taken)
 {
-    struct cbor_reader r = cbor_read_over(in);
-    cbor_read_map(&r);
-    *taken = wire_take_u32(&r, 0, WIRE_VERDICTS_MAX);
-    cbor_read_end(&r);
-    return cbor_read_finish(&r, NULL, "the answer to verdicts");
+    return wire_take_lone(in, WIRE_VERDICTS_MAX, "the answer to verdicts", taken);
 }

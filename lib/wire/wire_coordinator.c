@@ -133,11 +133,7 @@ enum err wire_heartbeat_reply_decode(struct slice in, struct wire_heartbeat_repl
 
 enum err wire_since_encode(uint64_t number, struct buf *out)
 {
-    struct cbor_writer w = cbor_write_into(out);
-    cbor_write_map(&w);
-    wire_put_number(&w, 0, number);
-    cbor_write_end(&w);
-    return cbor_write_finish(&w);
+    return wire_put_lone(number, out);
 }
 
 enum err wire_since_decode(struct slice in, uint64_t *number)

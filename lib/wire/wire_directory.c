@@ -77,20 +77,12 @@ bool wire_receipts_next(struct wire_list *list, struct slice *out)
 
 enum err wire_register_reply_encode(uint32_t count, struct buf *out)
 {
-    struct cbor_writer w = cbor_write_into(out);
-    cbor_write_map(&w);
-    wire_put_number(&w, 0, count);
-    cbor_write_end(&w);
-    return cbor_write_finish(&w);
+    return wire_put_lone(count, out);
 }
 
 enum err wire_register_reply_decode(struct slice in, uint32_t *count)
 {
-    struct cbor_reader r = cbor_read_over(in);
-    cbor_read_map(&r);
-    *count = wire_take_u32(&r, 0, WIRE_REGISTER_SEGMENTS);
-    cbor_read_end(&r);
-    return cbor_read_finish(&r, NULL, "the directory's answer");
+    return wire_take_lone(in, WIRE_REGISTER_SEGMENTS, "the directory's answer", count);
 }
 
 /* ---- find ---- */

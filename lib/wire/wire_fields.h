@@ -109,3 +109,24 @@ static inline bool wire_take_flag(struct cbor_reader *r, uint64_t key)
         cbor_read_refuse(r, ERR_FORMAT);
     return value;
 }
+
+/* A message that is a map of one number, at key 0. */
+static inline enum err wire_put_lone(uint64_t value, struct buf *out)
+{
+    struct cbor_writer w = cbor_write_into(out);
+    cbor_write_map(&w);
+    wire_put_number(&w, 0, value);
+    cbor_write_end(&w);
+    return cbor_write_finish(&w);
+}
+
+/* `what` is the message's name in the reader's refusals. */
+static inline enum err wire_take_lone(struct slice in, uint32_t value_max, const char *what,
+                                      uint32_t *out)
+{
+    struct cbor_reader r = cbor_read_over(in);
+    cbor_read_map(&r);
+    *out = wire_take_u32(&r, 0, value_max);
+    cbor_read_end(&r);
+    return cbor_read_finish(&r, NULL, what);
+}

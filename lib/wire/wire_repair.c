@@ -8,20 +8,12 @@ enum { DOCUMENT_BYTES = 1024, WORK_ALL = WIRE_WORK_REPAIR | WIRE_WORK_PROOF };
 
 enum err wire_work_encode(unsigned wanted, struct buf *out)
 {
-    struct cbor_writer w = cbor_write_into(out);
-    cbor_write_map(&w);
-    wire_put_number(&w, 0, wanted);
-    cbor_write_end(&w);
-    return cbor_write_finish(&w);
+    return wire_put_lone(wanted, out);
 }
 
 enum err wire_work_decode(struct slice in, unsigned *wanted)
 {
-    struct cbor_reader r = cbor_read_over(in);
-    cbor_read_map(&r);
-    *wanted = wire_take_u32(&r, 0, WORK_ALL);
-    cbor_read_end(&r);
-    return cbor_read_finish(&r, NULL, "a request for work");
+    return wire_take_lone(in, WORK_ALL, "a request for work", wanted);
 }
 
 enum err wire_work_reply_encode(const struct wire_work_reply *reply, struct buf *out)
